@@ -1,0 +1,1 @@
+"""ticketd: a git-aware ticket executor for coding agents."""

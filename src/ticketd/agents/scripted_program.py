@@ -1,0 +1,77 @@
+"""The scripted agent's program. Reads the brief on standard input and obeys each line `agent: VERB ARGUMENTS`.
+
+    agent: sleep SECONDS            work for that long
+    agent: append PATH TEXT         add a line to a file, made if it is not there
+    agent: write PATH TEXT          make the file hold just this line
+    agent: delete PATH
+    agent: commit MESSAGE           commit everything so far
+    agent: say TEXT                 print a line
+    agent: fail-first N             exit 1 in attempts 1 to N
+    agent: exit CODE
+
+Standard library only: it runs in the agent's environment, which need not have ticketd in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PREFIX = "agent:"
+
+
+def append(path: str, *text: str) -> None:
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as out:
+        out.write(" ".join(text) + "\n")
+
+
+def write(path: str, *text: str) -> None:
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(" ".join(text) + "\n", encoding="utf-8")
+
+
+def delete(path: str) -> None:
+    Path(path).unlink()
+
+
+def commit(*message: str) -> None:
+    subprocess.run(["git", "add", "--all"], check=True)
+    subprocess.run(["git", "commit", "--quiet", "--message", " ".join(message)], check=True)
+
+
+def fail_first(times: str) -> None:
+    if int(os.environ["TICKETD_ATTEMPT"]) <= int(times):
+        print("failing, as told", flush=True)
+        sys.exit(1)
+
+
+VERBS: dict[str, Callable[..., object]] = {
+    "sleep": lambda seconds: time.sleep(float(seconds)),
+    "append": append,
+    "write": write,
+    "delete": delete,
+    "commit": commit,
+    "say": lambda *text: print(*text, flush=True),
+    "fail-first": fail_first,
+    "exit": lambda code: sys.exit(int(code)),
+}
+
+
+def main() -> None:
+    for line in sys.stdin.read().splitlines():
+        if line.startswith(PREFIX):
+            verb, *arguments = shlex.split(line.removeprefix(PREFIX))
+            print("+", verb, *arguments, flush=True)
+            VERBS[verb](*arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The landing lane: fetch, rebase, verify exactly that tree, fast-forward; one ticket at a time.
+
+Every step is stored before it is taken. An exit code is only a hint: what has landed is what the target's owner says
+its branch contains, so a push that was reported failed but went through lands its ticket once, not twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ticketd.app.session import Works
+from ticketd.app.steps import SetupFailed, run_steps, set_up
+from ticketd.app.tracker import Tracker
+from ticketd.domain.landing import Landing, Phase
+from ticketd.domain.ticket import Reason, TicketRecord
+from ticketd.domain.verdict import Cancel, Fail, Requeue, after_failure, backoff
+from ticketd.ports import Conflict, LostRace, NothingLeft, Pushed, Rebased, Refused, Unreachable
+
+LANE_TREE = "lane"
+RACES_BEFORE_BACKOFF = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    works: Works
+    tracker: Tracker
+
+    def next(self) -> Landing | None:
+        """The oldest landing whose time has come."""
+        now = self.works.session.clock.now()
+        due = [each for each in self.works.session.store.board().landings if (each.not_before or 0) <= now]
+        return due[0] if due else None
+
+    def land(self, landing: Landing) -> None:
+        """Take one landing as far as it goes: landed, sent back, or waiting for the remote."""
+        while (following := self._go(landing)) is not None:
+            landing = following
+
+    def _go(self, landing: Landing) -> Landing | None:
+        """One race for the target: the landing to try again with at once, or None when it is settled or waits."""
+        tip = self.tracker.ask()
+        if isinstance(tip, Unreachable):
+            return self._wait(landing, tip.detail)
+        if landing.candidate and self.works.history.contains(tip, landing.candidate):
+            return self._landed(landing, landing.candidate)
+        record = self._record(landing)
+        if record.cancel_requested:
+            return self._back(landing, Cancel("cancelled before it landed; its work is kept"))
+        landing = self._phase(replace(landing, phase=Phase.REBASING, onto=tip, candidate=None))
+        trailers = (("Ticket", landing.key.ticket), ("Ticket-Attempt", str(landing.key.number)))
+        match self.works.history.rebase(landing.base, landing.tip, tip, trailers):
+            case Conflict(paths=paths):
+                detail = f"conflicts with {self._branch()} in {', '.join(paths)}"
+                return self._back(landing, after_failure(record, self.works.settings(), Reason.CONFLICT, detail))
+            case NothingLeft():
+                return self._landed(landing, tip, "all of its changes were on the target already")
+            case Rebased(tip=candidate):
+                return self._verify_and_push(replace(landing, candidate=candidate), record)
+
+    def _verify_and_push(self, landing: Landing, record: TicketRecord) -> Landing | None:
+        assert landing.candidate is not None
+        self.works.history.keep(f"refs/candidate/{landing.key.ticket}", landing.candidate)
+        if failure := self._verify(self._phase(replace(landing, phase=Phase.VERIFYING)), record):
+            return self._back(landing, failure)
+        return self._push(self._phase(replace(landing, phase=Phase.PUSHING)))
+
+    def _verify(self, landing: Landing, record: TicketRecord) -> Requeue | Fail | None:
+        settings = self.works.settings()
+        steps = (*settings.landing.verify, *((record.ticket.verify,) if record.ticket.verify else ()))
+        if not steps:
+            return None
+        assert landing.candidate is not None
+        self.works.worktrees.prepare(LANE_TREE, landing.candidate, None, bool(settings.worktrees.setup))
+        try:
+            set_up(self.works, LANE_TREE, landing.key, settings)
+        except SetupFailed as error:
+            return after_failure(record, settings, Reason.VERIFY_FAILED, str(error))
+        tree = self.works.worktrees.path(LANE_TREE)
+        timeout_s = settings.landing.verify_timeout_s
+        failed = run_steps(self.works, steps, "verify", landing.key, tree, timeout_s)
+        return after_failure(record, settings, Reason.VERIFY_FAILED, str(failed)) if failed else None
+
+    def _push(self, landing: Landing) -> Landing | None:
+        assert landing.candidate is not None and landing.onto is not None
+        with self.tracker.alone():
+            answer = self.works.target.push(landing.candidate, landing.onto)
+            tip = self.works.target.tip()
+            if isinstance(tip, Unreachable):
+                return self._wait(landing, tip.detail)
+            if self.works.history.contains(tip, landing.candidate):
+                return self._landed(landing, landing.candidate, tip=tip)
+        match answer:
+            case Refused(detail=detail):
+                return self._back(landing, Fail(Reason.PUSH_REJECTED, detail))
+            case Unreachable(detail=detail):
+                return self._wait(landing, detail)
+            case LostRace() | Pushed():
+                return self._lost_race(landing)
+
+    def _lost_race(self, landing: Landing) -> Landing | None:
+        again = replace(landing, phase=Phase.QUEUED, races_lost=landing.races_lost + 1, trouble_since=None)
+        if again.races_lost % RACES_BEFORE_BACKOFF:
+            return self._phase(again)
+        pause = backoff(again.races_lost // RACES_BEFORE_BACKOFF)
+        self._phase(replace(again, not_before=self.works.session.clock.now() + pause))
+        return None
+
+    def _landed(self, landing: Landing, commit: str, detail: str = "", tip: str | None = None) -> Landing | None:
+        with self.tracker.alone():
+            target = self.tracker.record(tip or self._known_tip())
+            self.works.session.store.land(landing.key, commit, target, detail, self.works.session.clock.now())
+        self.works.history.drop(f"refs/candidate/{landing.key.ticket}")
+        return None
+
+    def _known_tip(self) -> str | None:
+        target = self.works.session.store.target()
+        return target.sha if target else None
+
+    def _back(self, landing: Landing, verdict: Requeue | Fail | Cancel) -> Landing | None:
+        self.works.session.store.landing_failed(landing.key, verdict, self.works.session.clock.now())
+        return None
+
+    def _wait(self, landing: Landing, trouble: str) -> Landing | None:
+        """The remote gave no usable answer: nobody's fault, so the ticket stays in the lane, but not for ever."""
+        now = self.works.session.clock.now()
+        since = landing.trouble_since or now
+        if now - since > self.works.settings().landing.patience_s:
+            detail = f"{trouble}; `ticketd retry {landing.key.ticket}` lands the kept work once that is mended"
+            return self._back(landing, Fail(Reason.PUSH_REJECTED, detail))
+        pause = min(backoff(1 + int((now - since) // 10)), 60.0)
+        self._phase(
+            replace(landing, phase=Phase.WAITING, trouble=trouble, trouble_since=since, not_before=now + pause)
+        )
+        return None
+
+    def _phase(self, landing: Landing) -> Landing:
+        if landing.phase not in (Phase.WAITING, Phase.QUEUED):
+            landing = replace(landing, trouble="", not_before=None)
+        self.works.session.store.set_phase(landing, self.works.session.clock.now())
+        return landing
+
+    def _record(self, landing: Landing) -> TicketRecord:
+        record = self.works.session.store.ticket(landing.key.ticket)
+        assert record is not None, landing.key
+        return record
+
+    def _branch(self) -> str:
+        target = self.works.settings().target
+        return f"{target.remote}/{target.branch}" if target.remote else target.branch

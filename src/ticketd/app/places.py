@@ -1,0 +1,40 @@
+"""Where things are in the state directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticketd.domain.attempt import AttemptKey
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Paths below one repository's state directory."""
+
+    state: Path
+
+    @property
+    def store(self) -> Path:
+        return self.state / "store.db"
+
+    @property
+    def control(self) -> Path:
+        return self.state / "control.git"
+
+    @property
+    def daemon_log(self) -> Path:
+        return self.state / "daemon.log"
+
+    def run_dir(self, key: AttemptKey) -> Path:
+        return self.state / "runs" / key.ticket / str(key.number)
+
+    def side_run_dir(self, key: AttemptKey, what: str) -> Path:
+        """Of a process run for an attempt beside its agent: its `setup` or `verify` steps."""
+        return self.state / "runs" / key.ticket / f"{key.number}-{what}"
+
+    def log(self, key: AttemptKey, what: str = "agent") -> Path:
+        return self.state / "logs" / key.ticket / f"{key.number}.{what}.log"
+
+    def worktree(self, name: str) -> Path:
+        return self.state / "worktrees" / name

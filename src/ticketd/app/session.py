@@ -1,0 +1,41 @@
+"""The ports that use cases are given, and the settings in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticketd.app.places import Places
+from ticketd.domain.settings import AgentProfile, Settings
+from ticketd.ports import Agent, Bell, Clock, Engine, History, Identity, Store, Target, TicketFiles, Worktrees
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One repository as commands see it. `ring` wakes a daemon if one runs; `is_running` asks whether one does."""
+
+    root: Path
+    places: Places
+    clock: Clock
+    store: Store
+    files: TicketFiles
+    ring: Callable[[], None]
+    is_running: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Works:
+    """What the daemon has beside the session: hands to work with."""
+
+    session: Session
+    bell: Bell
+    engine: Engine
+    history: History
+    worktrees: Worktrees
+    target: Target
+    identity: Identity
+    environ: Mapping[str, str]
+    agent_of: Callable[[AgentProfile], Agent]
+    settings: Callable[[], Settings]
+    doorbell: Path

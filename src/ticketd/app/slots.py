@@ -1,0 +1,204 @@
+"""One attempt from dispatch to the verdict on its work: a worktree, an agent in it, and what it leaves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticketd.app.environment import agent_environment
+from ticketd.app.session import Works
+from ticketd.app.steps import SetupFailed, exit_words, set_up
+from ticketd.app.trees import Trees
+from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.events import EventKind
+from ticketd.domain.settings import Settings
+from ticketd.domain.ticket import Reason, TicketRecord
+from ticketd.domain.verdict import Fail, Finish, Requeue, Verdict, after_attempt, backoff
+from ticketd.errors import GitFailed, TicketdError
+from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, RunSpec, RunState
+
+KEEP_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Launches and collects attempts. Every method may block on git and setup; none runs on the daemon's loop."""
+
+    works: Works
+    trees: Trees
+
+    def launch(self, key: AttemptKey) -> None:
+        """Ready a worktree at the attempt's base and start the agent in it."""
+        attempt, record = self._attempt(key), self._record(key)
+        if attempt.state is not AttemptState.PREPARING:
+            return
+        if self.works.session.places.run_dir(key).exists():
+            self._take_up(attempt)
+            return
+        try:
+            tree = attempt.worktree or self.trees.take(attempt.base)
+            self.works.session.store.set_worktree(key, tree)
+            self._ready(tree, attempt, self.works.settings())
+            started = self.works.engine.start(self._spec(record, attempt, tree))
+        except (TicketdError, OSError) as error:
+            self._give_up(key, record, error)
+            return
+        self._begun(key, tree, started)
+        self.works.bell.ring()
+
+    def _take_up(self, attempt: Attempt) -> None:
+        """An earlier daemon died while it launched this one: take it as it is, or see to it that it never begins."""
+        state = self.works.engine.settle(self.works.session.places.run_dir(attempt.key))
+        self._begun(attempt.key, attempt.worktree or "", state)
+
+    def _begun(self, key: AttemptKey, tree: str, state: RunState) -> None:
+        match state:
+            case Alive(pid=pid, started_at=at):
+                self.works.session.store.attempt_started(key, tree, pid, at)
+            case Exited() | LostRun() | NeverStarted():
+                self.over(key, state)
+
+    def over(self, key: AttemptKey, state: Exited | LostRun | NeverStarted) -> None:
+        """Note that the process is gone, which frees the slot; the work is kept afterwards."""
+        now = self.works.session.clock.now()
+        match state:
+            case Exited(code=code, reason=reason, detail=detail):
+                self.works.session.store.attempt_over(key, code, reason, detail or exit_words(state), now)
+            case LostRun(detail=detail):
+                self.works.session.store.attempt_over(key, None, "lost", detail, now)
+            case NeverStarted():
+                self.works.session.store.attempt_over(key, None, "never-started", "it had not begun", now)
+
+    def collect(self, key: AttemptKey) -> None:
+        """Keep what the attempt left, decide what follows, and give the worktree back to the pool."""
+        attempt, record = self._attempt(key), self._record(key)
+        if attempt.state is not AttemptState.COLLECTING:
+            return
+        finish, cost = self._finish(attempt, self.works.engine.look(self.works.session.places.run_dir(key)))
+        if attempt.worktree is None:
+            self._close(key, None, finish, cost)
+            return
+        kept = self._keep(attempt, record)
+        if kept is None:
+            self._retire(attempt.worktree, key, "its work could not be committed")
+            detail = f"its work could not be kept as a commit; it stands in {attempt.worktree}"
+            self._store_verdict(key, None, Fail(Reason.LOST, detail), cost)
+        else:
+            finish = Finish(finish.how, finish.outcome, finish.detail, kept.changed, kept.nested)
+            if kept.nested:
+                self._retire(attempt.worktree, key, f"it holds a repository of its own: {', '.join(kept.nested)}")
+            else:
+                self.trees.give_back(attempt.worktree)
+            self._close(key, kept, finish, cost)
+        self.works.bell.ring()
+
+    def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, cost: float | None) -> None:
+        verdict = after_attempt(self._record(key), finish, self.works.settings(), self.works.session.clock.now())
+        self._store_verdict(key, kept, verdict, cost)
+
+    def _store_verdict(self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost: float | None) -> None:
+        self.works.session.store.close_attempt(key, kept, verdict, cost, self.works.session.clock.now())
+
+    def _keep(self, attempt: Attempt, record: TicketRecord) -> Kept | None:
+        assert attempt.worktree is not None
+        message = f"{record.ticket.title}\n\nWhat the agent left uncommitted."
+        for _ in range(KEEP_TRIES):
+            try:
+                return self.works.worktrees.keep(
+                    attempt.worktree, attempt.key, attempt.base, message, self.works.identity
+                )
+            except (GitFailed, OSError) as error:
+                self.works.session.store.note(
+                    EventKind.RECOVERED, self.works.session.clock.now(), attempt.key, keep_failed=str(error)
+                )
+        return None
+
+    def _retire(self, tree: str, key: AttemptKey, why: str) -> None:
+        where = self.works.worktrees.retire(tree)
+        self.works.session.store.retire_worktree(tree)
+        self.trees.forget(tree)
+        self.works.session.store.note(
+            EventKind.RECOVERED, self.works.session.clock.now(), key, worktree_kept_at=str(where), why=why
+        )
+
+    def _finish(self, attempt: Attempt, state: RunState) -> tuple[Finish, float | None]:
+        how = attempt.outcome or "lost"
+        profile = self.works.settings().agents.get(attempt.agent)
+        if how != "exited" or profile is None or not isinstance(state, Exited):
+            return Finish(how, "failed", attempt.detail), None
+        log = self.works.session.places.log(attempt.key)
+        result = self.works.agent_of(profile).read_result(state, log)
+        return Finish(how, result.outcome, result.detail or attempt.detail), result.cost_usd
+
+    def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> None:
+        keep_ignored = bool(settings.worktrees.setup)
+        self.works.worktrees.prepare(
+            tree, attempt.base, f"ticketd/{attempt.key.ticket}/{attempt.key.number}", keep_ignored
+        )
+        path = self.works.worktrees.path(tree)
+        copy_files(self.works.session.root, path, settings.worktrees.copy)
+        set_up(self.works, tree, attempt.key, settings)
+
+    def _spec(self, record: TicketRecord, attempt: Attempt, tree: str) -> RunSpec:
+        places, key, settings = self.works.session.places, attempt.key, self.works.settings()
+        profile = settings.agents[attempt.agent]
+        run_dir = places.run_dir(key)
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        brief = run_dir / "brief.md"
+        brief.write_text(record.ticket.body, encoding="utf-8")
+        log = places.log(key)
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mark = f"{self.works.session.places.state.name}/{key}"
+        return RunSpec(
+            run_dir=run_dir,
+            argv=self.works.agent_of(profile).argv(profile),
+            cwd=self.works.worktrees.path(tree),
+            env=agent_environment(self.works, record.ticket, attempt, profile, brief),
+            stdin=brief,
+            log=log,
+            timeout_s=settings.timeout_of(record.ticket),
+            grace_s=settings.limits.grace_s,
+            mark=mark,
+            doorbell=self.works.doorbell,
+        )
+
+    def _give_up(self, key: AttemptKey, record: TicketRecord, error: Exception) -> None:
+        """The agent was never begun: not the ticket's fault, unless its worktree can never be made ready."""
+        now = self.works.session.clock.now()
+        if (tree := self._attempt(key).worktree) is not None:
+            self.trees.give_back(tree)
+        if isinstance(error, SetupFailed) and record.deferrals >= 2:
+            self._store_verdict(key, None, Fail(Reason.AGENT_FAILED, str(error)), None)
+        else:
+            verdict = Requeue(str(error), deferred=True, not_before=now + backoff(record.deferrals + 1))
+            self._store_verdict(key, None, verdict, None)
+        self.works.bell.ring()
+
+    def _attempt(self, key: AttemptKey) -> Attempt:
+        attempt = self.works.session.store.attempt(key)
+        assert attempt is not None, key
+        return attempt
+
+    def _record(self, key: AttemptKey) -> TicketRecord:
+        record = self.works.session.store.ticket(key.ticket)
+        assert record is not None, key
+        return record
+
+
+def copy_files(root: Path, tree: Path, names: tuple[str, ...]) -> None:
+    """Give a worktree untracked files of the checkout. Never written through a link that a tree may hold."""
+    for name in names:
+        source = root / name
+        if not source.is_file():
+            continue
+        destination = tree / name
+        if any(parent.is_symlink() for parent in destination.parents if tree in parent.parents):
+            continue
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if destination.is_symlink():
+            destination.unlink()
+        shutil.copyfile(source, destination)
+        os.chmod(destination, stat.S_IMODE(source.stat().st_mode))

@@ -1,0 +1,114 @@
+"""Commands of the configuration, run one after the other under supervision: a worktree's setup, a landing's checks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticketd.app.environment import step_environment
+from ticketd.app.session import Works
+from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.settings import Argv, Settings
+from ticketd.errors import TicketdError
+from ticketd.ports import Exited, RunSpec, RunState
+
+STEP_LOG_LIMIT = 64 * 2**20
+
+
+class SetupFailed(TicketdError):
+    """A step of `[worktrees] setup` did not end in 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """`how`: its exit in words; `log`: where all of its output is."""
+
+    argv: Argv
+    how: str
+    log: Path
+
+    def __str__(self) -> str:
+        return f"`{' '.join(self.argv)}` failed: {self.how}; its output is in {self.log}"
+
+
+def run_steps(
+    works: Works, steps: Sequence[Argv], what: str, key: AttemptKey, tree: Path, timeout_s: float
+) -> StepFailed | None:
+    """Run all steps in `tree`, each at most `timeout_s` seconds; the first that fails, or None."""
+    for number, argv in enumerate(steps):
+        log = works.session.places.log(key, what)
+        over = _run(works, argv, f"{what}-{number}", key, tree, timeout_s, log)
+        if not (isinstance(over, Exited) and over.reason == "exited" and over.code == 0):
+            return StepFailed(argv, exit_words(over), log)
+    return None
+
+
+def _run(
+    works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeout_s: float, log: Path
+) -> RunState:
+    # A step may run again for the same attempt; a run directory serves one run only.
+    stamp = int(works.session.clock.now() * 1e6)
+    run_dir = works.session.places.side_run_dir(key, f"{what}-{stamp}")
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    works.engine.start(
+        RunSpec(
+            run_dir=run_dir,
+            argv=argv,
+            cwd=tree,
+            env=step_environment(works.environ),
+            stdin=None,
+            log=log,
+            timeout_s=timeout_s,
+            mark=f"{works.session.places.state.name}/{key}/{what}-{stamp}",
+            die_with_parent=True,
+            log_limit=STEP_LOG_LIMIT,
+        )
+    )
+    return works.engine.wait(run_dir, None)
+
+
+def exit_words(state: RunState) -> str:
+    """How a process ended, as a person would say it."""
+    match state:
+        case Exited(reason="exited", signal=None, code=code):
+            return f"exit code {code}"
+        case Exited(reason="exited", signal=signal):
+            return f"ended by signal {signal}"
+        case Exited(reason="timeout"):
+            return "it ran into its time limit"
+        case Exited(detail=detail, reason=reason):
+            return detail or reason
+        case _:
+            return "it was lost"
+
+
+def set_up(works: Works, name: str, key: AttemptKey, settings: Settings) -> None:
+    """Run `[worktrees] setup` in a worktree unless it was last made of the same commands and inputs.
+
+    Raises:
+        SetupFailed: a step did.
+    """
+    tree = works.worktrees.path(name)
+    made_of = _digest(tree, settings.worktrees.setup, settings.worktrees.setup_inputs)
+    if works.session.store.worktree_setups().get(name, "") == made_of:
+        return
+    failed = run_steps(works, settings.worktrees.setup, "setup", key, tree, settings.worktrees.setup_timeout_s)
+    if failed:
+        raise SetupFailed(f"worktree setup {failed}")
+    works.session.store.set_worktree_setup(name, made_of)
+
+
+def _digest(tree: Path, setup: tuple[Argv, ...], inputs: tuple[str, ...]) -> str:
+    """Of what a setup is made of; empty where there is none."""
+    if not setup:
+        return ""
+    return hashlib.sha256(b"\0".join((repr(setup).encode(), *_contents(tree, inputs)))).hexdigest()
+
+
+def _contents(tree: Path, inputs: tuple[str, ...]) -> Iterator[bytes]:
+    for name in inputs:
+        path = tree / name
+        yield name.encode()
+        yield path.read_bytes() if path.is_file() and not path.is_symlink() else b"\0absent"

@@ -1,0 +1,64 @@
+"""Where the target stands, asked of its owner, and what that means for the attempts that are under way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ticketd.app.session import Works
+from ticketd.domain.attempt import Attempt, AttemptState, Drift
+from ticketd.domain.pool import TargetRecord
+from ticketd.errors import GitFailed
+from ticketd.ports import Unreachable
+
+
+class Tracker:
+    """Asks for the target's tip, one at a time, so that an older answer never overwrites a newer one."""
+
+    def __init__(self, works: Works, remote: str, branch: str) -> None:
+        self._works = works
+        self._remote = remote
+        self._branch = branch
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """What is asked and stored inside is not mixed with another's."""
+        with self._lock:
+            yield
+
+    def record(self, sha: str | None, trouble: str = "") -> TargetRecord:
+        return TargetRecord(self._remote, self._branch, sha, self._works.session.clock.now(), trouble)
+
+    def ask(self) -> str | Unreachable:
+        """The target's tip, stored where it has moved."""
+        store, clock = self._works.session.store, self._works.session.clock
+        with self._lock:
+            known = store.target()
+            tip = self._works.target.tip()
+            if isinstance(tip, Unreachable):
+                store.set_target(self.record(known.sha if known else None, tip.detail), clock.now())
+            elif known is None or (known.sha, known.trouble) != (tip, ""):
+                store.set_target(self.record(tip), clock.now())
+            return tip
+
+    def check_drift(self) -> None:
+        """For each running attempt: how far behind it is, and what a rebase would meet. No agent's tree is touched."""
+        target = self._works.session.store.target()
+        if target is None or target.sha is None:
+            return
+        for attempt in self._works.session.store.live_attempts():
+            if attempt.state is AttemptState.RUNNING and attempt.worktree is not None:
+                self._check(attempt, attempt.worktree, target.sha)
+
+    def _check(self, attempt: Attempt, tree: str, tip: str) -> None:
+        behind, drift, paths = 0, Drift.NONE, tuple[str, ...]()
+        try:
+            if attempt.base != tip:
+                behind = self._works.history.count(attempt.base, tip)
+                drift, paths = self._works.worktrees.trial(tree, attempt.base, tip)
+        except GitFailed:
+            return  # the tree is changing under us; the next look will tell
+        now = self._works.session.clock.now()
+        self._works.session.store.set_drift(attempt.key, behind, drift, paths, now)

@@ -1,0 +1,121 @@
+"""Wires the ports to the real things: from a directory and an environment to a session, and to a daemon."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticketd.agents import agent_of
+from ticketd.app.places import Places
+from ticketd.app.session import Session, Works
+from ticketd.app.tickets import settings_of
+from ticketd.clock import SystemClock
+from ticketd.daemon.main import Current, Daemon
+from ticketd.domain.settings import Settings
+from ticketd.doorbell import DaemonLock, Doorbell, ring
+from ticketd.engines.local import LocalEngine
+from ticketd.errors import BadInput, NotSetUp
+from ticketd.files import CheckoutFiles
+from ticketd.git.control import Control
+from ticketd.git.creation import open_control
+from ticketd.git.door import leave_outer_repository
+from ticketd.git.localtarget import LocalTarget
+from ticketd.git.repository import UserRepository, find, identity, remote_url, state_dir, transport_config
+from ticketd.git.target import RemoteTarget
+from ticketd.git.worktrees import WorktreePool
+from ticketd.ports import Target
+from ticketd.store import open_store
+
+LOCAL_POLL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A repository as a command finds it."""
+
+    user: UserRepository
+    session: Session
+    lock: DaemonLock
+
+
+def open_session(directory: Path, environ: Mapping[str, str] = os.environ) -> Opened:
+    """The session of the repository around `directory`.
+
+    Raises:
+        NotSetUp: not in a git repository.
+        TicketdError: the store cannot be opened.
+    """
+    leave_outer_repository(os.environ)
+    user = find(directory)
+    state = state_dir(user.common_dir, environ)
+    places = Places(state)
+    lock = DaemonLock(state)
+    session = Session(
+        root=user.root,
+        places=places,
+        clock=SystemClock(),
+        store=open_store(places.store),
+        files=CheckoutFiles(user.root),
+        ring=lambda: ring(state),
+        is_running=lock.is_taken,
+    )
+    return Opened(user, session, lock)
+
+
+@contextmanager
+def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iterator[Daemon]:
+    """The daemon of a repository, its lock taken for as long as the context lasts.
+
+    Raises:
+        DaemonRuns: another one holds the repository.
+        BadInput: `ticketd.toml` cannot be used.
+        NotSetUp: there is nothing to land on.
+    """
+    settings, problems = settings_of(opened.session)
+    if opened.session.files.settings().settings is None:
+        raise BadInput("\n".join(map(str, problems)), mend="Mend ticketd.toml, then start again.")
+    opened.lock.take()
+    bell = Doorbell(opened.session.places.state)
+    try:
+        yield _daemon(opened, settings, bell, environ)
+    finally:
+        bell.close()
+        opened.lock.release()
+
+
+def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping[str, str]) -> Daemon:
+    control = open_control(opened.session.places.state, opened.user, settings.target.remote)
+    target, poll_s = _target(opened.user, control, settings)
+    current = Current(settings)
+    works = Works(
+        session=opened.session,
+        bell=bell,
+        engine=LocalEngine(),
+        history=control,
+        worktrees=WorktreePool(control),
+        target=target,
+        identity=identity(opened.user.root),
+        environ=dict(environ),
+        agent_of=agent_of,
+        settings=lambda: current.settings,
+        doorbell=bell.path,
+    )
+    return Daemon(works, current, poll_s)
+
+
+def _target(user: UserRepository, control: Control, settings: Settings) -> tuple[Target, float]:
+    """What to land on, and how often to ask where it stands (seconds): asking a directory costs 2 to 6 ms."""
+    remote, branch = settings.target.remote, settings.target.branch
+    if not remote:
+        return LocalTarget(control, user, branch), min(settings.target.poll_s, LOCAL_POLL_S)
+    url, push_url = remote_url(user.root, remote), remote_url(user.root, remote, push=True)
+    if url is None or push_url is None:
+        raise NotSetUp(
+            f"this repository has no remote `{remote}`",
+            mend=f'Add it (`git remote add {remote} URL`), or set `remote = ""` under [target] to land locally.',
+        )
+    poll_s = min(settings.target.poll_s, LOCAL_POLL_S) if Path(url).is_dir() else settings.target.poll_s
+    return RemoteTarget(control, url, push_url, branch, transport_config(user.root)), poll_s

@@ -1,0 +1,91 @@
+"""The command line: parse, call a use case, render. One module per command, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from ticketd.errors import TicketdError
+
+COMMANDS = {
+    "init": "init",
+    "start": "start",
+    "stop": "stop",
+    "status": "status",
+    "list": "list_",
+    "show": "show",
+    "logs": "logs",
+    "add": "add",
+    "lint": "lint",
+    "plan": "plan",
+    "retry": "steer",
+    "cancel": "steer",
+    "hold": "steer",
+    "unhold": "steer",
+    "bump": "steer",
+    "pause": "steer",
+    "resume": "steer",
+    "slots": "steer",
+    "review": "review",
+    "checkout": "checkout",
+    "path": "path",
+    "hook": "hook",
+    "push": "push",
+    "doctor": "doctor",
+    "demo": "demo",
+}
+"""Command to the module of this package that holds it."""
+
+
+class Commands(click.Group):
+    """Imports a command's module only when it is wanted: `status` should not pay for what `demo` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ticketd.cli.{COMMANDS[cmd_name]}")
+        command = getattr(module, cmd_name if cmd_name != "list" else "list_")
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--repo",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="A directory inside the repository (default: here).",
+)
+@click.version_option(package_name="ticketd")
+@click.pass_context
+def cli(ctx: click.Context, repo: Path) -> None:
+    """Runs coding agents on tickets, each in a worktree of its own, and lands their work on main."""
+    ctx.obj = {"repo": repo.absolute()}
+
+
+def main() -> None:
+    """The one error boundary: what a user causes is told in words; a traceback is always a bug of ours."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as asked:
+        code = asked.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = 130
+    except TicketdError as error:
+        click.echo(f"ticketd: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader went away (`ticketd list | head`); Python would complain once more at exit.
+        sys.stderr.close()
+        code = 141
+    sys.exit(code if isinstance(code, int) else 0)

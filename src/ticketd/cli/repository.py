@@ -1,0 +1,43 @@
+"""What most commands begin with: the repository's session, its tickets as the files are now, and what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+
+from ticketd.app.session import Session
+from ticketd.app.tickets import problems, settings_of, sync
+from ticketd.boot import Opened, open_session
+from ticketd.domain.problems import Problem
+from ticketd.domain.settings import Settings
+from ticketd.errors import NotSetUp
+from ticketd.files import CONFIG, TICKETS
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A repository with its tickets read."""
+
+    opened: Opened
+    settings: Settings
+    problems: tuple[Problem, ...]
+
+    @property
+    def session(self) -> Session:
+        return self.opened.session
+
+    def now(self) -> float:
+        return self.session.clock.now()
+
+
+def view(ctx: click.Context) -> View:
+    """Raises:
+    NotSetUp: no git repository, or one without ticketd.
+    """
+    opened = open_session(ctx.obj["repo"])
+    if not ((opened.user.root / CONFIG).exists() or (opened.user.root / TICKETS).is_dir()):
+        raise NotSetUp(f"{opened.user.root} is not set up for ticketd", mend="Run `ticketd init` there.")
+    settings, of_settings = settings_of(opened.session)
+    sync(opened.session, settings)
+    return View(opened, settings, problems(opened.session, settings, of_settings))

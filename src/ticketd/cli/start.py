@@ -1,0 +1,121 @@
+"""`ticketd start`: run the daemon."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from types import FrameType
+
+import click
+
+from ticketd.boot import open_daemon
+from ticketd.cli.display import Display
+from ticketd.cli.repository import View, view
+from ticketd.daemon.loop import Ending
+from ticketd.daemon.main import Daemon
+from ticketd.domain.pool import Stop
+from ticketd.domain.ticket import TicketState
+from ticketd.errors import BadInput, TicketdError
+
+READY_S = 30.0
+
+
+@click.command()
+@click.option("--slots", type=click.IntRange(1, 1000), help="How many agents run at once (default: ticketd.toml, 8).")
+@click.option("--until-idle", is_flag=True, help="End when nothing can run any more: exit 0 if all landed, else 1.")
+@click.option("--detach", is_flag=True, help="Run in the background; `ticketd status` shows it.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="Where agents run.")
+@click.pass_context
+def start(ctx: click.Context, slots: int | None, until_idle: bool, detach: bool, engine: str) -> None:
+    """Run tickets until told to stop."""
+    if engine == "ray":
+        raise BadInput("the ray engine is not built yet", mend="Leave out --engine.")
+    here = view(ctx)
+    _require_agent(here)
+    if detach:
+        _detach(here, slots, until_idle)
+        return
+    logging.basicConfig(filename=here.session.places.daemon_log, format="%(asctime)s %(levelname)s %(message)s")
+    with open_daemon(here.opened) as daemon:
+        ending, interrupted = _run(daemon, here, slots, until_idle)
+    ctx.exit(_farewell(here, ending, until_idle, interrupted))
+
+
+def _require_agent(here: View) -> None:
+    if not here.settings.agents:
+        raise BadInput(
+            "no agent is configured",
+            mend='Name one in ticketd.toml, as in: [agents.default] command = ["./agent.sh"]; `ticketd init` writes '
+            "what it finds installed.",
+        )
+
+
+def _run(daemon: Daemon, here: View, slots: int | None, until_idle: bool) -> tuple[Ending, bool]:
+    """The first ^C drains, the second one ends agents at once; SIGTERM does that right away."""
+    interrupts = 0
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        click.echo("\nending agents now; their work is kept" if interrupts > 1 else "\ndraining; ^C again ends now")
+        daemon.stop(Stop.NOW if interrupts > 1 else Stop.DRAIN)
+
+    def on_term(_number: int, _frame: FrameType | None) -> None:
+        daemon.stop(Stop.NOW)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    signal.signal(signal.SIGTERM, on_term)
+    signal.signal(signal.SIGHUP, on_term)
+    with Display(here.session, here.settings):
+        ending = daemon.run(os.getpid(), slots, until_idle)
+    return ending, interrupts > 0
+
+
+def _farewell(here: View, ending: Ending, until_idle: bool, interrupted: bool) -> int:
+    tickets = here.session.store.board().tickets.values()
+    wanted = [record for record in tickets if record.state is not TicketState.CANCELLED]
+    missing = [record for record in wanted if record.state is not TicketState.LANDED]
+    if ending is Ending.ABORTED:
+        click.echo(f"the run was stopped: {here.session.store.pool().aborted}")
+    if until_idle or ending is Ending.ABORTED:
+        click.echo(f"{len(wanted) - len(missing)} of {len(wanted)} tickets landed")
+        for record in missing:
+            why = f" ({record.reason})" if record.reason else ""
+            click.echo(f"  {record.id}: {record.state}{why} {record.detail}".rstrip())
+    if interrupted:
+        return 130
+    bad = until_idle and bool(missing or any(p.severity == "error" for p in here.problems))
+    return 1 if bad or ending is Ending.ABORTED else 0
+
+
+def _detach(here: View, slots: int | None, until_idle: bool) -> None:
+    """Start another ticketd in a session of its own and wait until it holds the repository."""
+    here.opened.lock.take()
+    here.opened.lock.release()
+    command = [sys.executable, "-m", "ticketd", "--repo", str(here.session.root), "start"]
+    command += [f"--slots={slots}"] if slots else []
+    command += ["--until-idle"] if until_idle else []
+    log = here.session.places.daemon_log
+    with log.open("ab") as out:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd=here.session.root
+        )
+    if not _is_up(here, child):
+        last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+        raise TicketdError(f"the daemon did not start:\n{last}", mend=f"All it said is in {log}.")
+    click.echo(f"ticketd runs in the background (pid {child.pid}); it logs to {log}")
+
+
+def _is_up(here: View, child: subprocess.Popen[bytes]) -> bool:
+    waited = 0.0
+    while waited < READY_S:
+        if here.opened.session.is_running():
+            return True
+        try:
+            return child.wait(timeout=0.05) == 0
+        except subprocess.TimeoutExpired:
+            waited += 0.05
+    return False

@@ -1,0 +1,133 @@
+"""The heart: observe, decide, act, wait. Nothing here waits for git, a network or an agent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ticketd.app.act import act
+from ticketd.app.observe import snapshot_of
+from ticketd.app.session import Works
+from ticketd.app.slots import Slots
+from ticketd.daemon.chores import Chores
+from ticketd.daemon.lanes import LaneThread
+from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.pool import PAUSED_BY_A_PERSON, Stop
+from ticketd.domain.schedule import Schedule, Snapshot, Start, decide
+from ticketd.ports import Alive, Board, Exited, LostRun, NeverStarted, Pulse
+
+log = logging.getLogger("ticketd")
+
+LONGEST_WAIT_S = 1.0
+PULSE_EVERY_S = 2.0
+
+
+class Ending(StrEnum):
+    """Why the loop ended."""
+
+    IDLE = "idle"
+    STOPPED = "stopped"
+    ABORTED = "aborted"
+
+
+@dataclass(slots=True)
+class Loop:
+    """One tick after the other until there is a reason to end. `look_again`: have ticket files changed just now?"""
+
+    works: Works
+    slots: Slots
+    chores: Chores
+    landing: LaneThread
+    until_idle: bool
+    look_again: Callable[[], bool]
+    _pulsed_at: float = 0.0
+    _asked_to_end: set[AttemptKey] = field(default_factory=set)
+
+    def run(self) -> Ending:
+        while (ending := self.tick()) is None:
+            self.works.bell.wait(LONGEST_WAIT_S)
+        return ending
+
+    def tick(self) -> Ending | None:
+        """One pass. Level-triggered: what an earlier tick missed, this one sees."""
+        self._note_exits(self.works.session.store.live_attempts())
+        board = self.works.session.store.board()
+        self._hand_out(board)
+        settings = self.works.settings()
+        snapshot = snapshot_of(board, settings)
+        schedule = decide(snapshot, self.works.session.clock.now())
+        acted = self._act(schedule, snapshot, board)
+        return None if acted else self._ending(board, schedule)
+
+    def _note_exits(self, attempts: tuple[Attempt, ...]) -> None:
+        pulses: dict[AttemptKey, Pulse] = {}
+        for attempt in attempts:
+            if attempt.state is not AttemptState.RUNNING:
+                continue
+            match self.works.engine.look(self.works.session.places.run_dir(attempt.key)):
+                case Alive(pulse=pulse):
+                    if pulse is not None:
+                        pulses[attempt.key] = pulse
+                case Exited() | LostRun() | NeverStarted() as over:
+                    self.slots.over(attempt.key, over)
+        self._pulse(pulses)
+
+    def _pulse(self, pulses: dict[AttemptKey, Pulse]) -> None:
+        now = self.works.session.clock.monotonic()
+        if pulses and now - self._pulsed_at >= PULSE_EVERY_S:
+            self._pulsed_at = now
+            self.works.session.store.pulse(pulses)
+
+    def _hand_out(self, board: Board) -> None:
+        """Give what takes its time to those who may wait."""
+        for attempt in board.attempts:
+            match attempt.state:
+                case AttemptState.PREPARING:
+                    self.chores.take(attempt.key, self.slots.launch)
+                case AttemptState.COLLECTING:
+                    self.chores.take(attempt.key, self.slots.collect)
+                case AttemptState.RUNNING:
+                    self._end_if_asked(attempt, board)
+                case AttemptState.ENDED:
+                    pass
+        if board.landings:
+            self.landing.wake()
+
+    def _end_if_asked(self, attempt: Attempt, board: Board) -> None:
+        record = board.tickets[attempt.key.ticket]
+        if attempt.key in self._asked_to_end or not (record.cancel_requested or board.pool.stop is Stop.NOW):
+            return
+        self._asked_to_end.add(attempt.key)
+        run_dir = self.works.session.places.run_dir(attempt.key)
+        self.works.engine.end(run_dir, self.works.settings().limits.grace_s)
+
+    def _act(self, schedule: Schedule, snapshot: Snapshot, board: Board) -> bool:
+        """Whether anything was done."""
+        acted = False
+        for decision in schedule.decisions:
+            if isinstance(decision, Start) and (board.target is None or board.target.sha is None):
+                continue
+            base = (board.target and board.target.sha) or ""
+            record = snapshot.tickets[decision.ticket]
+            launched = act(self.works, decision, record, base, snapshot.settings)
+            if launched is not None:
+                self.chores.take(launched, self.slots.launch)
+            acted = acted or launched is not None or not isinstance(decision, Start)
+        return acted
+
+    def _ending(self, board: Board, schedule: Schedule) -> Ending | None:
+        if board.attempts:
+            return None
+        if board.pool.stop is Stop.NOW:
+            return Ending.STOPPED
+        if board.landings:
+            return None
+        if board.pool.stop is Stop.DRAIN:
+            return Ending.ABORTED if board.pool.aborted else Ending.STOPPED
+        if not self.until_idle or schedule.next_at is not None or schedule.decisions:
+            return None
+        if board.pool.paused == PAUSED_BY_A_PERSON or self.look_again():
+            return None
+        return Ending.IDLE

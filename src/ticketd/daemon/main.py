@@ -1,0 +1,170 @@
+"""The daemon: the loop and its lanes, from taking up what an earlier one left to the last thing it does."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from ticketd.app.lane import Lane
+from ticketd.app.session import Works
+from ticketd.app.slots import Slots
+from ticketd.app.tickets import settings_of, sync
+from ticketd.app.tracker import Tracker
+from ticketd.app.trees import Trees
+from ticketd.daemon.chores import Chores
+from ticketd.daemon.lanes import LaneThread
+from ticketd.daemon.loop import Ending, Loop
+from ticketd.domain.events import EventKind
+from ticketd.domain.pool import DaemonRecord, Stop
+from ticketd.domain.settings import Settings
+from ticketd.errors import TicketdError
+from ticketd.ports import Unreachable
+
+log = logging.getLogger("ticketd")
+
+FILES_EVERY_S = 1.0
+DRIFT_EVERY_S = 1.0
+DRIFT_AGAIN_S = 5.0
+MOST_CHORES = 32
+LAST_PUSH_S = 180.0
+
+
+@dataclass(slots=True)
+class Current:
+    """The settings in force: the last good ones."""
+
+    settings: Settings
+    broken: str = ""
+
+
+@dataclass(slots=True)
+class Daemon:
+    """`poll_s`: how often the target is asked for, in seconds."""
+
+    works: Works
+    current: Current
+    poll_s: float
+    tracker: Tracker = field(init=False)
+    _asked_at: float = 0.0
+    _drift_at: float = 0.0
+    _drift_of: str | None = None
+
+    def __post_init__(self) -> None:
+        target = self.current.settings.target
+        self.tracker = Tracker(self.works, target.remote, target.branch)
+
+    def run(self, pid: int, slots: int | None, until_idle: bool) -> Ending:
+        """Until told to stop, or until nothing can run any more.
+
+        Raises:
+            TicketdError: the target was never reached.
+        """
+        session = self.works.session
+        session.store.daemon_started(DaemonRecord(pid, session.clock.now(), self.works.engine.name))
+        try:
+            if slots is not None:
+                session.store.set_slots(slots, session.clock.now())
+            self._prepare()
+            return self._run(until_idle)
+        finally:
+            session.store.daemon_stopped(session.clock.now())
+
+    def stop(self, how: Stop) -> None:
+        """From a signal handler's thread: as `ticketd stop` would."""
+        self.works.session.store.ask_stop(how, self.works.session.clock.now())
+        self.works.bell.ring()
+
+    def _prepare(self) -> None:
+        """Take up what an earlier daemon left, and learn where the target stands."""
+        store, clock = self.works.session.store, self.works.session.clock
+        in_use = {attempt.worktree for attempt in store.live_attempts() if attempt.worktree}
+        for mended in self.works.worktrees.sweep({*store.worktree_setups(), *in_use}):
+            store.note(EventKind.RECOVERED, clock.now(), mended=mended)
+        sync(self.works.session, self.current.settings)
+        tip = self.tracker.ask()
+        known = store.target()
+        if isinstance(tip, Unreachable) and (known is None or known.sha is None):
+            raise TicketdError(
+                f"the target cannot be reached: {tip.detail}",
+                mend="Mend the remote, or `[target]` in ticketd.toml; `ticketd doctor` looks closer.",
+            )
+
+    def _run(self, until_idle: bool) -> Ending:
+        chores = Chores(self.works.bell, self.works.session.clock, MOST_CHORES)
+        lane = Lane(self.works, self.tracker)
+        target = LaneThread("target", self._watch_target)
+        landing = LaneThread("landing", lambda: self._land(lane, target))
+        files = LaneThread("files", self._watch_files)
+        loop = Loop(
+            works=self.works,
+            slots=Slots(self.works, self._trees()),
+            chores=chores,
+            landing=landing,
+            until_idle=until_idle,
+            look_again=self._look_again,
+        )
+        for thread in (target, landing, files):
+            thread.start()
+        try:
+            return loop.run()
+        finally:
+            for thread in (target, landing, files):
+                thread.stop()
+            chores.close()
+            landing.join(LAST_PUSH_S)
+
+    def _trees(self) -> Trees:
+        store = self.works.session.store
+        taken = {attempt.worktree for attempt in store.live_attempts() if attempt.worktree}
+        known = {name for name in store.worktree_setups() if name.isdigit()}
+        return Trees(free=known - taken, taken=taken, used_names=store.worktree_names())
+
+    def _look_again(self) -> bool:
+        return sync(self.works.session, self.current.settings)
+
+    def _watch_files(self) -> float:
+        self._reload()
+        if sync(self.works.session, self.current.settings):
+            self.works.bell.ring()
+        return FILES_EVERY_S
+
+    def _reload(self) -> None:
+        """A broken `ticketd.toml` changes nothing: the last good one stays in force, and status says so."""
+        settings, problems = settings_of(self.works.session)
+        broken = "\n".join(map(str, problems)) if self.works.session.files.settings().settings is None else ""
+        if broken and broken != self.current.broken:
+            log.warning("ticketd.toml cannot be used, the last good one stays:\n%s", broken)
+        self.current.broken = broken
+        if not broken and settings != self.current.settings:
+            self.current.settings = settings
+            self.works.bell.ring()
+
+    def _watch_target(self) -> float:
+        clock = self.works.session.clock
+        if clock.monotonic() - self._asked_at >= self.poll_s:
+            self.tracker.ask()
+            self._asked_at = clock.monotonic()
+        self._check_drift()
+        self.works.bell.ring()
+        return min(self.poll_s, DRIFT_EVERY_S)
+
+    def _check_drift(self) -> None:
+        """At each move of the target, and now and again since agents go on writing; at most once a second."""
+        target, now = self.works.session.store.target(), self.works.session.clock.monotonic()
+        moved = target is not None and target.sha != self._drift_of
+        if now - self._drift_at < (DRIFT_EVERY_S if moved else DRIFT_AGAIN_S):
+            return
+        self._drift_of = target.sha if target else None
+        self.tracker.check_drift()
+        self._drift_at = self.works.session.clock.monotonic()
+
+    def _land(self, lane: Lane, target: LaneThread) -> float:
+        landing = lane.next()
+        if landing is None:
+            return FILES_EVERY_S
+        if self.works.session.store.pool().stop is Stop.NOW:
+            return FILES_EVERY_S
+        lane.land(landing)
+        self.works.bell.ring()
+        target.wake()
+        return 0.0

@@ -1,0 +1,67 @@
+"""An attempt: one run of one ticket by one agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ticketd.domain.ticket import Reason
+
+
+class AttemptState(StrEnum):
+    """preparing (slot and claim held, no process yet) → running → collecting (slot free, work being kept) → ended."""
+
+    PREPARING = "preparing"
+    RUNNING = "running"
+    COLLECTING = "collecting"
+    ENDED = "ended"
+
+
+class Drift(StrEnum):
+    """What a rebase onto the target would meet; `NONE` while the target has not moved past the base."""
+
+    NONE = "none"
+    CLEAN = "clean"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AttemptKey:
+    ticket: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.ticket}/{self.number}"
+
+    @property
+    def ref(self) -> str:
+        """The ref of the control repository that keeps this attempt's work."""
+        return f"refs/ticketd/{self.ticket}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Times are epoch seconds; `outcome` is the agent's, once it has ended."""
+
+    key: AttemptKey
+    state: AttemptState
+    slot: int
+    base: str
+    agent: str
+    worktree: str | None = None
+    pid: int | None = None
+    dispatched_at: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
+    exit_code: int | None = None
+    outcome: str | None = None
+    reason: Reason | None = None
+    detail: str = ""
+    tip: str | None = None
+    cost_usd: float | None = None
+    behind: int = 0
+    drift: Drift = Drift.NONE
+    drift_paths: tuple[str, ...] = ()
+    heartbeat_at: float | None = None
+    output_at: float | None = None
+    output_bytes: int = 0

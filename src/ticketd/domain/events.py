@@ -1,0 +1,55 @@
+"""What can happen, in the past tense. Every state change is stored together with its event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    TICKET_ADDED = "ticket-added"
+    TICKET_CHANGED = "ticket-changed"
+    TICKET_WITHDRAWN = "ticket-withdrawn"
+    DISPATCHED = "dispatched"
+    STARTED = "started"
+    AGENT_ENDED = "agent-ended"
+    WORK_KEPT = "work-kept"
+    CLAIM_EXTENDED = "claim-extended"
+    CLAIM_COLLIDED = "claim-collided"
+    OUTSIDE_CLAIM = "outside-claim"
+    REVIEW_ASKED = "review-asked"
+    APPROVED = "approved"
+    LANDING_QUEUED = "landing-queued"
+    LANDING_PHASE = "landing-phase"
+    LANDED = "landed"
+    REQUEUED = "requeued"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCEL_ASKED = "cancel-asked"
+    CANCELLED = "cancelled"
+    HELD = "held"
+    UNHELD = "unheld"
+    BUMPED = "bumped"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    SLOTS_SET = "slots-set"
+    STOP_ASKED = "stop-asked"
+    DAEMON_STARTED = "daemon-started"
+    DAEMON_STOPPED = "daemon-stopped"
+    TARGET_MOVED = "target-moved"
+    TARGET_TROUBLE = "target-trouble"
+    DRIFTED = "drifted"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`at` in epoch seconds; `number` counts up within a repository."""
+
+    number: int
+    at: float
+    kind: EventKind
+    ticket: str | None = None
+    attempt: int | None = None
+    data: Mapping[str, object] = field(default_factory=dict)

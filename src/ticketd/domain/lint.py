@@ -1,0 +1,220 @@
+"""What only the whole set of tickets can tell: ids, dependencies, cycles; and warnings about tickets that are legal."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from ticketd.domain import globs
+from ticketd.domain.graph import dependents_of
+from ticketd.domain.problems import Problem, Severity, nearest
+from ticketd.domain.settings import Settings
+from ticketd.domain.ticket import GLOBAL_SCOPE, Ticket
+from ticketd.domain.ticketfile import Parsed, heading_of
+from ticketd.domain.values import or_list, shown
+
+# Likeness of words is slow to compute: past this many misspelled ids in one set, the nearest is no longer named.
+_MAX_NEAREST = 20
+# Edges looked at for the shortest cycle of one knot; past it the shortest one found so far is told.
+_MAX_CYCLE_STEPS = 500_000
+_MAX_CYCLE_SPELLED = 20
+
+Edges = Mapping[str, Sequence[str]]
+
+
+def lint(tickets: Sequence[Parsed], settings: Settings, known_landed: Collection[str] = ()) -> tuple[Problem, ...]:
+    """Faults across files, by file and line. `known_landed`: ids that may be depended on though their file is gone.
+
+    Give it every file, the faulty ones too: their ids are known, so what depends on them is not called a mistake.
+    The problems that `parse_ticket` found are not repeated.
+    """
+    problems = [
+        *_twins(tickets),
+        *_unknown_dependencies(tickets, known_landed),
+        *_cycles(tickets),
+        *(p for parsed in tickets for p in _of_one(parsed, settings)),
+    ]
+    return tuple(sorted(set(problems)))
+
+
+# --- ids ------------------------------------------------------------------------------------------------------------
+
+
+def _twins(tickets: Sequence[Parsed]) -> Iterator[Problem]:
+    files: dict[str, set[str]] = defaultdict(set)
+    for parsed in tickets:
+        if parsed.id is not None:
+            files[parsed.id].add(parsed.path)
+    for id, paths in files.items():
+        for path in paths if len(paths) > 1 else ():
+            others = " and ".join(sorted(paths - {path}))
+            yield Problem(path, 0, f"the id `{id}` is also that of {others}", "rename one of the files")
+
+
+# --- dependencies ---------------------------------------------------------------------------------------------------
+
+
+def _unknown_dependencies(tickets: Sequence[Parsed], landed: Collection[str]) -> Iterator[Problem]:
+    sound = {p.id for p in tickets if p.ticket is not None}
+    files = {p.id: p.path for p in tickets if p.id is not None}
+    gone = frozenset(landed)
+    near: dict[str, str | None] = {}
+    for parsed in tickets:
+        for id in parsed.ticket.depends_on if parsed.ticket else ():
+            line = parsed.lines.of("depends_on", id)
+            if id == parsed.id:
+                yield Problem(parsed.path, line, "the ticket depends on itself", f"take `{id}` out of `depends_on`")
+            elif id in files and id not in sound and id not in gone:
+                what = f"it waits for `{id}`, which has errors"
+                yield Problem(parsed.path, line, what, f"mend {files[id]}", Severity.WARNING)
+            elif id not in files and id not in gone:
+                if id not in near and len(near) < _MAX_NEAREST:
+                    near[id] = nearest(id, [*files, *gone])
+                guess = near.get(id)
+                mend = f"did you mean `{guess}`?" if guess else "write that ticket, or take the id out"
+                yield Problem(parsed.path, line, f"`depends_on`: there is no ticket {shown(id)}", mend)
+
+
+def _cycles(tickets: Sequence[Parsed]) -> Iterator[Problem]:
+    """One error for each knot of tickets that wait for each other, with its shortest cycle."""
+    by_id = {p.id: p for p in tickets if p.id is not None and p.ticket is not None}
+    edges = {
+        id: sorted(d for d in set(p.ticket.depends_on) if d in by_id and d != id)
+        for id, p in sorted(by_id.items())
+        if p.ticket is not None
+    }
+    for knot in _knots(edges):
+        cycle = _shortest_cycle(knot, edges)
+        first = by_id[cycle[0]]
+        spelled = [*cycle, cycle[0]]
+        if len(spelled) > _MAX_CYCLE_SPELLED:
+            spelled = [*spelled[:10], f"… {len(spelled) - 15} more …", *spelled[-5:]]
+        what = f"`depends_on` goes round in a circle: {' → '.join(spelled)}"
+        mend = f"take one of these dependencies out; none of the {len(knot)} tickets in it can start"
+        yield Problem(first.path, first.lines.of("depends_on", cycle[1]), what, mend)
+
+
+def _knots(edges: Edges) -> list[set[str]]:
+    """The strongly connected parts with more than one node (Kosaraju; iterative, since chains may be 50,000 long)."""
+    back = dependents_of(edges)
+    knots = []
+    placed: set[str] = set()
+    for start in reversed(_by_finish(edges)):
+        if start in placed:
+            continue
+        knot = {start}
+        stack = [start]
+        while stack:
+            for node in back.get(stack.pop(), ()):
+                if node not in placed and node not in knot:
+                    knot.add(node)
+                    stack.append(node)
+        placed |= knot
+        if len(knot) > 1:
+            knots.append(knot)
+    return knots
+
+
+def _by_finish(edges: Edges) -> list[str]:
+    """Nodes in the order a depth-first walk leaves them."""
+    finished: list[str] = []
+    met: set[str] = set()
+    for start in edges:
+        if start in met:
+            continue
+        met.add(start)
+        stack = [(start, iter(edges[start]))]
+        while stack:
+            node, rest = stack[-1]
+            ahead = next((n for n in rest if n not in met), None)
+            if ahead is None:
+                finished.append(node)
+                stack.pop()
+            else:
+                met.add(ahead)
+                stack.append((ahead, iter(edges[ahead])))
+    return finished
+
+
+def _shortest_cycle(knot: set[str], edges: Edges) -> list[str]:
+    """A shortest cycle, from the first of its ids in the alphabet."""
+    best: list[str] = []
+    steps = 0
+    for start in sorted(knot):
+        found, walked = _cycle_through(start, knot, edges, len(best) or len(knot) + 1)
+        best = found or best
+        steps += walked
+        if len(best) == 2 or steps > _MAX_CYCLE_STEPS:
+            break
+    first = best.index(min(best))
+    return best[first:] + best[:first]
+
+
+def _cycle_through(start: str, knot: set[str], edges: Edges, shorter_than: int) -> tuple[list[str], int]:
+    """The shortest cycle through one node if it has fewer nodes than that, and how many edges were looked at."""
+    came_from: dict[str, str] = {}
+    queue = deque([(start, 1)])
+    steps = 0
+    while queue:
+        node, length = queue.popleft()
+        if length >= shorter_than:
+            break
+        for ahead in edges[node]:
+            steps += 1
+            if ahead == start:
+                path = [node]
+                while path[-1] != start:
+                    path.append(came_from[path[-1]])
+                return path[::-1], steps
+            if ahead in knot and ahead not in came_from:
+                came_from[ahead] = node
+                queue.append((ahead, length + 1))
+    return [], steps
+
+
+# --- one ticket: legal, but perhaps not meant -----------------------------------------------------------------------
+
+
+def _of_one(parsed: Parsed, settings: Settings) -> Iterator[Problem]:
+    if parsed.ticket is not None:
+        yield from _claim(parsed, parsed.ticket)
+        yield from _brief(parsed, parsed.ticket)
+        yield from _place(parsed, parsed.ticket, settings)
+
+
+def _warning(parsed: Parsed, key: str, what: str, mend: str) -> Problem:
+    return Problem(parsed.path, parsed.lines.of(key), what, mend, Severity.WARNING)
+
+
+def _claim(parsed: Parsed, ticket: Ticket) -> Iterator[Problem]:
+    if "touches" not in parsed.lines.keys:
+        what = "no `touches`: the ticket claims every file, so it holds back every other ticket while it runs"
+        yield _warning(parsed, "touches", what, 'name what it will change, like `touches: ["src/upload/**"]`')
+    elif globs.outside(ticket.touches, globs.NOTHING) is None:
+        what = "`touches` claims no file at all, so nothing keeps other tickets off what this one writes"
+        yield _warning(parsed, "touches", what, "name what it will change")
+    elif globs.outside(globs.EVERYTHING, ticket.touches) is None:
+        what = "`touches` claims every file: it holds back every other ticket while it runs"
+        yield _warning(parsed, "touches", what, "name only what it will change")
+
+
+def _brief(parsed: Parsed, ticket: Ticket) -> Iterator[Problem]:
+    if not ticket.body:
+        what = "the ticket has no text: the agent gets its title as the whole brief"
+        yield _warning(parsed, "", what, "say what is to be done")
+    if "title" not in parsed.lines.keys and heading_of(ticket.body) is None:
+        what = "no title: neither the key `title` nor a heading"
+        yield _warning(parsed, "", what, "begin the text with `# Title`")
+
+
+def _place(parsed: Parsed, ticket: Ticket, settings: Settings) -> Iterator[Problem]:
+    """Where the configuration would put it: its scope and its agent."""
+    if ticket.scope != GLOBAL_SCOPE and ticket.scope not in settings.scopes:
+        near = nearest(ticket.scope, settings.scopes)
+        if near:
+            what = f"scope {shown(ticket.scope)} is not in `ticketd.toml`"
+            yield _warning(parsed, "scope", what, f"did you mean `{near}`?")
+    if ticket.agent is None and settings.agents and settings.profile_of(ticket) is None:
+        what = f"no agent takes this ticket: it names none, and none is `default` or routed to size {ticket.size}"
+        choices = or_list(f"`agent: {name}`" for name in settings.agents)
+        yield Problem(parsed.path, 0, what, f"write {choices}, or add `[agents.default]` to `ticketd.toml`")

@@ -1,0 +1,116 @@
+"""`ticketd.toml` as values. Durations are seconds; an empty `remote` means the local branch is the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ticketd.domain.globs import NOTHING, PatternSet
+from ticketd.domain.ticket import Gate, Priority, Size, Ticket
+
+Argv = tuple[str, ...]
+
+
+class Outside(StrEnum):
+    """What becomes of an attempt that wrote outside its declared patterns."""
+
+    EXTEND = "extend"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Backfill(StrEnum):
+    STRICT = "strict"
+    ESTIMATE = "estimate"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSettings:
+    remote: str = "origin"
+    branch: str = "main"
+    poll_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class LandingSettings:
+    verify: tuple[Argv, ...] = ()
+    verify_timeout_s: float = 1800.0
+    patience_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsSettings:
+    outside: Outside = Outside.EXTEND
+    shared: PatternSet = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class WorktreeSettings:
+    setup: tuple[Argv, ...] = ()
+    setup_inputs: tuple[str, ...] = ()
+    setup_timeout_s: float = 1800.0
+    copy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentProfile:
+    name: str
+    preset: str = "command"
+    command: Argv = ()
+    env: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeSettings:
+    name: str
+    paths: PatternSet | None = None
+    env: tuple[str, ...] = ()
+    max_slots: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`grace_s` is what an agent gets between being asked to end and being ended."""
+
+    retries: int = 1
+    budget_usd: float | None = None
+    grace_s: float = 10.0
+    timeouts: Mapping[Size, float] = field(
+        default_factory=lambda: {Size.S: 1800.0, Size.M: 3600.0, Size.L: 10800.0}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    slots: int = 8
+    target: TargetSettings = TargetSettings()
+    backfill: Backfill = Backfill.STRICT
+    landing: LandingSettings = LandingSettings()
+    claims: ClaimsSettings = ClaimsSettings()
+    worktrees: WorktreeSettings = WorktreeSettings()
+    limits: Limits = field(default_factory=Limits)
+    agents: Mapping[str, AgentProfile] = field(default_factory=dict)
+    routes: Mapping[str, str] = field(default_factory=dict)
+    scopes: Mapping[str, ScopeSettings] = field(default_factory=dict)
+    gates: Mapping[Priority, Gate] = field(default_factory=dict)
+
+    def gate_of(self, ticket: Ticket, priority: Priority) -> Gate:
+        return ticket.gate or self.gates.get(priority, Gate.NONE)
+
+    def timeout_of(self, ticket: Ticket) -> float:
+        return ticket.timeout_s or self.limits.timeouts[ticket.size]
+
+    def retries_of(self, ticket: Ticket) -> int:
+        return self.limits.retries if ticket.retries is None else ticket.retries
+
+    def budget_of(self, ticket: Ticket) -> float | None:
+        return self.limits.budget_usd if ticket.budget_usd is None else ticket.budget_usd
+
+    def profile_of(self, ticket: Ticket) -> AgentProfile | None:
+        """The ticket's own profile, else its scope's or size's route, else `default`, else the only one there is."""
+        name = ticket.agent or self.routes.get(ticket.scope) or self.routes.get(ticket.size) or "default"
+        if name in self.agents:
+            return self.agents[name]
+        only = list(self.agents.values())
+        return only[0] if len(only) == 1 and not ticket.agent else None

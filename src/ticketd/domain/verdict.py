@@ -1,0 +1,127 @@
+"""What becomes of a ticket after its agent, or the lane, is done with it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ticketd.domain.globs import PatternSet, literal, matches
+from ticketd.domain.settings import Outside, Settings
+from ticketd.domain.ticket import Gate, Reason, TicketRecord
+
+FIRST_BACKOFF_S = 5.0
+LONGEST_BACKOFF_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class ToLanding:
+    """`extension`: patterns of paths written outside the claim. `review`: a person looks first."""
+
+    extension: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    review: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Back to the queue. `failed` uses up a retry; `deferred` makes the next backoff longer."""
+
+    detail: str
+    failed: bool = False
+    deferred: bool = False
+    not_before: float | None = None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    detail: str
+
+
+Verdict = ToLanding | Requeue | Fail | Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How an attempt ended. `how`: exited, timeout, ended, spawn-failed, lost or never-started;
+    `outcome`: done, later or failed; `changed` and `nested`: paths, as kept."""
+
+    how: str
+    outcome: str
+    detail: str
+    changed: tuple[str, ...] = ()
+    nested: tuple[str, ...] = ()
+
+
+def backoff(times: int) -> float:
+    """Seconds to wait after being put off `times` times in a row."""
+    return min(FIRST_BACKOFF_S * 2.0 ** min(max(times - 1, 0), 30), LONGEST_BACKOFF_S)
+
+
+def after_failure(record: TicketRecord, settings: Settings, reason: Reason, detail: str) -> Requeue | Fail:
+    """The ticket's own failure: again while it has retries left."""
+    if record.failures < settings.retries_of(record.ticket):
+        return Requeue(detail, failed=True, reason=reason)
+    return Fail(reason, detail)
+
+
+def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now: float) -> Verdict:
+    """What follows from how an attempt ended. `now` in epoch seconds."""
+    if record.cancel_requested:
+        return Cancel("cancelled while its agent ran; its work is kept")
+    match finish.how:
+        case "ended" | "never-started":
+            return Requeue(finish.detail or "its agent was ended; it runs again")
+        case "lost":
+            return _put_off(record, finish.detail or "its agent was lost with the machine", now)
+        case "timeout":
+            return after_failure(record, settings, Reason.TIMEOUT, finish.detail)
+        case "spawn-failed":
+            return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail)
+    if finish.outcome == "later":
+        return _put_off(record, finish.detail or "the agent asked to be run later", now)
+    if finish.outcome != "done":
+        return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail)
+    return _judge_work(record, finish, settings)
+
+
+def _put_off(record: TicketRecord, detail: str, now: float) -> Requeue:
+    return Requeue(detail, deferred=True, not_before=now + backoff(record.deferrals + 1))
+
+
+def _judge_work(record: TicketRecord, finish: Finish, settings: Settings) -> Verdict:
+    if not finish.changed:
+        return after_failure(record, settings, Reason.NO_CHANGES, "the agent ended well but changed nothing")
+    if finish.nested:
+        where = ", ".join(finish.nested)
+        return after_failure(
+            record, settings, Reason.AGENT_FAILED, f"a repository inside the worktree ({where}) cannot be landed"
+        )
+    scope = settings.scopes.get(record.ticket.scope)
+    if scope and scope.paths and (foreign := _unmatched(finish.changed, scope.paths)):
+        return after_failure(
+            record, settings, Reason.OUTSIDE_CLAIM, f"outside the paths of scope {scope.name}: {_some(foreign)}"
+        )
+    outside = _unmatched(finish.changed, record.ticket.touches)
+    if outside and settings.claims.outside is Outside.FAIL:
+        return after_failure(record, settings, Reason.OUTSIDE_CLAIM, f"outside the claim: {_some(outside)}")
+    extend = settings.claims.outside is Outside.EXTEND
+    return ToLanding(
+        extension=tuple(literal(path) for path in outside) if extend else (),
+        outside=outside,
+        review=settings.gate_of(record.ticket, record.priority) is Gate.LAND,
+    )
+
+
+def _unmatched(paths: tuple[str, ...], patterns: PatternSet) -> tuple[str, ...]:
+    return tuple(path for path in paths if not matches(patterns, path))
+
+
+def _some(paths: tuple[str, ...]) -> str:
+    shown = ", ".join(paths[:5])
+    return f"{shown} and {len(paths) - 5} more" if len(paths) > 5 else shown

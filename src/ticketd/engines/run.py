@@ -1,0 +1,179 @@
+"""The run directory as the daemon sees it: its files, and the lock that says whether a run is alive.
+
+What is read here was written by another process, maybe by an agent that meddles: sizes are capped, links are not
+followed, and a file that is not what it should be counts as absent.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ticketd.engines import supervisor
+from ticketd.ports import Exited, Pulse, RunSpec
+
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """`started.json`. The start times are in clock ticks since boot, None without /proc."""
+
+    pid: int
+    started_at: float
+    supervisor_pid: int
+    supervisor_start: int | None
+
+
+def make_directory(run_dir: Path) -> None:
+    """The private directory of one run; OSError if it cannot be, or if it stands there and is somebody else's."""
+    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = run_dir.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise PermissionError(f"{run_dir} is not a directory of this user")
+    run_dir.chmod(0o700)
+
+
+def write_spec(spec: RunSpec, heartbeat_s: float) -> None:
+    """FileExistsError if this directory has been used for a run before."""
+    record = {
+        "argv": list(spec.argv),
+        "cwd": str(spec.cwd.absolute()),
+        "env": dict(spec.env),
+        "stdin": str(spec.stdin.absolute()) if spec.stdin else None,
+        "log": str(spec.log.absolute()),
+        "timeout_s": spec.timeout_s,
+        "grace_s": spec.grace_s,
+        "mark": spec.mark,
+        "doorbell": str(spec.doorbell) if spec.doorbell else None,
+        "log_limit": spec.log_limit,
+        "die_with_parent": spec.die_with_parent,
+        "heartbeat_s": heartbeat_s,
+    }
+    _write_new(spec.run_dir / "spec.json", record)
+
+
+def write_end(run_dir: Path, grace_s: float) -> None:
+    """The request to end; replaces an earlier one at once."""
+    draft = run_dir / f"end.{uuid4().hex}"
+    _write_new(draft, {"grace_s": grace_s})
+    draft.rename(run_dir / "end")
+
+
+def void(run_dir: Path) -> None:
+    """Call only with the lock held."""
+    (run_dir / "void").touch(mode=0o600)
+
+
+def is_void(run_dir: Path) -> bool:
+    return os.path.lexists(run_dir / "void")
+
+
+def has_begun(run_dir: Path) -> bool:
+    return os.path.lexists(run_dir / "started.json") or os.path.lexists(run_dir / "exit.json")
+
+
+def is_held(run_dir: Path) -> bool:
+    """Whether another process holds the lock. A shared lock asks: two that look at once do not mistake each other for
+    a supervisor, and a supervisor that comes meanwhile waits for them."""
+    try:
+        fd = os.open(run_dir / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[bool]:
+    """Hold the lock for a moment, without waiting for it; False if it was not to be had."""
+    fd = os.open(run_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(fd)
+
+
+def read_started(run_dir: Path) -> Started | None:
+    match _read(run_dir / "started.json"):
+        case {"pid": int(pid), "started_at": float(at), "supervisor_pid": int(supervisor_pid), **rest} if pid > 0:
+            start = rest.get("supervisor_start")
+            return Started(pid, at, supervisor_pid, start if isinstance(start, int) else None)
+        case _:
+            return None
+
+
+def read_pulse(run_dir: Path) -> Pulse | None:
+    match _read(run_dir / "heartbeat.json"):
+        case {"at": float(at), "log_bytes": int(size), **rest}:
+            log_at, cpu_s, rss = rest.get("log_at"), rest.get("cpu_s"), rest.get("rss_bytes")
+            return Pulse(at, size, _number(log_at), _number(cpu_s), rss if isinstance(rss, int) else None)
+        case _:
+            return None
+
+
+def read_exit(run_dir: Path) -> Exited | None:
+    match _read(run_dir / "exit.json"):
+        case {
+            "code": int() | None as code,
+            "signal": int() | None as number,
+            "reason": "exited" | "timeout" | "ended" | "spawn-failed" as reason,
+            "detail": str(detail),
+            "started_at": float() | None as started_at,
+            "ended_at": float(ended_at),
+            "cpu_s": float() | None as cpu_s,
+            "max_rss_bytes": int() | None as rss,
+            "stragglers": int(stragglers),
+        }:
+            return Exited(code, number, reason, detail, started_at, ended_at, cpu_s, rss, stragglers)
+        case _:
+            return None
+
+
+def read_mark(run_dir: Path) -> str:
+    """The run's mark, empty if it has none or its spec is unreadable."""
+    match _read(run_dir / "spec.json", supervisor.SPEC_LIMIT):
+        case {"mark": str(mark)}:
+            return mark
+        case _:
+            return ""
+
+
+def last_words(run_dir: Path) -> str:
+    """The last line that a supervisor wrote to its standard error, at most 300 characters; usually none."""
+    text = (supervisor.read_small(str(run_dir / "supervisor.err")) or b"").decode("utf-8", "replace")
+    return next((line.strip()[:300] for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def _read(path: Path, limit: int = supervisor.READ_LIMIT) -> Any:
+    try:
+        return json.loads(supervisor.read_small(str(path), limit) or b"null")
+    except (ValueError, RecursionError):
+        return None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _write_new(path: Path, record: dict[str, Any]) -> None:
+    with os.fdopen(os.open(path, NEW, 0o600), "w", encoding="ascii") as file:
+        json.dump(record, file)

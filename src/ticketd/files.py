@@ -1,0 +1,73 @@
+"""Ticket files and `ticketd.toml` as they lie in the user's checkout. Satisfies `ports.TicketFiles`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ticketd.domain.problems import Problem
+from ticketd.domain.settings import Settings
+from ticketd.domain.settingsfile import ParsedSettings, parse_settings
+from ticketd.domain.ticketfile import MAX_BYTES, Parsed, parse_ticket
+from ticketd.ports import FoundFile
+
+TICKETS = "tickets"
+CONFIG = "ticketd.toml"
+
+
+class CheckoutFiles:
+    """Reads below `root`. Symbolic links, pipes and devices are named as faults, never followed or opened."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def stamps(self) -> Mapping[str, str]:
+        return {path: _stamp(status) for path, status in self._walk(self.root / TICKETS, 0)}
+
+    def read(self, path: str, stamp: str, settings: Settings) -> FoundFile:
+        try:
+            content = _read_regular(self.root / path)
+        except OSError as error:
+            return FoundFile(stamp, Parsed(path, None, None, (_unreadable(path, error),)))
+        return FoundFile(stamp, parse_ticket(path, content, settings))
+
+    def settings(self) -> ParsedSettings:
+        try:
+            content = _read_regular(self.root / CONFIG)
+        except FileNotFoundError:
+            return ParsedSettings(Settings(), ())
+        except OSError as error:
+            return ParsedSettings(None, (_unreadable(CONFIG, error),))
+        return parse_settings(CONFIG, content)
+
+    def _walk(self, directory: Path, depth: int) -> Iterator[tuple[str, os.stat_result]]:
+        try:
+            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            # One level more than tickets may lie at, so that a file too deep is named and not overlooked.
+            if entry.is_dir(follow_symlinks=False) and depth < 2:
+                yield from self._walk(Path(entry.path), depth + 1)
+            elif entry.name.endswith(".md") and entry.name != "README.md":
+                yield Path(entry.path).relative_to(self.root).as_posix(), entry.stat(follow_symlinks=False)
+
+
+def _stamp(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}-{status.st_mode}"
+
+
+def _read_regular(path: Path) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(0, "not a regular file")
+        return file.read(MAX_BYTES + 1)
+
+
+def _unreadable(path: str, error: OSError) -> Problem:
+    return Problem(path, 0, f"cannot be read: {error.strerror or error}", "make it a regular, readable file")

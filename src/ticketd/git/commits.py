@@ -1,0 +1,118 @@
+"""Commit objects as values: read many with one process, write many with one process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticketd.errors import GitFailed
+from ticketd.git.door import Git
+from ticketd.ports import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What is kept of a commit when it moves. `author` is the header's value, name to time zone."""
+
+    sha: str
+    tree: str
+    parents: tuple[str, ...]
+    author: bytes
+    encoding: bytes | None
+    message: bytes
+
+    @property
+    def date(self) -> bytes:
+        """git's raw form: epoch seconds and time zone; the epoch's where the header has none."""
+        parts = self.author.rsplit(b" ", 2)
+        return b" ".join(parts[1:]) if len(parts) == 3 and parts[1].isdigit() else b"0 +0000"
+
+
+def load_objects(git: Git, names: Sequence[str]) -> list[bytes | None]:
+    """The content of each named object, None where there is no such object; one process."""
+    given = "".join(f"{name}\n" for name in names).encode()
+    answer = git.ask("cat-file", "--batch", stdin=given)
+    if not answer.ok:
+        raise GitFailed("git cat-file failed", stderr=answer.err)
+    return list(_contents(os.fsencode(answer.out), len(names)))
+
+
+def _contents(out: bytes, count: int) -> Iterable[bytes | None]:
+    at = 0
+    for _ in range(count):
+        end = out.index(b"\n", at)
+        head = out[at:end]
+        if head.endswith((b" missing", b" ambiguous")):
+            yield None
+            at = end + 1
+            continue
+        size = int(head.rsplit(b" ", 1)[1])
+        yield out[end + 1 : end + 1 + size]
+        at = end + size + 2
+
+
+def parse_commit(sha: str, content: bytes) -> Commit:
+    head, _, message = content.partition(b"\n\n")
+    tree, parents, author, encoding = "", [], b"", None
+    for line in head.split(b"\n"):
+        key, _, value = line.partition(b" ")
+        match key:
+            case b"tree":
+                tree = value.decode()
+            case b"parent":
+                parents.append(value.decode())
+            case b"author":
+                author = value
+            case b"encoding":
+                encoding = value
+    return Commit(sha, tree, tuple(parents), author, encoding, message)
+
+
+def render_commit(tree: str, parents: Sequence[str], like: Commit, by: Identity, message: bytes) -> bytes:
+    """The commit `like` with another place and message. Its committer date is the author's, so that the same input
+    is the same commit however often a killed daemon makes it. Signatures are left out, as by `git rebase`."""
+    lines = [b"tree " + tree.encode(), *(b"parent " + parent.encode() for parent in parents)]
+    lines += [b"author " + like.author, b"committer " + _person(by) + b" " + like.date]
+    if like.encoding is not None:
+        lines.append(b"encoding " + like.encoding)
+    return b"\n".join(lines) + b"\n\n" + message
+
+
+def render_bare(tree: str, parents: Sequence[str]) -> bytes:
+    """A commit that only serves as a merge base or a side of a merge in memory."""
+    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
+    who = "ticketd <ticketd@localhost> 0 +0000"
+    return "\n".join([*lines, f"author {who}", f"committer {who}", "", "base\n"]).encode()
+
+
+def _person(by: Identity) -> bytes:
+    """Without the characters that end a field of the header (git strips them too)."""
+    name, email = ("".join(c for c in part if c not in "<>\n\0").strip() for part in (by.name, by.email))
+    return f"{name} <{email}>".encode(errors="surrogateescape")
+
+
+def name_of(content: bytes, like: str) -> str:
+    """The object name of a commit, in the hash that `like` is in."""
+    digest = hashlib.sha256 if len(like) == 64 else hashlib.sha1
+    return digest(b"commit %d\0" % len(content) + content).hexdigest()
+
+
+def save_commits(git: Git, contents: Sequence[bytes]) -> tuple[str, ...]:
+    """Write commit objects; one process however many.
+
+    Raises:
+        GitFailed: the repository took not all of them.
+    """
+    if len(contents) == 1:
+        return (git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=contents[0]),)
+    with tempfile.TemporaryDirectory(prefix="ticketd-") as scratch:
+        files = [Path(scratch) / str(number) for number in range(len(contents))]
+        for file, content in zip(files, contents, strict=True):
+            file.write_bytes(content)
+        given = "".join(f"{file}\n" for file in files).encode()
+        out = git.run("hash-object", "-t", "commit", "-w", "--no-filters", "--stdin-paths", stdin=given)
+    return tuple(out.split())

@@ -1,0 +1,91 @@
+"""The control repository's configuration, and its recovery from what an agent wrote into it.
+
+A linked worktree shares the configuration, so an agent's `git config` could name a filter, a merge driver or an
+`insteadOf` that ticketd's own git would obey; overriding all such keys by `-c` is not possible (their names are free).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from ticketd.git.door import Git
+
+NO_PUSH = "ticketd-lands-your-commits"
+SETTINGS = (
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    # `gc --prune=now` of one agent deleted the branches of all others within 20 s; with this git refuses it.
+    ("core.repositoryFormatVersion", "1"),
+    ("extensions.preciousObjects", "true"),
+    # A power loss must not take an attempt that the store says is kept.
+    ("core.fsync", "objects,reference"),
+)
+
+_HARMLESS = re.compile(r"^(user\.(name|email)|branch\..+\.(remote|merge|rebase|description))$", re.I | re.S)
+
+
+def _accepted(control: Path) -> Path:
+    return control.with_name("control.config")
+
+
+def save_config(control: Path, url: str) -> None:
+    """Decide on the configuration of the control repository, `url` being what agents may fetch from."""
+    accepted = _accepted(control)
+    source = accepted if accepted.is_file() else control / "config"
+    with tempfile.TemporaryDirectory(prefix="config-", dir=control.parent) as scratch:
+        fresh = Path(scratch) / "config"
+        shutil.copyfile(source, fresh)
+        remote = (("url", url), ("pushurl", NO_PUSH), ("fetch", "+refs/heads/*:refs/remotes/origin/*"))
+        for key, value in (*SETTINGS, *((f"remote.origin.{key}", value) for key, value in remote)):
+            Git(control).run("config", "--file", str(fresh), key, value)
+        fresh.replace(accepted)
+    restore_config(control)
+
+
+def forget_config(control: Path) -> None:
+    """Before the control repository is made anew."""
+    _accepted(control).unlink(missing_ok=True)
+
+
+def restore_config(control: Path) -> None:
+    """Take out what is not ticketd's, but for a name, an address and the branches' upstreams. No process while all
+    is as it was."""
+    accepted, seen, file = _accepted(control), control.with_name("control.config.seen"), control / "config"
+    found = _read(file)
+    if found is not None and found in (_read(accepted), _read(seen)):
+        return
+    if not accepted.is_file():
+        return  # being created
+    with tempfile.TemporaryDirectory(prefix="config-", dir=control.parent) as scratch:
+        fresh = Path(scratch) / "config"
+        shutil.copyfile(accepted, fresh)
+        _add(fresh, _additions(accepted, file))
+        shutil.copyfile(fresh, seen)
+        fresh.replace(file)
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
+
+
+def _add(file: Path, entries: list[str]) -> None:
+    for entry in entries:
+        key, _, value = entry.partition("\n")
+        if _HARMLESS.match(key):
+            Git(file.parent).run("config", "--file", str(file), "--add", key, value)
+
+
+def _additions(accepted: Path, file: Path) -> list[str]:
+    """What `file` has more than `accepted`; nothing when git cannot read it."""
+    before, after = (
+        Git(accepted.parent).ask("config", "--file", str(one), "--no-includes", "-z", "--list").split0()
+        for one in (accepted, file)
+    )
+    return list((Counter(after) - Counter(before)).elements())

@@ -1,0 +1,78 @@
+"""Making the control repository out of the user's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from ticketd.errors import GitFailed, NotSetUp
+from ticketd.git.configuration import forget_config, save_config
+from ticketd.git.control import Control
+from ticketd.git.door import Git
+from ticketd.git.repository import CONTROL, OWNER, UserRepository, identity, remote_url
+
+# An unborn branch that nobody uses: a bare repository's HEAD must name one.
+_NO_BRANCH = "refs/heads/ticketd-none"
+
+
+def open_control(state: Path, user: UserRepository, remote: str = "origin") -> Control:
+    """The control repository in `state`, made if it is not there (all of it or nothing); `remote` is the user's.
+
+    Raises:
+        NotSetUp: the user's repository has no commit yet, or has not all its objects (a partial clone).
+        GitFailed: git could not copy it.
+    """
+    control = Control(state, identity(user.root))
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    url = remote_url(user.root, remote) if remote else None
+    with control.exclusive():
+        (state / OWNER).write_bytes(os.fsencode(user.root) + b"\n")
+        if not (state / CONTROL).is_dir():
+            _check(user)
+            forget_config(state / CONTROL)
+            _create(state, user)
+        save_config(state / CONTROL, url or str(user.common_dir))
+    return control
+
+
+def _check(user: UserRepository) -> None:
+    git = Git(user.root)
+    if not git.ask("rev-list", "-n1", "--all").line:
+        raise NotSetUp(f"{user.root} has no commit yet", mend="commit something first: agents start from a commit")
+    if git.ask("config", "--get", "extensions.partialClone").ok:
+        raise NotSetUp(
+            f"{user.root} is a partial clone", mend="fetch what it lacks: `git fetch --refetch --no-filter origin`"
+        )
+
+
+def _create(state: Path, user: UserRepository) -> None:
+    for old in state.glob("creating-*"):  # a killed creation's; we hold the lock
+        shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="creating-", dir=state) as scratch:
+        fresh = Path(scratch) / CONTROL
+        _clone(user, fresh)
+        _drop_refs(fresh)
+        fresh.rename(state / CONTROL)
+
+
+def _clone(user: UserRepository, fresh: Path) -> None:
+    """Hard links where the file system allows; git 2.38.1 and later refuses them for a repository with symlinks."""
+    command = ("clone", "--quiet", "--bare", "--no-tags", "--template=")
+    source = str(user.common_dir)
+    git = Git(fresh.parent)
+    if git.ask(*command, "--local", "--", source, str(fresh)).ok:
+        return
+    shutil.rmtree(fresh, ignore_errors=True)
+    answer = git.ask(*command, "--no-local", "--", source, str(fresh))
+    if not answer.ok:
+        raise GitFailed(f"cannot copy {source}", stderr=answer.err)
+
+
+def _drop_refs(fresh: Path) -> None:
+    git = Git(fresh, env={"GIT_DIR": str(fresh)})
+    git.run("symbolic-ref", "HEAD", _NO_BRANCH)
+    refs = git.run("for-each-ref", "--format=%(refname)").splitlines()
+    git.run("update-ref", "--no-deref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in refs).encode())
+    (fresh / "info").mkdir(exist_ok=True)

@@ -1,0 +1,155 @@
+"""The one door to git: GitPython's command layer, with an environment and a configuration that cannot surprise.
+
+Arguments are lists, never shell text; an exit code is a value. Hooks, fsmonitor and background maintenance stay off
+in every call: a hook that runs a test suite under an exported GIT_DIR has flipped `core.bare` in real repositories,
+and maintenance beside a running agent makes its `git add` fail (measured on git 2.39).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from git.cmd import Git as GitCommand
+
+from ticketd.errors import GitFailed
+
+SAFE_CONFIG = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.quotePath=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.ext.allow=never",
+    "submodule.recurse=false",
+    "commit.gpgSign=false",
+    "advice.detachedHead=false",
+)
+
+ENVIRONMENT = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_EDITOR": "true",
+    "GIT_SEQUENCE_EDITOR": "true",
+    "GIT_PAGER": "cat",
+}
+
+# `git rev-parse --local-env-vars` (2.39) and the like: what a hook or an alias exports, and what would bend every
+# call to another repository. GitPython hands on os.environ whole, so they must leave it.
+LOCAL_VARIABLES = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CONFIG",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_CONFIG_COUNT",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REFLOG_ACTION",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_AUTHOR_NAME",
+    "GIT_AUTHOR_EMAIL",
+    "GIT_AUTHOR_DATE",
+    "GIT_COMMITTER_NAME",
+    "GIT_COMMITTER_EMAIL",
+    "GIT_COMMITTER_DATE",
+)
+
+
+def leave_outer_repository(environ: dict[str, str] | os._Environ[str]) -> None:
+    """Drop what ties this process to the repository whose hook or alias started it."""
+    for name in LOCAL_VARIABLES:
+        environ.pop(name, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What git said. `out` keeps bytes that are not UTF-8 as surrogates, so paths survive."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+    @property
+    def line(self) -> str:
+        return self.out.strip()
+
+    def split0(self) -> tuple[str, ...]:
+        """The fields of `-z` output."""
+        return tuple(part for part in self.out.split("\0") if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """git in one directory. `config` and `env` come on top of the safe ones."""
+
+    cwd: Path
+    config: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def ask(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """Run `git *args` and return whatever it answers, failures too; 124 stands for a time-out."""
+        options = [part for item in (*SAFE_CONFIG, *self.config) for part in ("-c", item)]
+        environment = {**ENVIRONMENT, **self.env, **(env or {})}
+        with tempfile.TemporaryFile() as given:
+            if stdin is not None:
+                given.write(stdin)
+                given.seek(0)
+            code, out, err = cast(
+                "tuple[int, bytes, str | bytes]",
+                GitCommand(self.cwd).execute(
+                    ["git", *options, *args],
+                    istream=given if stdin is not None else None,
+                    with_extended_output=True,
+                    with_exceptions=False,
+                    stdout_as_string=False,
+                    strip_newline_in_stdout=False,
+                    kill_after_timeout=timeout_s,
+                    env=environment,
+                ),
+            )
+        return Answer(code, os.fsdecode(out), os.fsdecode(err))
+
+    def run(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> str:
+        """Run a git command that has to work and return its output, trimmed.
+
+        Raises:
+            GitFailed: it did not.
+        """
+        answer = self.ask(*args, stdin=stdin, env=env, timeout_s=timeout_s)
+        if not answer.ok:
+            raise GitFailed(f"git {args[0]} failed in {self.cwd} (exit {answer.code})", stderr=answer.err)
+        return answer.line
+
+    def with_config(self, *config: str) -> Git:
+        return Git(self.cwd, (*self.config, *config), self.env)

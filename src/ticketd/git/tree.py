@@ -1,0 +1,130 @@
+"""One worktree of the pool on disk: its directory, and its git directory within the control repository.
+
+git is always told both (GIT_DIR, GIT_WORK_TREE): the tree's `.git` file belongs to the agent, who can re-point it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticketd.git.control import Control
+from ticketd.git.door import Git
+
+# What a tree at rest has in its git directory; anything else is an unfinished merge, rebase, bisect, a lock…
+_AT_REST = ("HEAD", "commondir", "gitdir", "index", "modules")
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """`path` is the directory, `admin` its git directory, `note` the file that says which branch it was given."""
+
+    path: Path
+    admin: Path
+    note: Path
+
+    def git(self, control: Control, env: Mapping[str, str] | None = None) -> Git:
+        """git for this tree, started in the control repository (the tree may be gone)."""
+        own = {"GIT_DIR": str(self.admin), "GIT_WORK_TREE": str(self.path), **(env or {})}
+        config = ("advice.addEmbeddedRepo=false", "core.safecrlf=false", "core.logAllRefUpdates=false")
+        return Git(control.git.cwd, config, own)
+
+    @property
+    def branch(self) -> str | None:
+        """The branch that the tree was last prepared with."""
+        return self.note.read_text() or None if self.note.is_file() else None
+
+    @property
+    def has_admin(self) -> bool:
+        return all((self.admin / name).is_file() for name in ("HEAD", "commondir", "gitdir"))
+
+    @property
+    def has_own_repository(self) -> bool:
+        """Whether an agent has put a repository in place of the link."""
+        return (self.path / ".git").is_dir()
+
+    def point_head(self, commit: str, branch: str | None) -> None:
+        """Written by hand: with a damaged HEAD this is no repository to git, and `reset` would move the branch that
+        an agent has checked out."""
+        write_whole(self.admin / "HEAD", f"ref: refs/heads/{branch}\n" if branch else f"{commit}\n")
+
+    def link(self) -> None:
+        """Make the directory and its git directory name each other."""
+        write_whole(self.admin / "gitdir", f"{self.path / '.git'}\n")
+        write_whole(self.admin / "commondir", "../..\n")
+        link = self.path / ".git"
+        text = f"gitdir: {self.admin}\n"
+        if link.is_symlink() or not link.is_file() or link.read_text(errors="replace") != text:
+            write_whole(link, text)
+
+    def settle(self) -> None:
+        """Forget what an agent left unfinished; its commits are kept elsewhere by now."""
+        for path in list(self.admin.iterdir()):
+            if path.name not in _AT_REST and not path.name.startswith("sharedindex."):
+                remove(path)
+
+    def remove(self) -> None:
+        """Delete the directory and its git directory. Only for trees whose work is kept."""
+        remove(self.path)
+        remove(self.admin)
+        self.note.unlink(missing_ok=True)
+
+
+def clear_hiding_bits(git: Git, path: Path, env: Mapping[str, str] | None = None) -> bool:
+    """Undo `update-index --assume-unchanged` and the like, behind which changed files hide from `status` and `add`.
+
+    An entry that is skipped and not on disk is a sparse checkout's and stays. False: the index cannot be read.
+    """
+    answer = git.ask("ls-files", "-v", "-z", env=env)
+    if not answer.ok:
+        return False
+    hidden = [entry for entry in answer.split0() if entry[0] == "S" or entry[0].islower()]
+    for option, paths in _bits(hidden, path):
+        if paths:
+            given = "".join(f"{one}\0" for one in paths).encode(errors="surrogateescape")
+            git.ask("update-index", option, "-z", "--stdin", stdin=given, env=env)
+    return True
+
+
+def _bits(hidden: list[str], path: Path) -> tuple[tuple[str, list[str]], tuple[str, list[str]]]:
+    assumed = [entry[2:] for entry in hidden if entry[0].islower()]
+    skipped = [entry[2:] for entry in hidden if entry[0] in "Ss" and _exists(path / entry[2:])]
+    return ("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)
+
+
+def _exists(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """All of it or nothing, whatever was there."""
+    fresh = path.with_name(f"{path.name}.ticketd")
+    fresh.write_text(text)
+    if path.is_dir() and not path.is_symlink():
+        remove(path)
+    fresh.replace(path)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a tree, read-only directories (Go's module cache) included."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        make_writable(path)
+        shutil.rmtree(path)
+
+
+def make_writable(path: Path) -> None:
+    for directory in (path, *(one for one in path.rglob("*") if one.is_dir() and not one.is_symlink())):
+        directory.chmod(directory.stat().st_mode | stat.S_IRWXU)
+
+
+def is_name(name: str) -> bool:
+    """A tree's name becomes a directory's."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None

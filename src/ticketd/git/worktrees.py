@@ -1,0 +1,263 @@
+"""The pool of worktrees. They are made once and used again: 0.1-0.2 s instead of 5-8 s at 5,000 files (git 2.39)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticketd.domain.attempt import AttemptKey, Drift
+from ticketd.errors import BadInput, GitFailed
+from ticketd.git import snapshot
+from ticketd.git.control import Control
+from ticketd.git.door import Git
+from ticketd.git.rebase import rebase
+from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, remove, write_whole
+from ticketd.ports import Conflict, Identity, Kept
+
+
+@dataclass(frozen=True, slots=True)
+class WorktreePool:
+    """Satisfies `Worktrees`."""
+
+    control: Control
+
+    def path(self, name: str) -> Path:
+        return self._tree(name).path
+
+    def _tree(self, name: str) -> Tree:
+        if not is_name(name):
+            raise BadInput(f"{name!r} cannot name a worktree")
+        home = self.control.state / "worktrees"
+        return Tree(home / name, self.control.path / "worktrees" / name, home / f".{name}.branch")
+
+    # --- prepare ---
+
+    def prepare(self, name: str, commit: str, branch: str | None, keep_ignored: bool) -> None:
+        """The tree at exactly `commit`, clean, on `branch` (or on none). Call only when its work is kept: what is
+        uncommitted goes, and a tree that is broken is made anew.
+
+        Raises:
+            GitFailed: the commit is missing, or the disk is full.
+        """
+        tree = self._tree(name)
+        previous = tree.branch
+        if not self._is_whole(tree):
+            self._add(tree, commit)
+        elif not self._is_at(tree, commit, keep_ignored):
+            self._check(commit)
+            self._reset(tree, commit, keep_ignored)
+        self._put_on(tree, commit, branch, previous)
+
+    def _is_whole(self, tree: Tree) -> bool:
+        """Whether git can work with it; a link that is merely gone or wrong is put back."""
+        if not tree.has_admin or not tree.path.is_dir() or tree.path.is_symlink() or tree.has_own_repository:
+            return False
+        tree.link()
+        return True
+
+    def _is_at(self, tree: Tree, commit: str, keep_ignored: bool) -> bool:
+        tree.settle()
+        git = tree.git(self.control)
+        ignored = "--ignored=no" if keep_ignored else "--ignored=traditional"
+        answer = git.ask(
+            "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal", ignored, "--ignore-submodules=all"
+        )
+        lines = answer.split0()
+        if not answer.ok or f"# branch.oid {commit}" not in lines or any(not line.startswith("# ") for line in lines):
+            return False
+        flags = git.ask("ls-files", "-v", "-z").split0()  # hidden changes do not show in `status`
+        return all(entry.startswith("H ") for entry in flags)
+
+    def _reset(self, tree: Tree, commit: str, keep_ignored: bool) -> None:
+        tree.point_head(commit, None)
+        git = tree.git(self.control)
+        clean = ("clean", "-ffd") if keep_ignored else ("clean", "-ffdx")
+        if not clear_hiding_bits(git, tree.path):
+            (tree.admin / "index").unlink(missing_ok=True)
+        # First clean, then reset: a directory of untracked files can be in the way of a file, and twice: what the old
+        # .gitignore hid, the new one may not.
+        done = self._clean(git, tree, clean) and git.ask("reset", "--hard", "--quiet", commit).ok
+        if not (done and self._clean(git, tree, clean)):
+            self._add(tree, commit)
+        tree.settle()
+
+    def _clean(self, git: Git, tree: Tree, clean: tuple[str, ...]) -> bool:
+        if git.ask(*clean, "--quiet").ok:
+            return True
+        make_writable(tree.path)
+        return git.ask(*clean, "--quiet").ok
+
+    def _add(self, tree: Tree, commit: str) -> None:
+        """Make the tree anew. One hand adds: eight at once failed in 48 of 160 cases."""
+        tree.path.parent.mkdir(exist_ok=True)
+        self._check(commit)
+        with self.control.exclusive():
+            tree.remove()
+            tree.admin.parent.mkdir(exist_ok=True)
+            options = ("--quiet", "--detach", "--no-checkout")
+            self.control.git.run("worktree", "add", *options, "--", str(tree.path), commit)
+        tree.git(self.control).run("reset", "--hard", "--quiet", commit)
+        tree.settle()
+
+    def _check(self, commit: str) -> None:
+        """A HEAD that names a missing commit would make every fetch of the control repository fail."""
+        if self.control.read_ref(commit) is None:
+            raise GitFailed(f"commit {commit} is missing")
+
+    def _put_on(self, tree: Tree, commit: str, branch: str | None, previous: str | None) -> None:
+        """HEAD on the branch, the branch at the commit, and the branch that the tree had before gone if it can."""
+        lines = self._moves(commit, branch) if branch else []
+        if previous and previous != branch:
+            lines += self._farewell(previous)
+        tree.point_head(commit, None)
+        if lines:
+            self.control.git.run("update-ref", "--no-deref", "--stdin", stdin="".join(f"{x}\n" for x in lines).encode())
+        tree.point_head(commit, branch)
+        write_whole(tree.note, branch or "")
+
+    def _moves(self, commit: str, branch: str) -> list[str]:
+        ref = f"refs/heads/{branch}"
+        old = self.control.read_ref(ref)
+        if old == commit:
+            return []
+        keep = [] if old is None or self.control.is_safe(old) else [f"update refs/ticketd-extra/branches/{old} {old}"]
+        return [*keep, f"update {ref} {commit}"]
+
+    def _farewell(self, branch: str) -> list[str]:
+        old = self.control.read_ref(f"refs/heads/{branch}")
+        return [f"delete refs/heads/{branch} {old}"] if old and self.control.is_safe(old) else []
+
+    # --- keep ---
+
+    def keep(self, name: str, key: AttemptKey, base: str, message: str, by: Identity) -> Kept:
+        """All that the attempt has made, under its ref: its commits, then one of what is uncommitted. What it had
+        committed and then dropped is kept under `refs/ticketd-extra/<id>/<attempt>/…`.
+
+        `Kept.nested` also names what could not be read; the caller takes such a tree out of the pool.
+
+        Raises:
+            GitFailed: nothing could be kept; the tree is as it was.
+        """
+        tree = self._tree(name)
+        head = snapshot.head_commit(self.control, tree) or base
+        tip, left_out = self._commit(tree, head, message, by)
+        extra = snapshot.dropped(self.control, tree, tip, base)
+        taken = len(self.control.git.run("for-each-ref", snapshot.extra_ref(key)).splitlines()) if extra else 0
+        self.control.git.run("update-ref", "--no-deref", "--stdin", stdin=snapshot.render_refs(key, tip, extra, taken))
+        changed, nested = snapshot.differences(self.control.git, base, tip)
+        own = (".git",) if tree.has_own_repository else ()
+        return Kept(tip, changed, tuple(dict.fromkeys((*nested, *left_out, *own))))
+
+    def _commit(self, tree: Tree, head: str, message: str, by: Identity) -> tuple[str, tuple[str, ...]]:
+        if not tree.path.is_dir():
+            return head, ()  # somebody has removed it; there is nothing but the commits
+        taken = snapshot.take(self.control, tree, head)
+        if taken.tree == self.control.tree(head):
+            return head, taken.left_out
+        return snapshot.commit_snapshot(self.control.git, taken.tree, head, message, by), taken.left_out
+
+    # --- trial ---
+
+    def trial(self, name: str, base: str, onto: str) -> tuple[Drift, tuple[str, ...]]:
+        """What a rebase of the tree as it stands would meet, and where. Neither the tree nor the agent's index nor
+        any ref is touched, and no object stays; if files change too fast to be read, the commits alone are tried."""
+        if base == onto:
+            return Drift.NONE, ()
+        tree = self._tree(name)
+        head = snapshot.head_commit(self.control, tree) or base
+        with snapshot.throw_away_objects(self.control) as env:
+            own = Git(self.control.git.cwd, env={**self.control.git.env, **env})
+            tip = self._as_it_stands(own, tree, head, env)
+            verdict = rebase(own, base, tip, onto, (), self.control.by)
+        return (Drift.CONFLICT, verdict.paths) if isinstance(verdict, Conflict) else (Drift.CLEAN, ())
+
+    def _as_it_stands(self, own: Git, tree: Tree, head: str, env: dict[str, str]) -> str:
+        for _ in range(2):
+            try:
+                taken = snapshot.take(self.control, tree, head, env)
+                return snapshot.commit_snapshot(own, taken.tree, head, "as it stands", self.control.by)
+            except GitFailed:
+                continue
+        return head
+
+    # --- retire, sweep ---
+
+    def retire(self, name: str) -> Path:
+        """Move a tree, with its git directory, to `kept/`; where it stands now. The name is free again.
+
+        Raises:
+            GitFailed: there is no such tree.
+        """
+        tree = self._tree(name)
+        with self.control.exclusive():
+            if not tree.path.is_dir():
+                raise GitFailed(f"there is no worktree {name}")
+            aside = self._aside(name)
+            aside.path.parent.mkdir(exist_ok=True)
+            tree.path.rename(aside.path)
+            self._follow(tree, aside)
+            tree.note.unlink(missing_ok=True)
+        return aside.path
+
+    def _aside(self, name: str) -> Tree:
+        home, admins = self.control.state / "kept", self.control.path / "worktrees"
+        number = 1
+        while (home / f"{name}-{number}").exists() or (admins / f"kept-{name}-{number}").exists():
+            number += 1
+        return Tree(home / f"{name}-{number}", admins / f"kept-{name}-{number}", home / f".{name}-{number}.branch")
+
+    def _follow(self, tree: Tree, aside: Tree) -> None:
+        """Bring a tree's git directory after it. `git worktree move` keeps its name, which the next tree needs."""
+        if not tree.has_admin:
+            return
+        tree.admin.rename(aside.admin)
+        if not aside.has_own_repository:
+            aside.link()
+
+    def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
+        """After a crash, before anything else: remove stale locks, finish half-made moves, take away half-made trees
+        (no agent was ever in them), and mend the links of the `known`. What was mended, in words."""
+        said = list(self.control.sweep())
+        with self.control.exclusive():
+            said += self._finish_moves()
+            said += self._drop_half_made()
+            said += [text for name in known for text in self._relink(self._tree(name))]
+        return tuple(said)
+
+    def _finish_moves(self) -> list[str]:
+        said = []
+        for path in sorted((self.control.state / "kept").glob("*-*")):
+            name = path.name.rpartition("-")[0]
+            tree, admin = self._tree(name), self.control.path / "worktrees" / f"kept-{path.name}"
+            if tree.has_admin and not tree.path.exists() and not admin.exists():
+                self._follow(tree, Tree(path, admin, tree.note))
+                said.append(f"finished the move of worktree {name} to {path}")
+        return said
+
+    def _drop_half_made(self) -> list[str]:
+        """An entry that git is "initializing", or one without its files, makes every fetch fail; `worktree prune`
+        leaves it (it counts as locked)."""
+        said = []
+        for admin in sorted((self.control.path / "worktrees").glob("*")):
+            tree = self._tree(admin.name) if is_name(admin.name) else None
+            if tree is None:
+                continue
+            if self._was_never_handed_out(tree):
+                tree.remove()
+            elif not tree.has_admin:
+                remove(admin)  # the files stay where they are, for `keep`
+            else:
+                continue
+            said.append(f"removed the half-made worktree {admin.name}")
+        return said
+
+    def _was_never_handed_out(self, tree: Tree) -> bool:
+        lock = tree.admin / "locked"
+        return lock.is_file() and lock.read_text().startswith("initializing") and not tree.note.is_file()
+
+    def _relink(self, tree: Tree) -> list[str]:
+        if not tree.has_admin or not tree.path.is_dir() or (tree.path / ".git").exists():
+            return []
+        tree.link()
+        return [f"linked worktree {tree.path.name} again"]

@@ -1,0 +1,26 @@
+"""The store: SQLite through sqlite-utils, one module per group of tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ticketd.store.attempts import Attempts
+from ticketd.store.connection import Connections
+from ticketd.store.landings import Landings
+from ticketd.store.reading import Reading
+
+
+class SqliteStore(Reading, Attempts, Landings):
+    """Satisfies `ports.Store`. Safe to share between threads; each gets its own connection."""
+
+    def close(self) -> None:
+        self.connections.close()
+
+
+def open_store(path: Path) -> SqliteStore:
+    """Open the store at `path`, made or migrated as needed.
+
+    Raises:
+        TicketdError: the file is damaged, or was written by a newer ticketd.
+    """
+    return SqliteStore(Connections(path))

@@ -1,0 +1,143 @@
+"""Attempts and the claims they hold."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from sqlite_utils import Database
+
+from ticketd.domain.attempt import AttemptKey, Drift
+from ticketd.domain.events import EventKind
+from ticketd.domain.globs import PatternSet
+from ticketd.domain.schedule import Start
+from ticketd.domain.ticket import TicketRecord, TicketState
+from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
+from ticketd.ports import Kept, Pulse
+from ticketd.store.rows import attempt_of, claim_of, dump, patterns_text
+from ticketd.store.tickets import Tickets
+
+
+class Attempts(Tickets):
+    def dispatch(
+        self, start: Start, record: TicketRecord, base: str, agent: str, shared: PatternSet, at: float
+    ) -> AttemptKey | str:
+        """Check and claim in one transaction. The schema refuses a slot, ticket or file that is taken."""
+        try:
+            with self.connections.transaction() as db:
+                now = self._record(db, start.ticket)
+                if (now.state, now.held, now.ticket) != (TicketState.QUEUED, False, record.ticket):
+                    return f"{start.ticket} has changed meanwhile"
+                if (pool := self._rows(db, "SELECT * FROM pool")[0])["paused"] or pool["stop"]:
+                    return "the pool was paused or stopped meanwhile"
+                key = AttemptKey(start.ticket, now.attempts + 1)
+                self._dispatch(db, key, start.slot, base, agent, at)
+                db.execute(
+                    "INSERT INTO claims (ticket, attempt, patterns, shared, held) VALUES (?, ?, ?, ?, 1)",
+                    [key.ticket, key.number, patterns_text(record.ticket.touches), patterns_text(shared)],
+                )
+                return key
+        except sqlite3.IntegrityError as error:
+            return str(error)
+
+    def _dispatch(self, db: Database, key: AttemptKey, slot: int, base: str, agent: str, at: float) -> None:
+        db.execute(
+            "INSERT INTO attempts (ticket, number, state, slot, base, agent, dispatched_at)"
+            " VALUES (?, ?, 'preparing', ?, ?, ?, ?)",
+            [key.ticket, key.number, slot, base, agent, at],
+        )
+        self._move(db, key.ticket, TicketState.RUNNING, attempts=key.number)
+        self._event(db, at, EventKind.DISPATCHED, key.ticket, key.number, slot=slot, base=base, agent=agent)
+
+    def set_worktree(self, key: AttemptKey, worktree: str) -> None:
+        with self.connections.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO worktrees (name) VALUES (?)", [worktree])
+            self._set(db, key, worktree=worktree)
+
+    def attempt_started(self, key: AttemptKey, worktree: str, pid: int, at: float) -> None:
+        with self.connections.transaction() as db:
+            self._set(db, key, state="running", worktree=worktree, pid=pid, started_at=at)
+            self._event(db, at, EventKind.STARTED, key.ticket, key.number, pid=pid)
+
+    def attempt_over(self, key: AttemptKey, exit_code: int | None, outcome: str, detail: str, at: float) -> None:
+        with self.connections.transaction() as db:
+            self._set(
+                db, key, state="collecting", exit_code=exit_code, outcome=outcome, detail=detail, ended_at=at, pid=None
+            )
+            self._event(
+                db, at, EventKind.AGENT_ENDED, key.ticket, key.number, exit_code=exit_code, how=outcome, detail=detail
+            )
+
+    def pulse(self, pulses: Mapping[AttemptKey, Pulse]) -> None:
+        with self.connections.transaction() as db:
+            for key, pulse in pulses.items():
+                self._set(
+                    db, key, heartbeat_at=pulse.at, output_at=pulse.log_at, output_bytes=pulse.log_bytes
+                )
+
+    def set_drift(self, key: AttemptKey, behind: int, drift: Drift, paths: Sequence[str], at: float) -> None:
+        with self.connections.transaction() as db:
+            rows = self._rows(
+                db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number
+            )
+            before = attempt_of(rows[0])
+            if (before.behind, before.drift, before.drift_paths) == (behind, drift, tuple(paths)):
+                return
+            self._set(db, key, behind=behind, drift=drift, drift_paths=dump(list(paths)))
+            if before.drift is not drift:
+                self._event(
+                    db, at, EventKind.DRIFTED, key.ticket, key.number, drift=drift, behind=behind, paths=list(paths)
+                )
+
+    def close_attempt(
+        self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost_usd: float | None, at: float
+    ) -> None:
+        with self.connections.transaction() as db:
+            reason = verdict.reason if isinstance(verdict, Requeue | Fail) else None
+            self._set(
+                db, key, state="ended", tip=kept.tip if kept else None, reason=reason, cost_usd=cost_usd, pid=None
+            )
+            if kept:
+                self._event(
+                    db, at, EventKind.WORK_KEPT, key.ticket, key.number, tip=kept.tip, changed=len(kept.changed)
+                )
+            match verdict:
+                case ToLanding():
+                    self._extend(db, key, verdict, at)
+                    self._to_landing(db, key, verdict, at)
+                case Requeue() | Fail() | Cancel():
+                    self._end(db, key, verdict, at)
+
+    def _to_landing(self, db: Database, key: AttemptKey, verdict: ToLanding, at: float) -> None:
+        if verdict.review:
+            self._move(db, key.ticket, TicketState.REVIEW, detail="waits for a person before it lands")
+            self._event(db, at, EventKind.REVIEW_ASKED, key.ticket, key.number, gate="land")
+            return
+        rows = self._rows(db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number)
+        attempt = attempt_of(rows[0])
+        self._move(db, key.ticket, TicketState.LANDING)
+        self._into_lane(db, key, attempt.base, attempt.tip or "", at)
+
+    def _extend(self, db: Database, key: AttemptKey, verdict: ToLanding, at: float) -> None:
+        """Add paths really written to the claim. One that another claim holds stays out: the lane settles those."""
+        if not verdict.outside:
+            return
+        self._event(db, at, EventKind.OUTSIDE_CLAIM, key.ticket, key.number, paths=list(verdict.outside))
+        for pattern in verdict.extension:
+            row = self._rows(db, "SELECT * FROM claims WHERE ticket = ? AND attempt = ?", key.ticket, key.number)[0]
+            wider = PatternSet((*claim_of(row).patterns.patterns, pattern))
+            try:
+                db.execute(
+                    "UPDATE claims SET patterns = ? WHERE ticket = ? AND attempt = ?",
+                    [patterns_text(wider), key.ticket, key.number],
+                )
+                self._event(db, at, EventKind.CLAIM_EXTENDED, key.ticket, key.number, pattern=pattern)
+            except sqlite3.IntegrityError:
+                self._event(db, at, EventKind.CLAIM_COLLIDED, key.ticket, key.number, pattern=pattern)
+
+    def _set(self, db: Database, key: AttemptKey, **columns: object) -> None:
+        assignments = ", ".join(f"{column} = ?" for column in columns)
+        db.execute(
+            f"UPDATE attempts SET {assignments} WHERE ticket = ? AND number = ?",
+            [*columns.values(), key.ticket, key.number],
+        )

@@ -1,0 +1,101 @@
+"""What the table groups share: a connection, and the moves that several of them make."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.events import EventKind
+from ticketd.domain.ticket import OnFailure, Reason, TicketRecord, TicketState
+from ticketd.domain.verdict import Cancel, Fail, Requeue
+from ticketd.store.connection import Connections
+from ticketd.store.rows import Row, dump, record_of
+
+
+class Tables:
+    """One group of tables. Methods that begin with `_` run inside a transaction that is already open."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
+
+    def _rows(self, db: Database, sql: str, *values: object) -> list[Row]:
+        cursor = db.execute(sql, list(values))
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _event(
+        self,
+        db: Database,
+        at: float,
+        kind: EventKind,
+        ticket: str | None = None,
+        attempt: int | None = None,
+        **data: object,
+    ) -> None:
+        db.execute(
+            "INSERT INTO events (at, kind, ticket, attempt, data) VALUES (?, ?, ?, ?, ?)",
+            [at, kind, ticket, attempt, dump(data)],
+        )
+
+    def _record(self, db: Database, ticket: str) -> TicketRecord:
+        return record_of(self._rows(db, "SELECT * FROM tickets WHERE id = ?", ticket)[0])
+
+    def _move(self, db: Database, ticket: str, state: TicketState, **columns: object) -> None:
+        """Change a ticket's state and whatever goes with it; the schema refuses an illegal move."""
+        values = {"state": state, "reason": None, "detail": "", "not_before": None, **columns}
+        assignments = ", ".join(f"{column} = ?" for column in values)
+        db.execute(f"UPDATE tickets SET {assignments} WHERE id = ?", [*values.values(), ticket])
+
+    def _release(self, db: Database, ticket: str) -> None:
+        """The ticket holds its files no longer and is in no lane."""
+        db.execute("UPDATE claims SET held = 0 WHERE ticket = ? AND held", [ticket])
+        db.execute("DELETE FROM landings WHERE ticket = ?", [ticket])
+
+    def _end(self, db: Database, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None:
+        """The ticket leaves the pool: back to the queue or to its end."""
+        self._release(db, key.ticket)
+        match verdict:
+            case Requeue():
+                self._requeue(db, key, verdict, at)
+            case Fail(reason, detail):
+                self._move(db, key.ticket, TicketState.FAILED, reason=reason, detail=detail, deferrals=0)
+                self._event(db, at, EventKind.FAILED, key.ticket, key.number, reason=reason, detail=detail)
+                self._on_failure(db, key.ticket, reason, at)
+            case Cancel(detail):
+                self._move(db, key.ticket, TicketState.CANCELLED, detail=detail, cancel_requested=0)
+                self._event(db, at, EventKind.CANCELLED, key.ticket, key.number, detail=detail)
+
+    def _requeue(self, db: Database, key: AttemptKey, verdict: Requeue, at: float) -> None:
+        record = self._record(db, key.ticket)
+        self._move(
+            db,
+            key.ticket,
+            TicketState.QUEUED,
+            detail=verdict.detail,
+            not_before=verdict.not_before,
+            failures=record.failures + verdict.failed,
+            deferrals=record.deferrals + 1 if verdict.deferred else 0,
+        )
+        self._event(
+            db,
+            at,
+            EventKind.REQUEUED,
+            key.ticket,
+            key.number,
+            reason=verdict.reason,
+            detail=verdict.detail,
+            not_before=verdict.not_before,
+        )
+
+    def _on_failure(self, db: Database, ticket: str, reason: Reason, at: float) -> None:
+        record = self._record(db, ticket)
+        because = f"{ticket} failed ({reason})"
+        match record.ticket.on_failure:
+            case OnFailure.ABORT:
+                db.execute("UPDATE pool SET stop = COALESCE(stop, 'drain'), aborted = ?", [because])
+                self._event(db, at, EventKind.STOP_ASKED, ticket, how="drain", why=because)
+            case OnFailure.ASK:
+                db.execute("UPDATE pool SET paused = ?", [f"{because}; `ticketd resume` goes on"])
+                self._event(db, at, EventKind.PAUSED, ticket, why=because)
+            case OnFailure.BLOCK | OnFailure.SKIP:
+                pass

@@ -1,0 +1,106 @@
+"""Opening the store: one SQLite connection per thread, WAL, and every write in an immediate transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from ticketd.domain.globs import PatternSet, overlap
+from ticketd.errors import TicketdError
+from ticketd.store.migrations import LATEST, migrations
+
+BUSY_TIMEOUT_S = 30.0
+
+
+@lru_cache(maxsize=4096)
+def _patterns(encoded: str) -> PatternSet:
+    return PatternSet(tuple(json.loads(encoded)))
+
+
+@lru_cache(maxsize=1 << 16)
+def claims_overlap(one: str, other: str, shared: str) -> str | None:
+    """The overlap test as SQL function: the witness path, or NULL."""
+    return overlap(_patterns(one), _patterns(other), _patterns(shared))
+
+
+class Connections:
+    """Hands each thread its own connection to the file at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._create()
+
+    @property
+    def db(self) -> Database:
+        db: Database | None = getattr(self._local, "db", None)
+        if db is None:
+            db = self._local.db = self._open()
+        return db
+
+    @contextmanager
+    def transaction(self) -> Iterator[Database]:
+        """All or nothing. IMMEDIATE: a deferred one that turns from reading to writing fails at once under load."""
+        db = self.db
+        db.conn.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.conn.rollback()
+            raise
+        db.conn.execute("COMMIT")
+
+    @contextmanager
+    def reading(self) -> Iterator[Database]:
+        """Everything read inside is of one moment."""
+        db = self.db
+        db.conn.execute("BEGIN")
+        try:
+            yield db
+        finally:
+            db.conn.rollback()
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        db: Database | None = getattr(self._local, "db", None)
+        if db is not None:
+            db.close()
+            self._local.db = None
+
+    def _open(self) -> Database:
+        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        db = Database(connection)
+        db.register_function(claims_overlap, deterministic=True)
+        return db
+
+    def _create(self) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            db = self.db
+            db.enable_wal()
+            self._refuse_newer(db)
+            if migrations.pending(db):
+                migrations.apply(db)
+        except sqlite3.DatabaseError as error:
+            raise TicketdError(
+                f"the store {self._path} cannot be opened: {error}",
+                mend="If the file is damaged, move it aside; commits of attempts stay in control.git beside it.",
+            ) from error
+        self._path.chmod(0o600)
+
+    def _refuse_newer(self, db: Database) -> None:
+        applied = {migration.name for migration in migrations.applied(db)}
+        if unknown := applied - set(LATEST):
+            raise TicketdError(
+                f"the store {self._path} was written by a newer ticketd ({', '.join(sorted(unknown))})",
+                mend="Install that version, or start with another XDG_STATE_HOME.",
+            )

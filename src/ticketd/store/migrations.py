@@ -1,0 +1,207 @@
+"""The schema, step by step. What must never be false is a constraint here, whoever writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from ticketd.domain.attempt import AttemptState, Drift
+from ticketd.domain.landing import Phase
+from ticketd.domain.pool import Stop
+from ticketd.domain.ticket import TRANSITIONS, Priority, Reason, TicketState
+
+migrations = Migrations("ticketd")
+
+
+def _one_of(values: Iterable[StrEnum]) -> str:
+    return "(" + ", ".join(f"'{value}'" for value in values) + ")"
+
+
+def _legal_moves() -> str:
+    return " OR ".join(
+        f"(OLD.state = '{state}' AND NEW.state IN {_one_of(sorted(following))})"
+        for state, following in TRANSITIONS.items()
+        if following
+    )
+
+
+@migrations()
+def m001_first(db: Database) -> None:
+    for statement in (
+        f"""
+        CREATE TABLE tickets (
+            id TEXT PRIMARY KEY,
+            age INTEGER NOT NULL UNIQUE,
+            path TEXT NOT NULL,
+            spec TEXT NOT NULL,
+            body TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN {_one_of(TicketState)}),
+            reason TEXT CHECK (reason IN {_one_of(Reason)}),
+            detail TEXT NOT NULL DEFAULT '',
+            held INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),
+            bumped TEXT CHECK (bumped IN {_one_of(Priority)}),
+            not_before REAL,
+            failures INTEGER NOT NULL DEFAULT 0,
+            deferrals INTEGER NOT NULL DEFAULT 0,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1)),
+            start_approved INTEGER NOT NULL DEFAULT 0 CHECK (start_approved IN (0, 1)),
+            withdrawn INTEGER NOT NULL DEFAULT 0 CHECK (withdrawn IN (0, 1)),
+            landed_sha TEXT,
+            CHECK ((state = 'failed') <= (reason IS NOT NULL)),
+            CHECK ((state = 'landed') = (landed_sha IS NOT NULL))
+        ) STRICT
+        """,
+        "CREATE INDEX tickets_by_state ON tickets (state)",
+        f"""
+        CREATE TRIGGER tickets_move_legally BEFORE UPDATE OF state ON tickets
+        WHEN NEW.state <> OLD.state AND NOT ({_legal_moves()})
+        BEGIN SELECT RAISE(ABORT, 'not a legal move of a ticket'); END
+        """,
+        f"""
+        CREATE TABLE attempts (
+            ticket TEXT NOT NULL REFERENCES tickets (id),
+            number INTEGER NOT NULL CHECK (number > 0),
+            state TEXT NOT NULL CHECK (state IN {_one_of(AttemptState)}),
+            slot INTEGER NOT NULL CHECK (slot > 0),
+            base TEXT NOT NULL,
+            agent TEXT NOT NULL,
+            worktree TEXT,
+            pid INTEGER,
+            dispatched_at REAL NOT NULL,
+            started_at REAL,
+            ended_at REAL,
+            exit_code INTEGER,
+            outcome TEXT,
+            reason TEXT CHECK (reason IN {_one_of(Reason)}),
+            detail TEXT NOT NULL DEFAULT '',
+            tip TEXT,
+            cost_usd REAL,
+            behind INTEGER NOT NULL DEFAULT 0,
+            drift TEXT NOT NULL DEFAULT 'none' CHECK (drift IN {_one_of(Drift)}),
+            drift_paths TEXT NOT NULL DEFAULT '[]',
+            heartbeat_at REAL,
+            output_at REAL,
+            output_bytes INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (ticket, number)
+        ) STRICT
+        """,
+        """
+        CREATE UNIQUE INDEX one_live_attempt_per_slot ON attempts (slot)
+        WHERE state IN ('preparing', 'running')
+        """,
+        "CREATE UNIQUE INDEX one_live_attempt_per_ticket ON attempts (ticket) WHERE state <> 'ended'",
+        """
+        CREATE UNIQUE INDEX one_live_attempt_per_worktree ON attempts (worktree)
+        WHERE state <> 'ended' AND worktree IS NOT NULL
+        """,
+        """
+        CREATE TABLE claims (
+            ticket TEXT NOT NULL,
+            attempt INTEGER NOT NULL,
+            patterns TEXT NOT NULL,
+            shared TEXT NOT NULL,
+            held INTEGER NOT NULL CHECK (held IN (0, 1)),
+            PRIMARY KEY (ticket, attempt),
+            FOREIGN KEY (ticket, attempt) REFERENCES attempts (ticket, number)
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX one_held_claim_per_ticket ON claims (ticket) WHERE held",
+        *(
+            f"""
+            CREATE TRIGGER claims_never_overlap_{when} BEFORE {event} ON claims
+            WHEN NEW.held AND EXISTS (
+                SELECT 1 FROM claims AS other
+                WHERE other.held AND other.ticket <> NEW.ticket
+                AND claims_overlap(other.patterns, NEW.patterns, NEW.shared) IS NOT NULL
+            )
+            BEGIN SELECT RAISE(ABORT, 'claims overlap'); END
+            """
+            for when, event in (("insert", "INSERT"), ("update", "UPDATE"))
+        ),
+        f"""
+        CREATE TABLE landings (
+            ticket TEXT PRIMARY KEY,
+            attempt INTEGER NOT NULL,
+            base TEXT NOT NULL,
+            tip TEXT NOT NULL,
+            queued_at REAL NOT NULL,
+            phase TEXT NOT NULL CHECK (phase IN {_one_of(Phase)}),
+            onto TEXT,
+            candidate TEXT,
+            races_lost INTEGER NOT NULL DEFAULT 0,
+            trouble TEXT NOT NULL DEFAULT '',
+            trouble_since REAL,
+            not_before REAL,
+            CHECK (phase <> 'pushing' OR (candidate IS NOT NULL AND onto IS NOT NULL)),
+            FOREIGN KEY (ticket, attempt) REFERENCES attempts (ticket, number)
+        ) STRICT
+        """,
+        """
+        CREATE TABLE events (
+            number INTEGER PRIMARY KEY,
+            at REAL NOT NULL,
+            kind TEXT NOT NULL,
+            ticket TEXT,
+            attempt INTEGER,
+            data TEXT NOT NULL DEFAULT '{}'
+        ) STRICT
+        """,
+        "CREATE INDEX events_by_ticket ON events (ticket, number)",
+        """
+        CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
+        BEGIN SELECT RAISE(ABORT, 'events are never changed'); END
+        """,
+        f"""
+        CREATE TABLE pool (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            slots INTEGER CHECK (slots > 0),
+            paused TEXT NOT NULL DEFAULT '',
+            stop TEXT CHECK (stop IN {_one_of(Stop)}),
+            aborted TEXT NOT NULL DEFAULT ''
+        ) STRICT
+        """,
+        "INSERT INTO pool (one) VALUES (1)",
+        """
+        CREATE TABLE daemon (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            pid INTEGER NOT NULL,
+            since REAL NOT NULL,
+            engine TEXT NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE target (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            remote TEXT NOT NULL,
+            branch TEXT NOT NULL,
+            sha TEXT,
+            seen_at REAL,
+            trouble TEXT NOT NULL DEFAULT ''
+        ) STRICT
+        """,
+        """
+        CREATE TABLE files (
+            path TEXT PRIMARY KEY,
+            stamp TEXT NOT NULL,
+            names TEXT,
+            sound INTEGER NOT NULL CHECK (sound IN (0, 1)),
+            lines TEXT NOT NULL,
+            problems TEXT NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE worktrees (
+            name TEXT PRIMARY KEY,
+            setup_of TEXT NOT NULL DEFAULT '',
+            retired INTEGER NOT NULL DEFAULT 0 CHECK (retired IN (0, 1))
+        ) STRICT
+        """,
+    ):
+        db.execute(statement)
+
+
+LATEST = ("m001_first",)

@@ -1,0 +1,32 @@
+"""Every test has a home of its own, a fixed git identity, and nothing of the user's or the outer repository's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ticketd.git.door import LOCAL_VARIABLES
+
+GITCONFIG = """\
+[user]
+\tname = Ada Tester
+\temail = ada@example.org
+[init]
+\tdefaultBranch = main
+[protocol "file"]
+\tallow = always
+"""
+
+
+@pytest.fixture(autouse=True)
+def hermetic_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text(GITCONFIG)
+    for name in [*LOCAL_VARIABLES, *(name for name in os.environ if name.startswith(("GIT_", "TICKETD_", "XDG_")))]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(home.parent))
+    return home

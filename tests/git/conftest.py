@@ -1,0 +1,23 @@
+"""The fixtures of gitworld."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gitworld import World, git, make_origin
+
+from ticketd.git.creation import open_control
+from ticketd.git.repository import find
+from ticketd.git.target import RemoteTarget
+from ticketd.git.worktrees import WorktreePool
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    origin, user = make_origin(tmp_path)
+    other, state = tmp_path / "other", tmp_path / "state"
+    git(tmp_path, "clone", "-q", str(origin), str(other))
+    control = open_control(state, find(user))
+    target = RemoteTarget(control, str(origin), str(origin), "main", timeout_s=30)
+    return World(origin, user, other, state, control, WorktreePool(control), target)

@@ -1,0 +1,303 @@
+"""The rebase in memory against `git rebase` itself, and the trailers against git's own reading of them."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from gitworld import ADA, World, commit, git, make_origin, write
+
+from ticketd.git import rebase as module
+from ticketd.git.commits import name_of, parse_commit, render_commit
+from ticketd.git.door import Answer, Git
+from ticketd.git.rebase import rebase
+from ticketd.git.trailers import with_trailers
+from ticketd.ports import Conflict, NothingLeft, Rebased
+
+OURS = (("Ticket", "fix-it"), ("Ticket-Attempt", "1"))
+NAMES = [b"plain", b"dir/inner", b"dir/other", b"with space", b"new\nline", b"caf\xe9", b"dir2/deep/x"]
+
+
+def in_memory(
+    repository: Path, base: str, tip: str, onto: str, trailers: Sequence[tuple[str, str]] = OURS
+) -> Rebased | Conflict | NothingLeft:
+    own = Git(repository, env={"GIT_DIR": str(repository / ".git")})
+    return rebase(own, base, tip, onto, trailers, ADA)
+
+
+def change_something(root: Path, chance: random.Random) -> None:
+    """One random change of one random file: an edit, an add, a delete, a rename, a mode, a type, a binary."""
+    files = sorted(p for p in root.rglob("*") if p.is_file() and ".git" not in p.parts)
+    path = chance.choice(files)
+    match chance.randrange(8):
+        case 0 | 1 | 2:
+            lines = path.read_bytes().split(b"\n")
+            lines[chance.randrange(len(lines))] = b"changed %d" % chance.randrange(5)
+            path.write_bytes(b"\n".join(lines))
+        case 3:
+            fresh = root / os.fsdecode(chance.choice([b"added", b"dir/added", b"\xff\xfe", b"tab\there"]))
+            fresh.parent.mkdir(exist_ok=True)
+            fresh.write_bytes(b"added %d\n" % chance.randrange(3))
+        case 4:
+            path.unlink()
+        case 5:
+            fresh = root / chance.choice(["moved", "dir3/moved", "dir/moved"])
+            fresh.parent.mkdir(exist_ok=True)
+            path.rename(fresh)
+        case 6:
+            path.chmod(0o755 if path.stat().st_mode & 0o111 == 0 else 0o644)
+        case _:
+            path.write_bytes(bytes(chance.randrange(256) for _ in range(40)))
+
+
+def commits(root: Path, chance: random.Random, count: int) -> str:
+    for number in range(count):
+        change_something(root, chance)
+        git(root, "add", "-A")
+        who = f"--author=Robot {number} <robot@example.org>"
+        git(root, "commit", "-q", "--allow-empty", who, f"--date=17000000{number:02} +0330", "-m", f"step {number}")
+    return git(root, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_it_gives_what_git_rebase_gives(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    git(tmp_path, "init", "-q")
+    for name in NAMES:
+        path = tmp_path / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(b"%s %d\n" % (name[:3], n) for n in range(12)))
+    base = commit(tmp_path, {}, "base")
+    onto = commits(tmp_path, chance, chance.randrange(1, 4))
+    git(tmp_path, "checkout", "-q", "--detach", base)
+    tip = commits(tmp_path, chance, chance.randrange(1, 4))
+
+    verdict = in_memory(tmp_path, base, tip, onto)
+    git(tmp_path, "rebase", "--no-keep-empty", "--empty=drop", "--no-reapply-cherry-picks", onto, ok=False)
+    stopped = (tmp_path / ".git/rebase-merge").exists()
+
+    assert isinstance(verdict, Conflict) == stopped
+    if isinstance(verdict, Conflict):
+        assert verdict.commit == git(tmp_path, "rev-parse", "REBASE_HEAD")
+        unmerged = git(tmp_path, "ls-files", "-z", "--unmerged").split("\0")
+        assert set(verdict.paths) == {entry.partition("\t")[2] for entry in unmerged if entry}
+        return
+    new = verdict.commits if isinstance(verdict, Rebased) else ()
+    theirs = git(tmp_path, "rev-list", "--reverse", f"{onto}..HEAD").split()
+    look = ("show", "-s", "--format=%T %an %ae %ad %s", "--date=raw")
+    assert [git(tmp_path, *look, sha) for sha in new] == [git(tmp_path, *look, sha) for sha in theirs]
+    assert in_memory(tmp_path, base, tip, onto) == verdict
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    return make_origin(tmp_path)[1]
+
+
+def branch_from(user: Path, base: str) -> None:
+    git(user, "checkout", "-q", "--detach", base)
+
+
+def test_author_dates_encoding_and_message_stay_and_the_committer_is_given(user: Path) -> None:
+    base = git(user, "rev-parse", "HEAD")
+    message = "Sm\xf6rg\xe5s\n\nbody  \n# kept\n\n\n".encode("latin-1")
+    write(user, {"c": "c"})
+    git(user, "add", "-A")
+    tree = git(user, "write-tree")
+    raw = b"tree %s\nparent %s\nauthor \xc5ke <a@x> 1600000000 -0730\ncommitter C <c@x> 1700000000 +0000\nencoding latin1\n\n%s"
+    tip = git(user, "hash-object", "-t", "commit", "-w", "--stdin", stdin=raw % (tree.encode(), base.encode(), message))
+    git(user, "reset", "-q", "--hard", base)
+    onto = commit(user, {"d": "d"})
+    done = in_memory(user, base, tip, onto, ())
+    assert isinstance(done, Rebased)
+    new = os.fsencode(git(user, "cat-file", "commit", done.tip))
+    head = new.partition(b"\n\n")[0].split(b"\n")
+    assert head[2:] == [
+        b"author \xc5ke <a@x> 1600000000 -0730",
+        b"committer Ada Tester <ada@example.org> 1600000000 -0730",
+        b"encoding latin1",
+    ]
+    content = git(user, "cat-file", "-p", done.tip)
+    assert os.fsencode(content).partition(b"\n\n")[2] == message.rstrip(b"\n")  # the helper trims; the object does not
+    assert git(user, "cat-file", "-s", done.tip) == str(len(b"\n".join(head)) + 2 + len(message))
+
+
+def test_on_the_same_base_nothing_is_merged_and_without_trailers_nothing_is_made(user: Path) -> None:
+    base = git(user, "rev-parse", "HEAD")
+    tip = commit(user, {"c": "c"})
+    assert in_memory(user, base, tip, base, ()) == Rebased(tip, (tip,))
+    done = in_memory(user, base, tip, base)
+    assert isinstance(done, Rebased)
+    assert git(user, "rev-parse", f"{done.tip}^{{tree}}") == git(user, "rev-parse", f"{tip}^{{tree}}")
+
+
+def test_what_is_there_already_leaves_nothing(user: Path) -> None:
+    base = git(user, "rev-parse", "HEAD")
+    tip = commit(user, {"c": "c"}, "same")
+    branch_from(user, base)
+    onto = commit(user, {"c": "c", "d": "d"}, "theirs")
+    assert in_memory(user, base, tip, onto) == NothingLeft()
+    assert in_memory(user, base, base, onto) == NothingLeft()
+    assert in_memory(user, base, onto, onto) == NothingLeft()
+
+
+def test_empty_commits_are_dropped_and_the_rest_lands(user: Path) -> None:
+    base = git(user, "rev-parse", "HEAD")
+    commit(user, {"c": "c"}, "there already")
+    commit(user, {}, "empty")
+    tip = commit(user, {"e": "e"}, "left")
+    branch_from(user, base)
+    onto = commit(user, {"c": "c"}, "theirs")
+    done = in_memory(user, base, tip, onto)
+    assert isinstance(done, Rebased)
+    assert git(user, "log", "--format=%s", f"{onto}..{done.tip}") == "left"
+
+
+def test_the_conflict_names_the_commit_that_meets_it(user: Path) -> None:
+    base = git(user, "rev-parse", "HEAD")
+    commit(user, {"c": "c"}, "fine")
+    bad = commit(user, {"a.txt": "mine\n"}, "clashes")
+    tip = commit(user, {"e": "e"}, "never reached")
+    branch_from(user, base)
+    onto = commit(user, {"a.txt": "theirs\n"})
+    assert in_memory(user, base, tip, onto) == Conflict(("a.txt",), bad)
+
+
+def test_a_range_with_merges_lands_as_one_commit(user: Path) -> None:
+    base = git(user, "rev-parse", "HEAD")
+    commit(user, {"a.txt": "mine\n"}, "mine\n\nthe body")
+    mine = git(user, "rev-parse", "HEAD")
+    branch_from(user, base)
+    main = commit(user, {"a.txt": "theirs\n"}, "theirs")
+    branch_from(user, mine)
+    git(user, "merge", "-q", main, ok=False)
+    tip = commit(user, {"a.txt": "both\n"}, "merged")
+    branch_from(user, main)
+    onto = commit(user, {"z": "z"}, "later")
+    done = in_memory(user, base, tip, onto)
+    assert isinstance(done, Rebased)
+    assert done.flattened
+    assert done.commits == (done.tip,)
+    assert git(user, "rev-parse", f"{done.tip}^@") == onto
+    assert git(user, "show", f"{done.tip}:a.txt") == "both"
+    assert git(user, "show", f"{done.tip}:z") == "z"
+    assert git(user, "log", "-1", "--format=%B", done.tip) == (
+        "mine\n\nthe body\n\nTicket: fix-it\nTicket-Attempt: 1"
+    )
+    assert in_memory(user, base, tip, onto) == done
+
+
+def test_a_history_without_the_base_can_be_moved(user: Path) -> None:
+    base = git(user, "rev-parse", "HEAD")
+    git(user, "checkout", "-q", "--orphan", "fresh")
+    tip = commit(user, {"new": "n"}, "root")
+    done = in_memory(user, base, tip, base)
+    assert isinstance(done, Rebased)
+    assert git(user, "show", f"{done.tip}:new") == "n"
+    assert git(user, "rev-parse", f"{done.tip}^") == base
+
+
+def test_a_target_that_was_rewound_gets_only_the_work(user: Path) -> None:
+    start = git(user, "rev-parse", "HEAD")
+    base = commit(user, {"bad": "bad"}, "to be taken off")
+    tip = commit(user, {"c": "c"}, "work")
+    branch_from(user, start)
+    onto = commit(user, {"d": "d"}, "instead")
+    done = in_memory(user, base, tip, onto)
+    assert isinstance(done, Rebased)
+    assert git(user, "diff", "--name-only", onto, done.tip) == "c"
+
+
+def test_the_targets_merge_attributes_count(user: Path) -> None:
+    base = commit(user, {".gitattributes": "LOG merge=union\n", "LOG": "one\n"})
+    tip = commit(user, {"LOG": "one\nmine\n"})
+    branch_from(user, base)
+    onto = commit(user, {"LOG": "one\ntheirs\n"})
+    done = in_memory(user, base, tip, onto)
+    assert isinstance(done, Rebased)
+    assert set(git(user, "show", f"{done.tip}:LOG").split()) == {"one", "mine", "theirs"}
+
+
+def test_one_commit_takes_four_processes(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = git(user, "rev-parse", "HEAD")
+    tip = commit(user, {"c": "c"})
+    branch_from(user, base)
+    onto = commit(user, {"d": "d"})
+    asked: list[str] = []
+    ask = Git.ask
+
+    def count(self: Git, *args: str, **options: object) -> Answer:
+        asked.append(args[0])
+        return ask(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module.Git, "ask", count)
+    assert isinstance(in_memory(user, base, tip, onto), Rebased)
+    assert asked == ["rev-list", "cat-file", "merge-tree", "hash-object"]
+
+
+def test_the_control_repository_rebases(world: World) -> None:
+    base = world.tip()
+    world.pool.prepare("1", base, "x", keep_ignored=False)
+    tip = commit(world.pool.path("1"), {"c": "c"})
+    world.move_target({".gitattributes": "* text=auto\n"})
+    onto = world.tip()
+    done = world.control.rebase(base, tip, onto, OURS)
+    assert isinstance(done, Rebased)
+    assert world.control.changed(onto, done.tip) == ("c",)
+    assert world.control.count(onto, done.tip) == 1
+    assert world.control.contains(done.tip, onto)
+    assert not world.control.contains(onto, done.tip)
+    assert not world.control.contains(onto, "1" * 40)
+
+
+def test_a_commits_name_is_known_before_it_is_written(user: Path) -> None:
+    sha = git(user, "rev-parse", "HEAD")
+    content = os.fsencode(git(user, "cat-file", "commit", sha)) + b"\n"
+    assert name_of(content, sha) == sha
+    parsed = parse_commit(sha, content)
+    assert render_commit(parsed.tree, parsed.parents, parsed, ADA, parsed.message) == content
+
+
+MESSAGES = [
+    "subject",
+    "subject\n",
+    "subject\n\nbody\n",
+    "subject\n\nbody\n\n\n",
+    "subject\n\nTicket: forged",
+    "subject\n\nticket : forged\nSigned-off-by: A <a@x>\n",
+    "subject\n\nSigned-off-by: A <a@x>\nTicket: forged\n  continued\nReviewed-by: B\n",
+    "subject\n\nSigned-off-by: A <a@x>\nnot a trailer\nTicket: forged\n",
+    "subject\n\nbody\n\nSigned-off-by: A <a@x>\n",
+    "subject\n\nTicket: forged\nsome text that\nis a paragraph\nof words\n",
+    "Ticket: forged",
+    "Ticket: forged\n\nTicket: forged",
+    "subject\n\nURL: https://example.org\n\nbody: yes\nand no\n",
+    "subject\n\n---\ndiff\n",
+    "subject\n\n(cherry picked from commit 123)\n",
+    "",
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_trailers_are_what_git_makes_of_them(tmp_path: Path, message: str) -> None:
+    git(tmp_path, "init", "-q")
+    options = [f"--trailer={key}: {value}" for key, value in OURS]
+    by_git = git(
+        tmp_path,
+        *("interpret-trailers", "--no-divider", "--if-exists=replace", *options),
+        stdin=(message.rstrip("\n") + "\n").encode(),
+    )
+    assert with_trailers(message.encode(), OURS).decode().strip() == by_git
+
+
+@pytest.mark.parametrize("message", [*MESSAGES, "s\n\nTicket: f1\nTICKET: f2\nTicket-attempt: 9\nTicket: f3\n", "s\n\n# x\n"])
+def test_no_forged_trailer_stands_beside_ours(user: Path, message: str) -> None:
+    text = with_trailers(message.encode(), OURS)
+    tree = git(user, "rev-parse", "HEAD^{tree}")
+    sha = git(user, "commit-tree", tree, stdin=text)
+    read = git(user, "log", "-1", "--format=%(trailers:only,unfold)", sha).splitlines()
+    assert [line for line in read if line.lower().startswith("ticket")] == ["Ticket: fix-it", "Ticket-Attempt: 1"]
+    assert with_trailers(text, OURS) == text

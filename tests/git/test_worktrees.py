@@ -1,0 +1,443 @@
+"""The pool of worktrees: prepared, kept, tried and retired, whatever an agent has done to them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from gitworld import ADA, KEY, START, World, commit, git, write
+
+from ticketd.domain.attempt import Drift
+from ticketd.errors import BadInput, GitFailed
+from ticketd.ports import Kept
+
+
+def fresh(world: World, branch: str | None = "ticketd/fix-it/1") -> tuple[Path, str]:
+    base = world.tip()
+    world.pool.prepare("1", base, branch, keep_ignored=False)
+    return world.pool.path("1"), base
+
+
+def keep(world: World, base: str) -> Kept:
+    return world.pool.keep("1", KEY, base, "fix-it: what was left uncommitted", ADA)
+
+
+def content(world: World, commit_: str) -> set[str]:
+    return set(git(world.control.path, "ls-tree", "-r", "-z", "--name-only", commit_).split("\0")) - {""}
+
+
+def is_exactly(world: World, commit_: str, branch: str | None) -> None:
+    tree = world.pool.path("1")
+    assert git(tree, "rev-parse", "HEAD") == commit_
+    assert git(tree, "symbolic-ref", "-q", "HEAD", ok=False) == (f"refs/heads/{branch}" if branch else "")
+    assert git(tree, "status", "--porcelain", "--ignored") == ""
+    assert {str(p.relative_to(tree)) for p in tree.rglob("*") if p.is_file() and p.name != ".git"} == content(
+        world, commit_
+    )
+
+
+def test_a_new_tree_is_at_the_commit_on_its_branch_without_upstream(world: World) -> None:
+    tree, base = fresh(world)
+    is_exactly(world, base, "ticketd/fix-it/1")
+    assert git(tree, "rev-parse", "--abbrev-ref", "@{upstream}", ok=False) in ("", "@{upstream}")
+
+
+def test_a_name_cannot_leave_the_pool(world: World) -> None:
+    with pytest.raises(BadInput):
+        world.pool.path("../1")
+
+
+def test_a_missing_commit_leaves_the_tree_usable(world: World) -> None:
+    _, base = fresh(world)
+    with pytest.raises(GitFailed, match="missing"):
+        world.pool.prepare("1", "1" * 40, None, keep_ignored=False)
+    world.move_target({"c": "c"})
+    assert world.tip() != base
+
+
+def test_a_tree_that_is_there_already_is_not_written(world: World) -> None:
+    tree, base = fresh(world)
+    before = {p: p.stat().st_mtime_ns for p in tree.rglob("*")}
+    index = (world.control.path / "worktrees/1/index").read_bytes()
+    world.pool.prepare("1", base, "ticketd/next/1", keep_ignored=False)
+    is_exactly(world, base, "ticketd/next/1")
+    assert {p: p.stat().st_mtime_ns for p in tree.rglob("*")} == before
+    assert (world.control.path / "worktrees/1/index").read_bytes() == index
+
+
+def mess_dirty(tree: Path) -> None:
+    write(tree, {"a.txt": "other", "new/x": "x", "y.log": "ignored", "build/z": "ignored", "src/b.py": None})
+
+
+def mess_directory_for_a_file(tree: Path) -> None:
+    write(tree, {"a.txt": None})
+    write(tree, {"a.txt/inner/file": "x"})
+
+
+def mess_merge(tree: Path) -> None:
+    git(tree, "switch", "-q", "-c", "side")
+    commit(tree, {"a.txt": "one\n"})
+    git(tree, "switch", "-q", "-")
+    commit(tree, {"a.txt": "two\n"})
+    git(tree, "merge", "side", ok=False)
+
+
+def mess_rebase(tree: Path) -> None:
+    mess_merge(tree)
+    git(tree, "merge", "--abort")
+    git(tree, "rebase", "side", ok=False)
+
+
+def mess_locks(tree: Path) -> None:
+    write(tree, {"a.txt": "other"})
+    (git_dir(tree) / "index.lock").write_text("")
+
+
+def mess_index(tree: Path) -> None:
+    (git_dir(tree) / "index").write_bytes(b"rubbish")
+
+
+def mess_head(tree: Path) -> None:
+    (git_dir(tree) / "HEAD").write_bytes(b"rubbish")
+
+
+def mess_link(tree: Path) -> None:
+    (tree / ".git").unlink()
+
+
+def mess_own_repository(tree: Path) -> None:
+    (tree / ".git").unlink()
+    git(tree, "init", "-q")
+    commit(tree, {"own": "own"})
+
+
+def mess_everything_gone(tree: Path) -> None:
+    git(tree.parent, "worktree", "remove", "--force", "--force", str(tree), ok=False)
+    if tree.exists():
+        os.rename(tree, tree.with_name("elsewhere"))
+
+
+def mess_unborn(tree: Path) -> None:
+    git(tree, "checkout", "-q", "--orphan", "nothing")
+
+
+def mess_hidden(tree: Path) -> None:
+    git(tree, "update-index", "--assume-unchanged", "a.txt")
+    git(tree, "update-index", "--skip-worktree", "src/b.py")
+    write(tree, {"a.txt": "hidden", "src/b.py": "hidden"})
+
+
+def mess_nested(tree: Path) -> None:
+    (tree / "inner").mkdir()
+    git(tree / "inner", "init", "-q")
+    commit(tree / "inner", {"f": "f"})
+
+
+def mess_read_only(tree: Path) -> None:
+    write(tree, {"cache/mod/file": "x"})
+    (tree / "cache/mod").chmod(0o500)
+
+
+def git_dir(tree: Path) -> Path:
+    return Path(git(tree, "rev-parse", "--absolute-git-dir"))
+
+
+MESSES = [value for name, value in sorted(globals().items()) if name.startswith("mess_")]
+
+
+@pytest.mark.parametrize("mess", MESSES)
+def test_after_any_mess_the_tree_is_exactly_at_the_next_commit(world: World, mess: object) -> None:
+    tree, _ = fresh(world)
+    mess(tree)  # type: ignore[operator]
+    world.move_target({"a.txt": "moved\n", "late/file": "1"})
+    base = world.tip()
+    world.pool.prepare("1", base, "ticketd/next/1", keep_ignored=False)
+    is_exactly(world, base, "ticketd/next/1")
+
+
+@pytest.mark.parametrize("mess", MESSES)
+def test_after_any_mess_the_tree_is_exactly_at_the_same_commit(world: World, mess: object) -> None:
+    tree, base = fresh(world)
+    mess(tree)  # type: ignore[operator]
+    world.pool.prepare("1", base, "ticketd/next/1", keep_ignored=False)
+    is_exactly(world, base, "ticketd/next/1")
+
+
+def test_ignored_files_can_stay(world: World) -> None:
+    tree, base = fresh(world)
+    write(tree, {"build/cache": "warm", "junk": "x"})
+    world.pool.prepare("1", base, None, keep_ignored=True)
+    assert (tree / "build/cache").read_text() == "warm"
+    assert not (tree / "junk").exists()
+
+
+def test_the_branch_before_goes_only_when_its_commits_are_kept(world: World) -> None:
+    tree, base = fresh(world)
+    tip = commit(tree, {"c": "c"})
+    world.pool.prepare("1", base, "ticketd/next/1", keep_ignored=False)
+    assert world.control.read_ref("refs/heads/ticketd/fix-it/1") == tip
+    tip = commit(tree, {"d": "d"})
+    keep(world, base)
+    world.pool.prepare("1", base, "ticketd/third/1", keep_ignored=False)
+    assert world.control.read_ref("refs/heads/ticketd/next/1") is None
+    assert world.control.read_ref(KEY.ref) == tip
+
+
+def test_a_branch_that_is_reset_keeps_what_it_had(world: World) -> None:
+    tree, base = fresh(world)
+    tip = commit(tree, {"c": "c"})
+    world.pool.prepare("1", base, "ticketd/fix-it/1", keep_ignored=False)
+    is_exactly(world, base, "ticketd/fix-it/1")
+    assert world.control.is_safe(tip)
+
+
+# --- keep ---
+
+
+def test_commits_and_uncommitted_work_are_kept_and_the_tree_is_not_touched(world: World) -> None:
+    tree, base = fresh(world)
+    first = commit(tree, {"one": "1"})
+    write(tree, {"two": "2", "src/b.py": None, "x.log": "ignored"})
+    git(tree, "add", "two")
+    before = git(tree, "status", "--porcelain", "--ignored")
+    kept = keep(world, base)
+    assert sorted(kept.changed) == ["one", "src/b.py", "two"]
+    assert git(world.control.path, "rev-parse", f"{kept.tip}^") == first
+    assert git(world.control.path, "log", "-1", "--format=%s|%an|%ce", kept.tip) == (
+        "fix-it: what was left uncommitted|Ada Tester|ada@example.org"
+    )
+    assert world.control.read_ref(KEY.ref) == kept.tip
+    assert git(tree, "status", "--porcelain", "--ignored") == before
+
+
+def test_an_untouched_tree_is_kept_as_its_base(world: World) -> None:
+    _, base = fresh(world)
+    assert keep(world, base) == Kept(base, ())
+
+
+@pytest.mark.parametrize("mess", [m for m in MESSES if m is not mess_everything_gone])
+def test_after_any_mess_every_file_is_kept(world: World, mess: object) -> None:
+    tree, base = fresh(world)
+    mess(tree)  # type: ignore[operator]
+    write(tree, {"mine": "work"})
+    inner = tree / "inner"
+    on_disk = {str(p.relative_to(tree)): p.read_bytes() for p in tree.rglob("*") if p.is_file() or p.is_symlink()}
+    files = {
+        name: data
+        for name, data in on_disk.items()
+        if not name.startswith((".git/", "build/")) and name != ".git" and not name.endswith(".log")
+    }
+    kept = keep(world, base)
+    if inner.exists():
+        assert kept.nested == ("inner",)
+        files = {name: data for name, data in files.items() if not name.startswith("inner/")} | {"inner": b""}
+    assert content(world, kept.tip) == set(files)
+    for name in set(files) - {"inner"}:
+        assert git(world.control.path, "cat-file", "blob", f"{kept.tip}:{name}") == files[name].decode().strip()
+
+
+def test_a_tree_that_is_gone_is_kept_as_its_branch(world: World) -> None:
+    tree, base = fresh(world)
+    tip = commit(tree, {"c": "c"})
+    mess_everything_gone(tree)
+    assert keep(world, base) == Kept(tip, ("c",))
+
+
+def test_work_on_another_branch_is_kept(world: World) -> None:
+    tree, base = fresh(world)
+    git(tree, "switch", "-q", "-c", "elsewhere")
+    tip = commit(tree, {"c": "c"})
+    assert keep(world, base) == Kept(tip, ("c",))
+
+
+def test_work_on_a_detached_head_is_kept(world: World) -> None:
+    tree, base = fresh(world)
+    git(tree, "checkout", "-q", "--detach")
+    tip = commit(tree, {"c": "c"})
+    assert keep(world, base).tip == tip
+
+
+def test_commits_that_were_reset_away_are_kept_aside(world: World) -> None:
+    tree, base = fresh(world)
+    commit(tree, {"c": "c"})
+    second = commit(tree, {"d": "d"})
+    git(tree, "reset", "-q", "--hard", base)
+    git(tree, "switch", "-q", "-c", "side")
+    third = commit(tree, {"e": "e"})
+    git(tree, "switch", "-q", "ticketd/fix-it/1")
+    kept = keep(world, base)
+    assert kept == Kept(base, ())
+    refs = git(world.control.path, "for-each-ref", "--format=%(objectname)", "refs/ticketd-extra/fix-it/1")
+    assert set(refs.split()) == {second, third}
+
+
+def test_keeping_twice_is_keeping_once(world: World) -> None:
+    tree, base = fresh(world)
+    commit(tree, {"c": "c"})
+    git(tree, "commit", "-q", "--amend", "-m", "better")
+    first = keep(world, base)
+    refs = git(world.control.path, "for-each-ref")
+    assert keep(world, base) == first
+    assert git(world.control.path, "for-each-ref") == refs
+
+
+def test_a_head_that_does_not_descend_from_the_base_is_kept(world: World) -> None:
+    world.move_target({"c": "c"})
+    tree, base = fresh(world)
+    git(tree, "reset", "-q", "--hard", "HEAD~1")
+    kept = keep(world, base)
+    assert kept.tip == git(world.control.path, "rev-parse", f"{base}~1")
+    assert kept.changed == ("c",)
+
+
+def test_a_repository_without_a_commit_inside_is_named_and_the_rest_is_kept(world: World) -> None:
+    tree, base = fresh(world)
+    (tree / "in ner").mkdir()
+    git(tree / "in ner", "init", "-q")
+    write(tree, {"in ner/f": "f", "mine": "work"})
+    kept = keep(world, base)
+    assert kept.nested == ("in ner",)
+    assert kept.changed == ("mine",)
+
+
+def test_a_repository_in_place_of_the_link_is_named(world: World) -> None:
+    tree, base = fresh(world)
+    mess_own_repository(tree)
+    kept = keep(world, base)
+    assert kept.nested == (".git",)
+    assert kept.changed == ("own",)
+
+
+def test_strange_names_are_kept(world: World) -> None:
+    tree, base = fresh(world)
+    names = [b"with space", b"new\nline", b"latin-\xe9", "ümlaut".encode(), b'quo"te', b"-dash", b":(top)x"]
+    for name in names:
+        (tree / os.fsdecode(name)).write_bytes(name)
+    kept = keep(world, base)
+    assert sorted(kept.changed) == sorted(os.fsdecode(name) for name in names)
+    assert world.control.changed(base, kept.tip) == kept.changed
+
+
+def test_what_an_agent_configures_does_not_run_in_our_git(world: World, tmp_path: Path) -> None:
+    tree, base = fresh(world)
+    ran = tmp_path / "ran"
+    git(tree, "config", "filter.evil.clean", f"touch {ran}; cat")
+    git(tree, "config", "user.name", "Robot")
+    write(tree, {".gitattributes": "* filter=evil\n", "mine": "work"})
+    keep(world, base)
+    world.pool.prepare("1", base, "x", keep_ignored=False)
+    assert not ran.exists()
+    assert git(tree, "config", "user.name") == "Robot"
+    assert git(tree, "config", "filter.evil.clean", ok=False) == ""
+
+
+# --- trial ---
+
+
+def test_no_drift_while_the_target_stands(world: World) -> None:
+    _, base = fresh(world)
+    assert world.pool.trial("1", base, base) == (Drift.NONE, ())
+
+
+def test_drift_is_tried_on_uncommitted_work_and_leaves_no_trace(world: World) -> None:
+    tree, base = fresh(world)
+    commit(tree, {"new": "x"})
+    write(tree, {"a.txt": "mine\n", "untracked": "u"})
+    clean = world.move_target({"src/b.py": "b = 2\n"})
+    assert world.tip() == clean
+    before = state_of(world)
+    assert world.pool.trial("1", base, clean) == (Drift.CLEAN, ())
+    assert state_of(world) == before
+    clash = world.move_target({"a.txt": "theirs\n"})
+    assert world.tip() == clash
+    before = state_of(world)
+    assert world.pool.trial("1", base, clash) == (Drift.CONFLICT, ("a.txt",))
+    assert state_of(world) == before
+
+
+def state_of(world: World) -> dict[str, bytes]:
+    root = world.state
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def test_a_tree_that_cannot_be_read_is_tried_by_its_commits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, base = fresh(world)
+    commit(tree, {"new": "x"})
+    write(tree, {"a.txt": "mine\n"})
+    clash = world.move_target({"a.txt": "theirs\n"})
+    world.tip()
+    calls = []
+
+    def vanish(*args: object) -> None:
+        calls.append(args)
+        raise GitFailed("a file has vanished")
+
+    monkeypatch.setattr("ticketd.git.snapshot.take", vanish)
+    assert world.pool.trial("1", base, clash) == (Drift.CLEAN, ())
+    assert len(calls) == 2
+
+
+# --- retire, sweep ---
+
+
+def test_a_retired_tree_lives_on_and_its_name_is_free(world: World) -> None:
+    tree, base = fresh(world)
+    tip = commit(tree, {"c": "c"})
+    write(tree, {"inner/left": "over"})
+    first = world.pool.retire("1")
+    assert not tree.exists()
+    assert git(first, "rev-parse", "HEAD") == tip
+    assert git(first, "status", "--porcelain") == "?? inner/"
+    world.pool.prepare("1", base, "ticketd/next/1", keep_ignored=False)
+    is_exactly(world, base, "ticketd/next/1")
+    assert world.pool.retire("1") != first
+    assert git(world.control.path, "worktree", "prune", "-n", "-v") == ""
+    with pytest.raises(GitFailed):
+        world.pool.retire("1")
+
+
+def test_a_half_made_tree_is_removed_and_fetching_works_again(world: World) -> None:
+    base = world.tip()
+    admin = world.control.path / "worktrees/1"
+    admin.mkdir(parents=True)
+    (admin / "locked").write_text("initializing")
+    (admin / "gitdir").write_text(f"{world.pool.path('1')}/.git\n")
+    (admin / "commondir").write_text("../..\n")
+    (admin / "HEAD").write_text("0" * 40 + "\n")
+    write(world.pool.path("1"), {"half": "filled"})
+    assert world.pool.sweep(["1"]) == ("removed the half-made worktree 1",)
+    assert not world.pool.path("1").exists()
+    world.move_target({"c": "c"})
+    assert world.tip() != base
+
+
+def test_a_move_that_was_cut_short_is_finished(world: World) -> None:
+    tree, _ = fresh(world)
+    tip = commit(tree, {"c": "c"})
+    kept = world.state / "kept/1-1"
+    kept.parent.mkdir()
+    tree.rename(kept)
+    assert world.pool.sweep([]) == (f"finished the move of worktree 1 to {kept}",)
+    assert git(kept, "rev-parse", "HEAD") == tip
+
+
+def test_locks_of_a_killed_git_go_and_work_stays(world: World) -> None:
+    tree, base = fresh(world)
+    write(tree, {"mine": "work"})
+    (tree / ".git").unlink()
+    ref = world.control.path / "refs/ticketd/fix-it"
+    ref.mkdir(parents=True)
+    locks = [ref / "1.lock", world.control.path / "packed-refs.lock", world.control.path / "worktrees/1/index.lock"]
+    for lock in locks:
+        lock.write_text("")
+    said = world.pool.sweep(["1"])
+    assert not any(lock.exists() for lock in locks)
+    assert len(said) == 4
+    assert "linked worktree 1 again" in said
+    assert keep(world, base).changed == ("mine",)
+    assert world.pool.sweep(["1"]) == ()
+
+
+def test_the_start_is_what_the_fixture_says(world: World) -> None:
+    assert content(world, world.tip()) == set(START)
