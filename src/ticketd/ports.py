@@ -80,7 +80,7 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """`reason`: exited, timeout, ended (asked to) or spawn-failed. `stragglers`: what it had left alive."""
+    """`reason`: exited, timeout, ended (asked to), log-limit or spawn-failed. `stragglers`: what it had left alive."""
 
     code: int | None
     signal: int | None
@@ -117,7 +117,7 @@ class Engine(Protocol):
     def look(self, run_dir: Path) -> RunState: ...
 
     def settle(self, run_dir: Path) -> RunState:
-        """After a crash: like `look`, but a run that has not begun is made to never begin."""
+        """After a crash: like `look`, but a run that has not begun never will, and what a lost one left is ended."""
 
     def end(self, run_dir: Path, grace_s: float) -> None:
         """Asks for the end of the whole process tree; returns at once."""
@@ -235,6 +235,9 @@ class History(Protocol):
 
     def changed(self, base: str, tip: str) -> tuple[str, ...]:
         """Paths that differ between two commits."""
+
+    def fork_point(self, tip: str, target: str) -> str | None:
+        """The newest commit that both have; None if they share none."""
 
     def rebase(
         self, base: str, tip: str, onto: str, trailers: Sequence[tuple[str, str]]

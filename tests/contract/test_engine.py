@@ -40,7 +40,7 @@ if os.fork() == 0:
 os.wait()
 """
 PATIENT = "import os, signal\nos.write(3, b'up\\n')\nwhile True: signal.pause()\n"
-STUBBORN = "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.write(3, b'up\\n')\nwhile True: signal.pause()\n"
+STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + PATIENT
 
 
 class Tie:
@@ -349,7 +349,7 @@ def test_an_agent_that_floods_its_log_is_ended(engine: Engine, spec: RunSpec, ti
     code = "import os, signal\nos.write(1, b'x' * 5000)\nsignal.pause()\n"
     state = outcome(engine, replace(python(spec, code), log_limit=4096))
     tie.wait_for_cut()
-    assert (state.signal, state.reason) == (signal.SIGTERM, "ended")
+    assert (state.signal, state.reason) == (signal.SIGTERM, "log-limit")
     assert "log" in state.detail
 
 

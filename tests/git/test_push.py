@@ -314,11 +314,11 @@ def test_a_race_that_is_lost_again_and_again_ends_with_the_truth(world: World) -
 
 
 def test_the_person_s_own_hook_runs_once_and_ours_stands_back(world: World) -> None:
-    script(world.pre_push, f"echo ran >> '{world.root}/ran'; cat >> '{world.root}/ran'")
+    script(world.pre_push, f"echo ran with $TICKETD_PUSH >> '{world.root}/ran'; cat >> '{world.root}/ran'")
     install(world.mine)
     theirs = world.somebody_pushes()
     assert world.push().code == 0
-    assert (world.root / "ran").read_text() == f"ran\n{world.sha()} {world.sha()} refs/heads/main {theirs}\n"
+    assert (world.root / "ran").read_text() == f"ran with 1\n{world.sha()} {world.sha()} refs/heads/main {theirs}\n"
 
 
 def test_the_person_s_own_hook_can_refuse(world: World) -> None:

@@ -227,7 +227,11 @@ def test_nothing_prunes_and_repacking_works(world: World) -> None:
     git(tree, "reset", "-q", "--hard", "HEAD~1")
     git(tree, "reflog", "expire", "--expire=now", "--all")
     git(tree, "gc", "--quiet", "--prune=now", ok=False)
-    git(world.control.path, "repack", "-d", "--quiet")
+    git(tree, "prune", "--expire=now", ok=False)
+    git(world.control.path, "repack", "--quiet")
+    git(world.control.path, "prune-packed", "--quiet")
+    world.move_target({"d": "d"})
+    world.tip()
     assert world.control.read_ref(lost) == lost
 
 

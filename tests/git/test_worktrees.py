@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from gitworld import ADA, KEY, START, World, commit, git, write
 
-from ticketd.domain.attempt import Drift
+from ticketd.domain.attempt import AttemptKey, Drift
 from ticketd.errors import BadInput, GitFailed
 from ticketd.ports import Kept
 
@@ -115,7 +116,7 @@ def mess_own_repository(tree: Path) -> None:
 def mess_everything_gone(tree: Path) -> None:
     git(tree.parent, "worktree", "remove", "--force", "--force", str(tree), ok=False)
     if tree.exists():
-        os.rename(tree, tree.with_name("elsewhere"))
+        tree.rename(tree.with_name("elsewhere"))
 
 
 def mess_unborn(tree: Path) -> None:
@@ -126,6 +127,10 @@ def mess_hidden(tree: Path) -> None:
     git(tree, "update-index", "--assume-unchanged", "a.txt")
     git(tree, "update-index", "--skip-worktree", "src/b.py")
     write(tree, {"a.txt": "hidden", "src/b.py": "hidden"})
+
+
+def mess_sparse(tree: Path) -> None:
+    git(tree, "sparse-checkout", "set", "--no-cone", "/a.txt", "/.gitignore", "/mine")
 
 
 def mess_nested(tree: Path) -> None:
@@ -216,7 +221,7 @@ def test_an_untouched_tree_is_kept_as_its_base(world: World) -> None:
     assert keep(world, base) == Kept(base, ())
 
 
-@pytest.mark.parametrize("mess", [m for m in MESSES if m is not mess_everything_gone])
+@pytest.mark.parametrize("mess", [m for m in MESSES if m not in (mess_everything_gone, mess_sparse)])
 def test_after_any_mess_every_file_is_kept(world: World, mess: object) -> None:
     tree, base = fresh(world)
     mess(tree)  # type: ignore[operator]
@@ -235,6 +240,14 @@ def test_after_any_mess_every_file_is_kept(world: World, mess: object) -> None:
     assert content(world, kept.tip) == set(files)
     for name in set(files) - {"inner"}:
         assert git(world.control.path, "cat-file", "blob", f"{kept.tip}:{name}") == files[name].decode().strip()
+
+
+def test_a_sparse_checkout_has_deleted_nothing(world: World) -> None:
+    tree, base = fresh(world)
+    mess_sparse(tree)
+    write(tree, {"mine": "work"})
+    assert not (tree / "src/b.py").exists()
+    assert keep(world, base).changed == ("mine",)
 
 
 def test_a_tree_that_is_gone_is_kept_as_its_branch(world: World) -> None:
@@ -437,6 +450,25 @@ def test_locks_of_a_killed_git_go_and_work_stays(world: World) -> None:
     assert "linked worktree 1 again" in said
     assert keep(world, base).changed == ("mine",)
     assert world.pool.sweep(["1"]) == ()
+
+
+def test_many_trees_are_prepared_and_kept_at_once_while_the_target_moves(world: World) -> None:
+    base = world.tip()
+
+    def attempt(number: int) -> Kept:
+        name, key = str(number % 4), AttemptKey("t", number)
+        world.pool.prepare(name, base, f"ticketd/{key}", keep_ignored=False)
+        commit(world.pool.path(name), {f"new-{number}": "x"})
+        world.pool.trial(name, base, world.tip())
+        return world.pool.keep(name, key, base, "left over", ADA)
+
+    for start in (0, 4):
+        with ThreadPoolExecutor(5) as threads:
+            moved = threads.submit(world.move_target, {"theirs": str(start)})
+            kept = list(threads.map(attempt, range(start, start + 4)))
+            moved.result()
+        assert [one.changed for one in kept] == [(f"new-{number}",) for number in range(start, start + 4)]
+    assert git(world.control.path, "fsck", "--no-dangling") == ""
 
 
 def test_the_start_is_what_the_fixture_says(world: World) -> None:

@@ -289,6 +289,7 @@ def test_durations_are_spelled_so_that_they_read_back() -> None:
 
 
 @given(st.integers(1, 10**7))
+@settings(deadline=None)
 def test_every_duration_reads_back(seconds: int) -> None:
     assert values.duration(values.spell_duration(seconds)) == seconds
 
@@ -336,6 +337,7 @@ PROFILES = st.builds(
     branch=st.sampled_from(["main", "feature/x", "a'b", "{x}"]),
     agents=st.lists(PROFILES, max_size=3, unique_by=lambda a: a.name),
 )
+@settings(deadline=None)
 def test_the_template_reads_back_to_what_it_was_made_of(remote: str, branch: str, agents: list[AgentProfile]) -> None:
     made = read(template(remote, branch, agents))
     assert (made.target.remote, made.target.branch) == (remote, branch)

@@ -400,12 +400,14 @@ def test_no_bytes_make_the_parser_raise(text: bytes) -> None:
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_no_path_makes_the_parser_raise(path: str) -> None:
     assert parse("x", f"tickets/{path}").path == f"tickets/{path}"
 
 
 @given(st.text())
 @example("Écran: l'été, don't")
+@settings(deadline=None)
 def test_every_title_has_a_slug_that_is_an_id(title: str) -> None:
     assert is_id(slug(title))
 

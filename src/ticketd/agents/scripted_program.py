@@ -1,6 +1,7 @@
 """The scripted agent's program. Reads the brief on standard input and obeys each line `agent: VERB ARGUMENTS`.
 
     agent: sleep SECONDS            work for that long
+    agent: wait-for PATH            until that file is there
     agent: append PATH TEXT         add a line to a file, made if it is not there
     agent: write PATH TEXT          make the file hold just this line
     agent: delete PATH
@@ -23,6 +24,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 PREFIX = "agent:"
+
+
+def wait_for(path: str) -> None:
+    while not Path(path).exists():
+        time.sleep(0.02)
 
 
 def append(path: str, *text: str) -> None:
@@ -55,6 +61,7 @@ def fail_first(times: str) -> None:
 
 VERBS: dict[str, Callable[..., object]] = {
     "sleep": lambda seconds: time.sleep(float(seconds)),
+    "wait-for": wait_for,
     "append": append,
     "write": write,
     "delete": delete,

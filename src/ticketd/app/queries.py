@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, assert_never
 
 from ticketd.app.observe import IN_A_SLOT, snapshot_of
 from ticketd.app.session import Session
-from ticketd.domain.attempt import Attempt
+from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import Event
+from ticketd.domain.landing import Landing
 from ticketd.domain.problems import Problem
-from ticketd.domain.schedule import Schedule, WaitsOn, decide
+from ticketd.domain.schedule import (
+    IDLE_BECAUSE,
+    AskToStart,
+    Decision,
+    Skip,
+    Snapshot,
+    Start,
+    WaitKind,
+    WaitsOn,
+    decide,
+)
 from ticketd.domain.settings import Settings
-from ticketd.domain.ticket import Gate, TicketRecord, TicketState
+from ticketd.domain.ticket import Gate, Reason, TicketRecord, TicketState
 from ticketd.ports import Board
 
 SCHEMA = 1
 Document = dict[str, Any]
+
+BADLY = (TicketState.FAILED, TicketState.SKIPPED)
+WITH_WORK = (Reason.CONFLICT, Reason.VERIFY_FAILED, Reason.PUSH_REJECTED, Reason.OUTSIDE_CLAIM, Reason.REJECTED)
+"""Failures after which the attempt's commits are worth a look."""
+
+NO_DAEMON = "no daemon runs; `ticketd start` starts one"
+IN_SHORT: dict[WaitKind, str] = {
+    WaitKind.DEPENDENCY: "wait for dependencies",
+    WaitKind.OVERLAP: "overlap a running one",
+    WaitKind.RESERVED: "overlap one ahead",
+    WaitKind.SLOT: "wait for a slot",
+    WaitKind.GATE: "wait for a person",
+    WaitKind.BACKOFF: "back off",
+    WaitKind.BUDGET: "are over budget",
+    WaitKind.SCOPE_CAP: "are over their scope's cap",
+    WaitKind.HELD: "are held",
+    WaitKind.PAUSED: "are paused",
+}
 
 
 def iso(at: float | None) -> str | None:
@@ -27,40 +57,86 @@ def iso(at: float | None) -> str | None:
 
 
 def status(session: Session, settings: Settings, problems: Iterable[Problem]) -> Document:
-    board = session.store.board()
-    running = session.is_running()
-    schedule = decide(snapshot_of(board, settings), session.clock.now())
+    """The contract's `status --json`, and beside its keys: `at` (when this was read), `repository`, `collecting` (agents
+    that have ended, their work being kept), `ended` (what failed or was skipped, and the commands that mend it),
+    `problems` (of ticket files and the configuration), and in each part what a screen shows of it."""
+    board, running, now = session.store.board(), session.is_running(), session.clock.now()
+    outlook = _outlook(board, settings, running, now)
     return {
         "schema": SCHEMA,
+        "at": iso(now),
+        "repository": str(session.root),
         "daemon": _daemon(board, running),
         "target": _target(board, settings),
-        "slots": _slots(session, board, settings, schedule, running),
-        "queue": _queue(board, schedule),
-        "landing": [
-            {
-                "ticket": each.key.ticket,
-                "attempt": each.key.number,
-                "phase": each.phase,
-                "candidate": each.candidate,
-                "trouble": each.trouble,
-                "not_before": iso(each.not_before),
-            }
-            for each in board.landings
-        ],
-        "review": [
-            {"ticket": r.id, "gate": _gate(r), "title": r.ticket.title}
-            for r in board.tickets.values()
-            if r.state is TicketState.REVIEW
-        ],
+        "slots": _slots(session, board, settings, outlook),
+        "queue": _queue(board, outlook),
+        "collecting": _collecting(board),
+        "landing": [_landing(landing) for landing in board.landings],
+        "review": _review(board),
         "counts": _counts(board),
         "cost_usd": round(board.cost_usd, 6),
-        "ended": [
-            {"ticket": r.id, "state": r.state, "reason": r.reason, "detail": r.detail}
-            for r in board.tickets.values()
-            if r.state in (TicketState.FAILED, TicketState.SKIPPED)
-        ],
+        "ended": [_ended(session, record) for record in board.tickets.values() if record.state in BADLY],
         "problems": [problem_document(problem) for problem in problems],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the scheduler would do now. `waits` has every queued ticket; those about to start wait on nothing."""
+
+    order: tuple[str, ...]
+    waits: Mapping[str, tuple[WaitsOn, ...]]
+    idle_why: str
+
+
+def _outlook(board: Board, settings: Settings, running: bool, now: float) -> Outlook:
+    snapshot = snapshot_of(board, settings)
+    if not running:
+        # A stop that was asked of a daemon which has ended holds nothing back.
+        snapshot = replace(snapshot, stopping=False)
+    schedule = decide(snapshot, now)
+    still = _standstill(board, running)
+    waits = {waiting.ticket: waiting.waits_on for waiting in schedule.waiting}
+    waits |= {decision.ticket: _until_acted_on(decision, still, board) for decision in schedule.decisions}
+    return Outlook(schedule.order, waits, still or _idle_why(snapshot, waits))
+
+
+def _standstill(board: Board, running: bool) -> str:
+    """Why nothing at all can start, whatever the tickets say."""
+    if not running:
+        return NO_DAEMON
+    if board.target is not None and board.target.sha is None:
+        return f"the target is not known yet: {board.target.trouble}"
+    return ""
+
+
+def _until_acted_on(decision: Decision, still: str, board: Board) -> tuple[WaitsOn, ...]:
+    """What a ticket waits on that the scheduler has decided about but the daemon has not acted on."""
+    match decision:
+        case Start():
+            return (WaitsOn(WaitKind.SLOT, detail=still),) if still else ()
+        case AskToStart(ticket):
+            return (WaitsOn(WaitKind.GATE, detail=f"a person's word; `ticketd review approve {ticket}` gives it"),)
+        case Skip(because=because):
+            detail = f"{board.tickets[because].state}; this one will be skipped"
+            return (WaitsOn(WaitKind.DEPENDENCY, ticket=because, detail=detail),)
+    assert_never(decision)
+
+
+def _idle_why(snapshot: Snapshot, waits: Mapping[str, tuple[WaitsOn, ...]]) -> str:
+    """Why a free slot stays free, in a sentence; how many wait on what, where they differ."""
+    if snapshot.stopping:
+        return "the daemon is stopping"
+    if snapshot.paused:
+        return "the pool is paused"
+    if not waits:
+        return "nothing is queued"
+    if not all(waits.values()):
+        return IDLE_BECAUSE[WaitKind.SLOT]
+    kinds = Counter(on[0].kind for on in waits.values())
+    if len(kinds) == 1:
+        return IDLE_BECAUSE[next(iter(kinds))]
+    return "of what is queued, " + ", ".join(f"{count} {IN_SHORT[kind]}" for kind, count in kinds.most_common())
 
 
 def problem_document(problem: Problem) -> Document:
@@ -82,6 +158,7 @@ def _daemon(board: Board, running: bool) -> Document:
         "paused": bool(board.pool.paused),
         "paused_why": board.pool.paused,
         "stopping": board.pool.stop if running else None,
+        "aborted": board.pool.aborted,
         "engine": record.engine if record else "local",
     }
 
@@ -97,25 +174,23 @@ def _target(board: Board, settings: Settings) -> Document:
     }
 
 
-def _slots(
-    session: Session, board: Board, settings: Settings, schedule: Schedule, running: bool
-) -> list[Document]:
+def _slots(session: Session, board: Board, settings: Settings, outlook: Outlook) -> list[Document]:
     busy = {attempt.slot: attempt for attempt in board.attempts if attempt.state in IN_A_SLOT}
     count = max([board.pool.slots or settings.slots, *busy])
-    why = schedule.idle_why if running else "no daemon runs; `ticketd start` starts one"
-    if running and board.target is not None and board.target.sha is None:
-        why = f"the target is not known yet: {board.target.trouble}"
     return [
-        _busy(session, slot, busy[slot]) if slot in busy else {"slot": slot, "state": "idle", "why": why}
+        _busy(session, busy[slot], board.tickets[busy[slot].key.ticket])
+        if slot in busy
+        else {"slot": slot, "state": "idle", "why": outlook.idle_why}
         for slot in range(1, count + 1)
     ]
 
 
-def _busy(session: Session, slot: int, attempt: Attempt) -> Document:
+def _busy(session: Session, attempt: Attempt, record: TicketRecord) -> Document:
     return {
-        "slot": slot,
+        "slot": attempt.slot,
         "state": "busy",
         "ticket": attempt.key.ticket,
+        "title": record.ticket.title,
         "attempt": attempt.key.number,
         "agent": attempt.agent,
         "phase": attempt.state,
@@ -136,8 +211,15 @@ def _worktree(session: Session, attempt: Attempt) -> str | None:
     return str(session.places.worktree(attempt.worktree)) if attempt.worktree else None
 
 
-def _queue(board: Board, schedule: Schedule) -> list[Document]:
-    waits = {waiting.ticket: waiting.waits_on for waiting in schedule.waiting}
+def _collecting(board: Board) -> list[Document]:
+    return [
+        {"ticket": attempt.key.ticket, "attempt": attempt.key.number}
+        for attempt in board.attempts
+        if attempt.state not in IN_A_SLOT
+    ]
+
+
+def _queue(board: Board, outlook: Outlook) -> list[Document]:
     return [
         {
             "ticket": id_,
@@ -145,9 +227,9 @@ def _queue(board: Board, schedule: Schedule) -> list[Document]:
             "priority": board.tickets[id_].priority,
             "scope": board.tickets[id_].ticket.scope,
             "title": board.tickets[id_].ticket.title,
-            "waits_on": [_waits_on(on) for on in waits.get(id_, ())],
+            "waits_on": [_waits_on(on) for on in outlook.waits[id_]],
         }
-        for rank, id_ in enumerate(schedule.order, start=1)
+        for rank, id_ in enumerate(outlook.order, start=1)
     ]
 
 
@@ -156,8 +238,55 @@ def _waits_on(on: WaitsOn) -> Document:
     return {key: value for key, value in said.items() if value}
 
 
-def _gate(record: TicketRecord) -> Gate:
-    return Gate.LAND if record.attempts and not record.detail.endswith("it runs") else Gate.START
+def _landing(landing: Landing) -> Document:
+    return {
+        "ticket": landing.key.ticket,
+        "attempt": landing.key.number,
+        "phase": landing.phase,
+        "candidate": landing.candidate,
+        "races_lost": landing.races_lost,
+        "queued_at": iso(landing.queued_at),
+        "trouble": landing.trouble,
+        "not_before": iso(landing.not_before),
+    }
+
+
+def _review(board: Board) -> list[Document]:
+    # As the store's `approve`: what holds a claim has work that waits to land, all else has yet to run.
+    holding = {claim.ticket for claim in board.claims}
+    return [
+        {
+            "ticket": record.id,
+            "gate": Gate.LAND if record.id in holding else Gate.START,
+            "title": record.ticket.title,
+            "attempt": record.attempts or None,
+        }
+        for record in board.tickets.values()
+        if record.state is TicketState.REVIEW
+    ]
+
+
+def _ended(session: Session, record: TicketRecord) -> Document:
+    return {
+        "ticket": record.id,
+        "state": record.state,
+        "reason": record.reason,
+        "detail": record.detail,
+        "attempts": record.attempts,
+        "mend": list(_mend(session, record)),
+    }
+
+
+def _mend(session: Session, record: TicketRecord) -> Iterator[str]:
+    """Commands that show more of a failure, then the one that tries again."""
+    key = AttemptKey(record.id, record.attempts)
+    if record.reason is Reason.VERIFY_FAILED and session.places.log(key, "verify").exists():
+        yield f"ticketd logs {record.id} --verify"
+    elif record.attempts and record.reason not in (Reason.CONFLICT, Reason.DEPENDENCY_FAILED):
+        yield f"ticketd logs {record.id}"
+    if record.reason in WITH_WORK and record.attempts:
+        yield f"ticketd checkout {record.id}"
+    yield f"ticketd retry {record.id}"
 
 
 def _counts(board: Board) -> dict[str, int]:
@@ -185,9 +314,9 @@ def ticket_line(record: TicketRecord) -> Document:
 
 
 def ticket(session: Session, settings: Settings, record: TicketRecord) -> Document:
+    """Everything about one ticket: its line of `list --json`, what its file says, its attempts and its events."""
     said = record.ticket
-    schedule = decide(snapshot_of(session.store.board(), settings), session.clock.now())
-    waits = next((waiting.waits_on for waiting in schedule.waiting if waiting.ticket == record.id), ())
+    outlook = _outlook(session.store.board(), settings, session.is_running(), session.clock.now())
     return {
         "schema": SCHEMA,
         **ticket_line(record),
@@ -205,7 +334,8 @@ def ticket(session: Session, settings: Settings, record: TicketRecord) -> Docume
         "budget_usd": said.budget_usd,
         "labels": list(said.labels),
         "body": said.body,
-        "waits_on": [_waits_on(on) for on in waits],
+        "mend": list(_mend(session, record)) if record.state in BADLY else [],
+        "waits_on": [_waits_on(on) for on in outlook.waits.get(record.id, ())],
         "attempt_list": [_attempt(session, attempt) for attempt in session.store.attempts(record.id)],
         "events": [event_document(event) for event in session.store.events(ticket=record.id)],
     }

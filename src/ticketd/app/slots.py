@@ -77,7 +77,7 @@ class Slots:
         attempt, record = self._attempt(key), self._record(key)
         if attempt.state is not AttemptState.COLLECTING:
             return
-        finish, cost = self._finish(attempt, self.works.engine.look(self.works.session.places.run_dir(key)))
+        finish, cost = self._finish(attempt, self.works.engine.settle(self.works.session.places.run_dir(key)))
         if attempt.worktree is None:
             self._close(key, None, finish, cost)
             return
@@ -87,13 +87,21 @@ class Slots:
             detail = f"its work could not be kept as a commit; it stands in {attempt.worktree}"
             self._store_verdict(key, None, Fail(Reason.LOST, detail), cost)
         else:
-            finish = Finish(finish.how, finish.outcome, finish.detail, kept.changed, kept.nested)
+            finish = Finish(finish.how, finish.outcome, finish.detail, self._own_changes(attempt, kept), kept.nested)
             if kept.nested:
                 self._retire(attempt.worktree, key, f"it holds a repository of its own: {', '.join(kept.nested)}")
             else:
                 self.trees.give_back(attempt.worktree)
             self._close(key, kept, finish, cost)
         self.works.bell.ring()
+
+    def _own_changes(self, attempt: Attempt, kept: Kept) -> tuple[str, ...]:
+        """What the attempt itself changed: an agent that rebased onto a newer target brings others' changes along."""
+        target = self.works.session.store.target()
+        if target is None or target.sha is None or target.sha == attempt.base:
+            return kept.changed
+        fork = self.works.history.fork_point(kept.tip, target.sha)
+        return kept.changed if fork in (None, attempt.base) else self.works.history.changed(fork or "", kept.tip)
 
     def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, cost: float | None) -> None:
         verdict = after_attempt(self._record(key), finish, self.works.settings(), self.works.session.clock.now())
@@ -148,7 +156,7 @@ class Slots:
         run_dir = places.run_dir(key)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         brief = run_dir / "brief.md"
-        brief.write_text(record.ticket.body, encoding="utf-8")
+        brief.write_text(record.ticket.body + "\n", encoding="utf-8")
         log = places.log(key)
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark = f"{self.works.session.places.state.name}/{key}"

@@ -1,24 +1,105 @@
-"""What a running `ticketd start` shows: the live status on a terminal, one line per event elsewhere."""
+"""Screens that stay: `ticketd status --watch`, and what `ticketd start` shows while it runs."""
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
+from collections.abc import Iterable
+from typing import Any
 
 import click
 
-from ticketd.app.queries import iso
+from ticketd.app import queries
 from ticketd.app.session import Session
-from ticketd.domain.events import Event, EventKind
+from ticketd.app.tickets import problems, settings_of, sync
+from ticketd.cli.render.told import Teller
+from ticketd.domain.problems import Problem
 from ticketd.domain.settings import Settings
 
-QUIET = {EventKind.LANDING_PHASE, EventKind.LANDING_QUEUED, EventKind.STARTED, EventKind.WORK_KEPT, EventKind.DRIFTED}
+EVERY_S = 0.5
+FIRST_DRAWING_S = 5.0
+RESTLESS = ("at", "seen_at", "heartbeat_at", "output_at", "output_bytes")
+
+log = logging.getLogger("ticketd")
+
+
+class Looker:
+    """Reads the status again and again; ticket files only when one of them has changed.
+
+    `syncs`: whether to bring the store up to the ticket files, as long as no daemon does it.
+    """
+
+    def __init__(self, session: Session, settings: Settings, syncs: bool) -> None:
+        self._session = session
+        self._settings = settings
+        self._syncs = syncs
+        self._read_at: object = None
+        self._problems: tuple[Problem, ...] = ()
+
+    def look(self) -> queries.Document:
+        settings, of_settings = settings_of(self._session)
+        if not any(problem.severity == "error" for problem in of_settings):
+            self._settings = settings  # as the daemon: a broken ticketd.toml changes nothing
+        stamps = (dict(self._session.files.stamps()), self._settings, of_settings)
+        if stamps != self._read_at:
+            if self._syncs:
+                sync(self._session, self._settings)
+            self._problems = problems(self._session, self._settings, of_settings)
+            self._read_at = stamps
+        return queries.status(self._session, self._settings, self._problems)
+
+
+def settled(value: Any) -> Any:
+    """A document without what changes from second to second though nothing has happened."""
+    if isinstance(value, dict):
+        return {key: settled(each) for key, each in value.items() if key not in RESTLESS}
+    return [settled(each) for each in value] if isinstance(value, list) else value
+
+
+def watch(looker: Looker, over: threading.Event) -> None:
+    """Keep the status on screen until `over`; where that is no terminal, print it again when something has changed."""
+    if sys.stdout.isatty():
+        _keep_drawn(looker, over, full=True)
+        return
+    from ticketd.cli.render.live import show_status
+
+    shown = None
+    while True:
+        document = looker.look()
+        if settled(document) != shown:
+            if shown is not None:
+                click.echo()
+            show_status(document)
+            shown = settled(document)
+        if over.wait(EVERY_S):
+            return
+
+
+def _keep_drawn(looker: Looker, over: threading.Event, full: bool) -> None:
+    from ticketd.cli.render.live import LiveScreen
+
+    document = looker.look()
+    with LiveScreen(full) as live:
+        live.draw(document)
+        while not over.wait(EVERY_S):
+            live.draw(looker.look())
+        live.draw(looker.look())
 
 
 class Display:
+    """Beside a daemon in the foreground: the live status on a terminal, one line per event elsewhere.
+
+    It draws on a thread of its own, and whatever goes wrong there stays there.
+    """
+
     def __init__(self, session: Session, settings: Settings) -> None:
         self._session = session
+        self._looker = Looker(session, settings, syncs=False)
+        self._teller = Teller()
+        self._seen = 0
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="display", daemon=True)
+        self._thread = threading.Thread(target=self._show, name="display", daemon=True)
 
     def __enter__(self) -> Display:
         self._seen = self._last()
@@ -27,28 +108,32 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(5.0)
+        self._thread.join(FIRST_DRAWING_S)
 
     def _last(self) -> int:
-        last = 0
+        last = self._seen
         while events := self._session.store.events(after=last, limit=10_000):
             last = events[-1].number
         return last
 
-    def _follow(self) -> None:
-        while not self._over.wait(0.5):
-            self._print_new()
-        self._print_new()
+    def _show(self) -> None:
+        try:
+            if sys.stdout.isatty():
+                _keep_drawn(self._looker, self._over, full=False)
+                return
+            while not self._over.wait(EVERY_S):
+                self._tell(self._new_lines())
+            self._tell(self._new_lines())
+        except Exception:
+            log.exception("the display has failed; the daemon goes on without it")
 
-    def _print_new(self) -> None:
-        for event in self._session.store.events(after=self._seen):
-            self._seen = event.number
-            if event.kind not in QUIET:
-                click.echo(event_line(event))
+    def _new_lines(self) -> Iterable[str]:
+        while events := self._session.store.events(after=self._seen):
+            for event in events:
+                self._seen = event.number
+                if (told := self._teller.line(event)) is not None:
+                    yield told
 
-
-def event_line(event: Event) -> str:
-    about = " ".join(f"{key}={value}" for key, value in event.data.items() if value not in (None, "", []))
-    who = f" {event.ticket}" if event.ticket else ""
-    number = f"/{event.attempt}" if event.attempt else ""
-    return f"{iso(event.at)} {event.kind}{who}{number} {about}".rstrip()
+    def _tell(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            click.echo(line)

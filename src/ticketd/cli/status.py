@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import click
 
 from ticketd.app import queries
 from ticketd.cli.repository import view
+from ticketd.errors import BadInput
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@click.option("--watch", is_flag=True, help="Stay, and keep it up to date.")
+@click.option("--watch", is_flag=True, help="Stay, and keep it up to date, until ^C.")
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, watch: bool) -> None:
-    """Slots, queue, landing, review and totals."""
+    """Slots, queue, landing, review and totals; why what waits waits, and how to mend what failed."""
+    if as_json and watch:
+        raise BadInput("--watch and --json do not go together", mend="Run `ticketd status --json` again and again.")
     here = view(ctx)
-    click.echo(json.dumps(queries.status(here.session, here.settings, here.problems)))
+    if as_json:
+        click.echo(json.dumps(queries.status(here.session, here.settings, here.problems)))
+    elif watch:
+        from ticketd.cli import display
+
+        try:
+            display.watch(display.Looker(here.session, here.settings, syncs=True), threading.Event())
+        except KeyboardInterrupt:
+            click.echo()
+    else:
+        from ticketd.cli.render.live import show_status
+
+        show_status(queries.status(here.session, here.settings, here.problems))

@@ -51,7 +51,7 @@ def matches(claim: PatternSet, path: str) -> bool:
 def overlap(a: PatternSet, b: PatternSet, apart_from: PatternSet = NOTHING) -> str | None:
     """The shortest file path that both match and `apart_from` does not; None if there is none.
 
-    Where that would take too long to decide, it errs on the safe side: the path may be one that is not common after all.
+    Where that would take too long to decide it errs on the safe side: the path may then not be common after all.
     """
     return _overlap(a.patterns, b.patterns, apart_from.patterns)
 

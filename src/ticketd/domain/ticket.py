@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ticketd.domain.globs import PatternSet
+from ticketd.domain.globs import EVERYTHING, PatternSet
 
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 GLOBAL_SCOPE = "_global"
@@ -113,7 +113,7 @@ class Ticket:
     scope: str = GLOBAL_SCOPE
     priority: Priority = Priority.NORMAL
     size: Size = Size.M
-    touches: PatternSet = PatternSet(("**",))
+    touches: PatternSet = EVERYTHING
     depends_on: tuple[str, ...] = ()
     gate: Gate | None = None
     agent: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ticketd.domain.globs import PatternSet, literal, matches
+from ticketd.domain.globs import PatternSet, fault, literal, matches
 from ticketd.domain.settings import Outside, Settings
 from ticketd.domain.ticket import Gate, Reason, TicketRecord
 
@@ -14,7 +14,8 @@ LONGEST_BACKOFF_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class ToLanding:
-    """`extension`: patterns of paths written outside the claim. `review`: a person looks first."""
+    """`outside`: paths written outside the claim; `extension`: patterns for those of them that a pattern can name.
+    `review`: a person looks first."""
 
     extension: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
@@ -48,7 +49,7 @@ Verdict = ToLanding | Requeue | Fail | Cancel
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How an attempt ended. `how`: exited, timeout, ended, spawn-failed, lost or never-started;
+    """How an attempt ended. `how`: exited, timeout, ended, log-limit, spawn-failed, lost or never-started;
     `outcome`: done, later or failed; `changed` and `nested`: paths, as kept."""
 
     how: str
@@ -81,7 +82,7 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
             return _put_off(record, finish.detail or "its agent was lost with the machine", now)
         case "timeout":
             return after_failure(record, settings, Reason.TIMEOUT, finish.detail)
-        case "spawn-failed":
+        case "spawn-failed" | "log-limit":
             return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail)
     if finish.outcome == "later":
         return _put_off(record, finish.detail or "the agent asked to be run later", now)
@@ -112,7 +113,7 @@ def _judge_work(record: TicketRecord, finish: Finish, settings: Settings) -> Ver
         return after_failure(record, settings, Reason.OUTSIDE_CLAIM, f"outside the claim: {_some(outside)}")
     extend = settings.claims.outside is Outside.EXTEND
     return ToLanding(
-        extension=tuple(literal(path) for path in outside) if extend else (),
+        extension=tuple(p for p in map(literal, outside) if fault(p) is None) if extend else (),
         outside=outside,
         review=settings.gate_of(record.ticket, record.priority) is Gate.LAND,
     )

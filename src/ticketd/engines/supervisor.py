@@ -488,7 +488,7 @@ class Run:
         elif self.deadline is not None and now >= self.deadline and self.kill_at is None:
             self.begin_end("timeout", f"ran longer than {self.spec.timeout_s:g} s", self.spec.grace_s)
         elif os.fstat(self.log).st_size > self.spec.log_limit and self.kill_at is None:
-            self.begin_end("ended", f"its log passed {self.spec.log_limit} bytes", self.spec.grace_s)
+            self.begin_end("log-limit", f"its log passed {self.spec.log_limit} bytes", self.spec.grace_s)
         if self.kill_at is not None and now >= self.kill_at:
             self.kill_at, self.killed = now + 0.05, True
             self.signal_all(signal.SIGKILL)

@@ -6,6 +6,7 @@ A linked worktree shares the configuration, so an agent's `git config` could nam
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -14,16 +15,24 @@ from pathlib import Path
 
 from ticketd.git.door import Git
 
-NO_PUSH = "ticketd-lands-your-commits"
-SETTINGS = (
-    ("gc.auto", "0"),
-    ("maintenance.auto", "false"),
-    # `gc --prune=now` of one agent deleted the branches of all others within 20 s; with this git refuses it.
-    ("core.repositoryFormatVersion", "1"),
-    ("extensions.preciousObjects", "true"),
-    # A power loss must not take an attempt that the store says is kept.
-    ("core.fsync", "objects,reference"),
-)
+MARK = "# ticketd's own settings"
+SETTINGS = """\
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[core]
+\trepositoryFormatVersion = 1
+\t# A power loss must not take an attempt that the store says is kept.
+\tfsync = objects,reference
+[extensions]
+\t# `gc --prune=now` of one agent destroyed the branches of all others within 20 s; so git refuses it. It refuses
+\t# `repack -d` too; `repack` with `prune-packed` does as well.
+\tpreciousObjects = true
+[remote "origin"]
+\tpushurl = ticketd-lands-your-commits
+\tfetch = +refs/heads/*:refs/remotes/origin/*
+"""
 
 _HARMLESS = re.compile(r"^(user\.(name|email)|branch\..+\.(remote|merge|rebase|description))$", re.I | re.S)
 
@@ -33,17 +42,27 @@ def _accepted(control: Path) -> Path:
 
 
 def save_config(control: Path, url: str) -> None:
-    """Decide on the configuration of the control repository, `url` being what agents may fetch from."""
+    """Decide on the configuration of the control repository, `url` being what agents may fetch from. Written as text:
+    `git config` would take a process for each key."""
     accepted = _accepted(control)
     source = accepted if accepted.is_file() else control / "config"
     with tempfile.TemporaryDirectory(prefix="config-", dir=control.parent) as scratch:
         fresh = Path(scratch) / "config"
-        shutil.copyfile(source, fresh)
-        remote = (("url", url), ("pushurl", NO_PUSH), ("fetch", "+refs/heads/*:refs/remotes/origin/*"))
-        for key, value in (*SETTINGS, *((f"remote.origin.{key}", value) for key, value in remote)):
-            Git(control).run("config", "--file", str(fresh), key, value)
+        fresh.write_bytes(_as_cloned(source) + os.fsencode(f"{MARK}\n{SETTINGS}\turl = {_quoted(url)}\n"))
         fresh.replace(accepted)
+    control.with_name("control.config.seen").unlink(missing_ok=True)
     restore_config(control)
+
+
+def _as_cloned(source: Path) -> bytes:
+    """What `git clone` wrote (the object format, the file system's abilities), less its remote."""
+    cloned = source.read_bytes().partition(MARK.encode())[0]
+    return cloned.partition(b"[remote ")[0]
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def forget_config(control: Path) -> None:

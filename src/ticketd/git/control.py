@@ -67,6 +67,10 @@ class Control:
             raise GitFailed(f"cannot compare {base} and {tip}", stderr=answer.err)
         return answer.split0()
 
+    def fork_point(self, tip: str, target: str) -> str | None:
+        answer = self.git.ask("merge-base", tip, target)
+        return answer.line if answer.ok else None
+
     def tree(self, commit: str) -> str:
         return self.git.run("rev-parse", "--verify", f"{commit}^{{tree}}")
 

@@ -58,11 +58,12 @@ def _create(state: Path, user: UserRepository) -> None:
 
 
 def _clone(user: UserRepository, fresh: Path) -> None:
-    """Hard links where the file system allows; git 2.38.1 and later refuses them for a repository with symlinks."""
+    """A plain copy of the object files, never hard links: an agent that writes a shared pack in place would damage the
+    user's repository too. git 2.38.1 and later refuses to copy from a repository with symlinks; then by transport."""
     command = ("clone", "--quiet", "--bare", "--no-tags", "--template=")
     source = str(user.common_dir)
     git = Git(fresh.parent)
-    if git.ask(*command, "--local", "--", source, str(fresh)).ok:
+    if git.ask(*command, "--local", "--no-hardlinks", "--", source, str(fresh)).ok:
         return
     shutil.rmtree(fresh, ignore_errors=True)
     answer = git.ask(*command, "--no-local", "--", source, str(fresh))

@@ -168,10 +168,9 @@ def is_dirty(git: Git) -> bool:
 
 def rebase(git: Git, at: Standing) -> Rebased | Conflict | RebaseFailed:
     """Rebase the checked-out branch; whatever stops it, the branch and the files are as before."""
-    options = ("--quiet", "--no-fork-point", "--no-autosquash", "--no-autostash", "--no-stat")
     careful = git.with_config(*REBASE_CONFIG, *_signing(git))
     try:
-        answer = careful.ask("rebase", *options, at.onto)
+        answer = careful.ask("rebase", "--quiet", "--no-fork-point", "--no-stat", at.onto)
         if answer.ok:
             return Rebased(git.run("rev-parse", "HEAD"), int(git.run("rev-list", "--count", f"{at.onto}..HEAD")))
         paths = git.ask("diff", "--name-only", "--diff-filter=U", "-z").split0()

@@ -56,7 +56,7 @@ def take(control: Control, tree: Tree, head: str, env: Mapping[str, str] | None 
         own = {"GIT_INDEX_FILE": str(index)}
         if usable:
             _copy_index(tree.admin / "index", index)
-        if not index.exists() or not clear_hiding_bits(git, tree.path, own):
+        if not index.exists() or not clear_hiding_bits(git, tree.path, own, sparse=True):
             index.unlink(missing_ok=True)
             git.run("read-tree", head, env=own)
         left_out = _add(git, own)

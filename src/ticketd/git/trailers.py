@@ -1,6 +1,7 @@
 """Trailers at the end of a commit message, by git's own rules, with every forged one of the same key taken out.
 
-`git interpret-trailers --if-exists replace` removes only one of several, and costs a process for each commit.
+Not `git interpret-trailers --if-exists replace`: it removes only one of several, takes `Ticket` and `Ticket-Attempt`
+for the same key (git 2.39 compares prefixes), and costs a process for each commit.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ def with_trailers(message: bytes, trailers: Sequence[tuple[str, str]]) -> bytes:
     """`message` ending in `trailers`, which replace those of the same keys (in any case)."""
     if not trailers:
         return message
-    body, block = _split(message.rstrip(b"\n").split(b"\n"))
+    # Without a title the trailers would be the title.
+    text = message.rstrip(b"\n") if message.strip() else b"(no message)"
+    body, block = _split(text.split(b"\n"))
     block = _without(block, {key.lower().encode() for key, _ in trailers})
     block += [f"{key}: {value}".encode() for key, value in trailers]
     while body and not body[-1].strip():

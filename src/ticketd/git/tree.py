@@ -74,25 +74,26 @@ class Tree:
         self.note.unlink(missing_ok=True)
 
 
-def clear_hiding_bits(git: Git, path: Path, env: Mapping[str, str] | None = None) -> bool:
+def clear_hiding_bits(git: Git, path: Path, env: Mapping[str, str] | None = None, *, sparse: bool) -> bool:
     """Undo `update-index --assume-unchanged` and the like, behind which changed files hide from `status` and `add`.
 
-    An entry that is skipped and not on disk is a sparse checkout's and stays. False: the index cannot be read.
+    With `sparse`, entries that are skipped and not on disk stay: a sparse checkout has not deleted them. False: the
+    index cannot be read.
     """
     answer = git.ask("ls-files", "-v", "-z", env=env)
     if not answer.ok:
         return False
     hidden = [entry for entry in answer.split0() if entry[0] == "S" or entry[0].islower()]
-    for option, paths in _bits(hidden, path):
+    for option, paths in _bits(hidden, path, sparse):
         if paths:
             given = "".join(f"{one}\0" for one in paths).encode(errors="surrogateescape")
             git.ask("update-index", option, "-z", "--stdin", stdin=given, env=env)
     return True
 
 
-def _bits(hidden: list[str], path: Path) -> tuple[tuple[str, list[str]], tuple[str, list[str]]]:
+def _bits(hidden: list[str], path: Path, sparse: bool) -> tuple[tuple[str, list[str]], tuple[str, list[str]]]:
     assumed = [entry[2:] for entry in hidden if entry[0].islower()]
-    skipped = [entry[2:] for entry in hidden if entry[0] in "Ss" and _exists(path / entry[2:])]
+    skipped = [entry[2:] for entry in hidden if entry[0] in "Ss" and (not sparse or _exists(path / entry[2:]))]
     return ("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)
 
 

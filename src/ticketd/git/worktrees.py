@@ -11,6 +11,7 @@ from ticketd.errors import BadInput, GitFailed
 from ticketd.git import snapshot
 from ticketd.git.control import Control
 from ticketd.git.door import Git
+from ticketd.git.leftovers import git_lives
 from ticketd.git.rebase import rebase
 from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, remove, write_whole
 from ticketd.ports import Conflict, Identity, Kept
@@ -73,7 +74,7 @@ class WorktreePool:
         tree.point_head(commit, None)
         git = tree.git(self.control)
         clean = ("clean", "-ffd") if keep_ignored else ("clean", "-ffdx")
-        if not clear_hiding_bits(git, tree.path):
+        if not clear_hiding_bits(git, tree.path, sparse=False):
             (tree.admin / "index").unlink(missing_ok=True)
         # First clean, then reset: a directory of untracked files can be in the way of a file, and twice: what the old
         # .gitignore hid, the new one may not.
@@ -221,7 +222,8 @@ class WorktreePool:
         said = list(self.control.sweep())
         with self.control.exclusive():
             said += self._finish_moves()
-            said += self._drop_half_made()
+            if not git_lives(self.control.state):
+                said += self._drop_half_made()
             said += [text for name in known for text in self._relink(self._tree(name))]
         return tuple(said)
 

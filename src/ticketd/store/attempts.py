@@ -14,6 +14,7 @@ from ticketd.domain.schedule import Start
 from ticketd.domain.ticket import TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
 from ticketd.ports import Kept, Pulse
+from ticketd.store.base import storable
 from ticketd.store.rows import attempt_of, claim_of, dump, patterns_text
 from ticketd.store.tickets import Tickets
 
@@ -139,5 +140,5 @@ class Attempts(Tickets):
         assignments = ", ".join(f"{column} = ?" for column in columns)
         db.execute(
             f"UPDATE attempts SET {assignments} WHERE ticket = ? AND number = ?",
-            [*columns.values(), key.ticket, key.number],
+            [*map(storable, columns.values()), key.ticket, key.number],
         )

@@ -12,6 +12,11 @@ from ticketd.store.connection import Connections
 from ticketd.store.rows import Row, dump, record_of
 
 
+def storable(value: object) -> object:
+    """Text that SQLite takes: bytes of a path that are not UTF-8 arrive as lone surrogates, which it refuses."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
 class Tables:
     """One group of tables. Methods that begin with `_` run inside a transaction that is already open."""
 
@@ -44,7 +49,7 @@ class Tables:
         """Change a ticket's state and whatever goes with it; the schema refuses an illegal move."""
         values = {"state": state, "reason": None, "detail": "", "not_before": None, **columns}
         assignments = ", ".join(f"{column} = ?" for column in values)
-        db.execute(f"UPDATE tickets SET {assignments} WHERE id = ?", [*values.values(), ticket])
+        db.execute(f"UPDATE tickets SET {assignments} WHERE id = ?", [*map(storable, values.values()), ticket])
 
     def _release(self, db: Database, ticket: str) -> None:
         """The ticket holds its files no longer and is in no lane."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import threading
@@ -85,17 +86,25 @@ class Connections:
     def _create(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            db = self.db
-            db.enable_wal()
-            self._refuse_newer(db)
-            if migrations.pending(db):
-                migrations.apply(db)
+            with self._one_at_a_time():
+                db = self.db
+                db.enable_wal()
+                self._refuse_newer(db)
+                if migrations.pending(db):
+                    migrations.apply(db)
         except sqlite3.DatabaseError as error:
             raise TicketdError(
                 f"the store {self._path} cannot be opened: {error}",
                 mend="If the file is damaged, move it aside; commits of attempts stay in control.git beside it.",
             ) from error
         self._path.chmod(0o600)
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Turning WAL on and migrating are not for two processes at once: SQLite answers the second with BUSY."""
+        with self._path.with_suffix(".lock").open("ab") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
 
     def _refuse_newer(self, db: Database) -> None:
         applied = {migration.name for migration in migrations.applied(db)}

@@ -8,6 +8,7 @@ from ticketd.domain.landing import Landing
 from ticketd.domain.pool import TargetRecord
 from ticketd.domain.ticket import TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue
+from ticketd.store.base import storable
 from ticketd.store.pool import PoolTable
 
 
@@ -23,7 +24,7 @@ class Landings(PoolTable):
                     landing.onto,
                     landing.candidate,
                     landing.races_lost,
-                    landing.trouble,
+                    storable(landing.trouble),
                     landing.trouble_since,
                     landing.not_before,
                     landing.key.ticket,
@@ -57,6 +58,6 @@ class Landings(PoolTable):
             if isinstance(verdict, Requeue | Fail):
                 db.execute(
                     "UPDATE attempts SET reason = ?, detail = ? WHERE ticket = ? AND number = ?",
-                    [verdict.reason, verdict.detail, key.ticket, key.number],
+                    [verdict.reason, storable(verdict.detail), key.ticket, key.number],
                 )
             self._end(db, key, verdict, at)

@@ -7,7 +7,7 @@ from sqlite_utils import Database
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.events import EventKind
 from ticketd.domain.pool import DaemonRecord, Stop, TargetRecord
-from ticketd.store.base import Tables
+from ticketd.store.base import Tables, storable
 
 
 class PoolTable(Tables):
@@ -55,7 +55,7 @@ class PoolTable(Tables):
         before = rows[0] if rows else {"sha": None, "trouble": ""}
         db.execute(
             "INSERT OR REPLACE INTO target (one, remote, branch, sha, seen_at, trouble) VALUES (1, ?, ?, ?, ?, ?)",
-            [target.remote, target.branch, target.sha, target.seen_at, target.trouble],
+            [target.remote, target.branch, target.sha, target.seen_at, storable(target.trouble)],
         )
         if target.sha != before["sha"]:
             self._event(db, at, EventKind.TARGET_MOVED, old=before["sha"], new=target.sha)

@@ -1,0 +1,212 @@
+"""What `ticketd doctor` judges. Pure: what was found comes in as plain values, what to do about it goes out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+from ticketd.domain.problems import Problem, Severity
+from ticketd.domain.settings import AgentProfile, TargetSettings
+
+OLDEST_GIT = (2, 38)  # `git merge-tree --write-tree`
+OLDEST_PYTHON = (3, 11)
+OLDEST_SQLITE = (3, 37)  # STRICT tables
+LITTLE_BYTES = 2 * 2**30
+TOO_LITTLE_BYTES = 200 * 2**20
+# SQLite's WAL needs memory that is shared, and locks that hold; a network gives neither.
+NETWORKS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "glusterfs", "lustre", "fuse.sshfs", "fuse.glusterfs"}
+)
+
+Ok = bool | Literal["warn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`ok` is False for what keeps ticketd from working, "warn" for what may not be meant."""
+
+    name: str
+    ok: Ok
+    what: str
+    mend: str = ""
+
+
+def check_document(check: Check) -> dict[str, Any]:
+    return {"name": check.name, "ok": check.ok, "what": check.what, "mend": check.mend}
+
+
+# --- programs -------------------------------------------------------------------------------------------------------
+
+
+def check_git(version: Sequence[int]) -> Check:
+    said = f"git {_dotted(version)}" if version else "git does not tell its version"
+    if tuple(version) >= OLDEST_GIT:
+        return Check("git", True, said)
+    return Check("git", False, said, f"Install git {_dotted(OLDEST_GIT)} or later.")
+
+
+def check_python(python: Sequence[int], sqlite: Sequence[int]) -> Check:
+    said = f"Python {_dotted(python)}, SQLite {_dotted(sqlite)}"
+    if tuple(python) < OLDEST_PYTHON:
+        return Check("python", False, said, f"Run ticketd with Python {_dotted(OLDEST_PYTHON)} or later.")
+    if tuple(sqlite) < OLDEST_SQLITE:
+        return Check("python", False, said, f"Use a Python that has SQLite {_dotted(OLDEST_SQLITE)} or later.")
+    return Check("python", True, said)
+
+
+def _dotted(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))
+
+
+# --- what the user wrote --------------------------------------------------------------------------------------------
+
+
+def check_repository(root: Path, is_set_up: bool) -> Check:
+    if is_set_up:
+        return Check("repository", True, str(root))
+    return Check("repository", False, f"{root} is not set up for ticketd", "Run `ticketd init`.")
+
+
+def check_files(name: str, sound: str, problems: Collection[Problem]) -> Check:
+    """`ticketd.toml`, or all ticket files; `sound` is said when nothing is wrong."""
+    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
+    if not problems:
+        return Check(name, True, sound)
+    first = min(errors or problems)
+    more = len(errors or problems) - 1
+    return Check(name, False if errors else "warn", f"{first}{f'; and {more} more' if more else ''}", "`ticketd lint`")
+
+
+def check_identity(name: str, email: str, is_set: bool) -> Check:
+    if is_set:
+        return Check("identity", True, f"commits are by {name} <{email}>")
+    mend = 'git config --global user.name "…"; git config --global user.email "…"'
+    return Check("identity", "warn", f"git has no user.name and user.email; commits are by {name} <{email}>", mend)
+
+
+# --- the target -----------------------------------------------------------------------------------------------------
+
+
+def check_target(target: TargetSettings, has_remote: bool, tip: str | None, trouble: str) -> Check:
+    name = f"{target.remote}/{target.branch}" if target.remote else f"the local branch {target.branch}"
+    if target.remote and not has_remote:
+        mend = f'Add it (`git remote add {target.remote} URL`), or set `remote = ""` under [target] to land locally.'
+        return Check("target", False, f"this repository has no remote `{target.remote}`", mend)
+    if trouble:
+        return Check("target", False, f"{target.remote} did not answer: {trouble}", "See that `git fetch` works.")
+    if tip is None and target.remote:
+        mend = f"Push it (`git push {target.remote} HEAD:{target.branch}`), or mend [target] in ticketd.toml."
+        return Check("target", False, f"{target.remote} has no branch {target.branch}", mend)
+    if tip is None:
+        mend = "Make a first commit on it, or mend [target] in ticketd.toml."
+        return Check("target", False, f"there is no branch {target.branch} with a commit", mend)
+    return Check("target", True, f"{name} is at {tip[:12]}")
+
+
+def check_push(target: TargetSettings, refusal: str | None) -> Check:
+    if refusal is None:
+        mend = f"Run `git fetch {target.remote}`, then `ticketd doctor` again."
+        return Check("push", "warn", f"unknown: the tip of {target.remote}/{target.branch} is not here yet", mend)
+    if refusal:
+        return Check("push", False, f"{target.remote} refuses pushes: {refusal}", "See that `git push` works.")
+    return Check("push", True, f"{target.remote} takes pushes from here")
+
+
+def check_hook(installed: bool, path: Path, obstacle: str, hooks_path: str | None) -> Check:
+    setting = f" (core.hooksPath is {hooks_path})" if hooks_path is not None else ""
+    if installed:
+        return Check("hook", True, f"{path}{setting}")
+    mend = obstacle or "Run `ticketd hook install`, or `ticketd doctor --fix`."
+    return Check("hook", "warn", f"the pre-push hook is not installed{setting}", mend)
+
+
+# --- agents ---------------------------------------------------------------------------------------------------------
+
+
+class Program(StrEnum):
+    """Whether an agent's program can be run in a worktree."""
+
+    FOUND = "found"
+    MISSING = "missing"
+    NOT_EXECUTABLE = "not executable"
+    UNTRACKED = "untracked"
+
+
+def program_of(command: Sequence[str]) -> str:
+    """What a command runs; past `env NAME=VALUE …`."""
+    rest = list(command)
+    if rest and rest[0].rpartition("/")[2] == "env":
+        rest = list(itertools.dropwhile(lambda word: "=" in word or word.startswith("-"), rest[1:])) or rest
+    return rest[0] if rest else ""
+
+
+def check_agents(profiles: Mapping[str, AgentProfile], find: Callable[[str], Program]) -> tuple[Check, ...]:
+    if not profiles:
+        mend = 'Name one in ticketd.toml, as in: [agents.default] command = ["./agent.sh"]'
+        return (Check("agents", False, "no agent is configured, so `ticketd start` has nobody to run", mend),)
+    return tuple(_check_agent(profile, find) for profile in profiles.values())
+
+
+def _check_agent(profile: AgentProfile, find: Callable[[str], Program]) -> Check:
+    name = f"agent {profile.name}"
+    if profile.preset != "command":
+        return Check(name, True, f"preset {profile.preset}")
+    program = program_of(profile.command)
+    match find(program):
+        case Program.FOUND:
+            return Check(name, True, program)
+        case Program.MISSING:
+            mend = "Install it, or mend the command in ticketd.toml."
+            return Check(name, False, f"there is no program `{program}`", mend)
+        case Program.NOT_EXECUTABLE:
+            return Check(name, False, f"{program} is not executable", f"chmod +x {program}")
+        case Program.UNTRACKED:
+            mend = "Commit it, or name it in `copy` under [worktrees]."
+            return Check(name, "warn", f"{program} is not in git, so worktrees are without it", mend)
+
+
+# --- the state directory --------------------------------------------------------------------------------------------
+
+
+def check_state(state: Path, writable: bool, private: bool, file_system: str) -> Check:
+    kind = f" ({file_system})" if file_system else ""
+    if file_system in NETWORKS:
+        mend = "Set XDG_STATE_HOME to a directory on a local disk."
+        return Check("state", False, f"{state} lies on a network file system{kind}", mend)
+    if not writable:
+        mend = "Make it yours and writable, or set XDG_STATE_HOME."
+        return Check("state", False, f"{state} cannot be written", mend)
+    if not private:
+        return Check("state", "warn", f"{state} can be read by others", f"chmod 700 {state}")
+    return Check("state", True, f"{state}{kind}")
+
+
+def check_disk(free: int) -> Check:
+    said = f"{free / 2**30:.1f} GiB are free for worktrees and logs"
+    ok: Ok = False if free < TOO_LITTLE_BYTES else "warn" if free < LITTLE_BYTES else True
+    return Check("disk", ok, said, "" if ok is True else "Make room, or set XDG_STATE_HOME to a larger disk.")
+
+
+def check_store(path: Path, faults: Sequence[str]) -> Check:
+    if not faults:
+        return Check("store", True, str(path))
+    mend = "If it is damaged, stop ticketd and move it aside; commits of attempts stay in control.git beside it."
+    return Check("store", False, f"{path}: {faults[0]}", mend)
+
+
+def check_leftovers(running: bool, locks: Sequence[Path], doorbell: Path | None, live: Sequence[str]) -> Check:
+    """What a daemon that did not end by itself left; while one runs all of this is its own."""
+    if running:
+        return Check("leftovers", True, "a daemon runs; what there is is its own")
+    found = [f"a lock {path}" for path in locks] + [f"a doorbell {doorbell}"] * bool(doorbell)
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        return Check("leftovers", "warn", f"left by a crash: {found[0]}{more}", "Run `ticketd doctor --fix`.")
+    if live:
+        what = f"no daemon runs, but these attempts are open: {', '.join(live)}"
+        return Check("leftovers", "warn", what, "`ticketd start` takes them up; their work is kept.")
+    return Check("leftovers", True, "none")

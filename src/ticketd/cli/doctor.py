@@ -1,0 +1,240 @@
+"""`ticketd doctor`: look at everything that ticketd needs, and mend what is safe to mend."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ticketd.app import doctor as judge
+from ticketd.app.doctor import Check, Program
+from ticketd.app.places import Places
+from ticketd.cli.lint import Finding, read_all
+from ticketd.domain.settings import Settings
+from ticketd.doorbell import DaemonLock, doorbell_path
+from ticketd.errors import DaemonRuns, TicketdError
+from ticketd.files import CONFIG, TICKETS, CheckoutFiles
+from ticketd.git import checkup, hook
+from ticketd.git.control import Control
+from ticketd.git.door import leave_outer_repository
+from ticketd.git.repository import NOBODY, UserRepository, find, identity, remote_url, state_dir
+from ticketd.store import SqliteStore, open_store
+
+MARKS = {True: "ok", False: "FAULT", "warn": "warn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A repository, set up or not. Nothing of ticketd's state is made by looking: `store` is None if it is not there
+    or does not open, `store_fault` says why."""
+
+    user: UserRepository
+    places: Places
+    files: CheckoutFiles
+    settings: Settings
+    store: SqliteStore | None
+    store_fault: str
+
+    @property
+    def root(self) -> Path:
+        return self.user.root
+
+    @property
+    def lock(self) -> DaemonLock:
+        return DaemonLock(self.places.state)
+
+
+@click.command()
+@click.option("--fix", is_flag=True, help="Mend what is safe: stale locks, the hook, the state directory's mode.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_context
+def doctor(ctx: click.Context, fix: bool, as_json: bool) -> None:
+    """Check git, configuration, remote, hook, agents, disk and what a crash may have left. Exits 1 on a fault."""
+    leave_outer_repository(os.environ)
+    patient = _patient(find(ctx.obj["repo"]))
+    checks = list(_checks(patient))
+    mended = tuple(_mend(patient, checks)) if fix else ()
+    if mended:
+        checks = list(_checks(patient))
+    well = all(check.ok for check in checks)
+    if as_json:
+        told = [judge.check_document(check) for check in checks]
+        click.echo(json.dumps({"schema": 1, "ok": well, "checks": told, "mended": mended}))
+    else:
+        click.echo("\n".join([*(f"mended: {word}" for word in mended), *_lines(checks)]))
+    ctx.exit(0 if well else 1)
+
+
+def _lines(checks: list[Check]) -> Iterator[str]:
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        yield f"{MARKS[check.ok]:<5}  {check.name:<{width}}  {check.what}"
+        if check.mend:
+            yield f"{'':<5}  {'':<{width}}  → {check.mend}"
+
+
+def _patient(user: UserRepository) -> Patient:
+    places = Places(state_dir(user.common_dir, os.environ))
+    files = CheckoutFiles(user.root)
+    store, fault = None, ""
+    if places.store.exists():
+        try:
+            store = open_store(places.store)
+        except (TicketdError, OSError, sqlite3.Error) as error:
+            fault = error.what if isinstance(error, TicketdError) else str(error)
+    return Patient(user, places, files, files.settings().settings or Settings(), store, fault)
+
+
+# --- looking --------------------------------------------------------------------------------------------------------
+
+
+def _checks(patient: Patient) -> Iterator[Check]:
+    yield judge.check_git(checkup.git_version())
+    yield judge.check_python(sys.version_info[:3], sqlite3.sqlite_version_info)
+    has_config = (patient.root / CONFIG).exists()
+    is_set_up = has_config or (patient.root / TICKETS).is_dir()
+    yield judge.check_repository(patient.root, is_set_up)
+    by = identity(patient.root)
+    yield judge.check_identity(by.name, by.email, by != NOBODY)
+    if is_set_up:
+        yield from _of_files(patient, has_config)
+        yield from judge.check_agents(patient.settings.agents, _finder(patient))
+    yield from _target(patient, is_set_up)
+    found = hook.status(patient.root)
+    installed = found.state in (hook.HookState.INSTALLED, hook.HookState.BY_HAND)
+    yield judge.check_hook(installed, found.path, found.obstacle, found.hooks_path)
+    yield from _state(patient)
+
+
+def _of_files(patient: Patient, has_config: bool) -> Iterator[Check]:
+    finding = _read(patient)
+    config = [problem for problem in finding.problems if problem.file == CONFIG]
+    yield judge.check_files("config", CONFIG if has_config else f"no {CONFIG}: all is default", config)
+    tickets = [problem for problem in finding.problems if problem.file != CONFIG]
+    yield judge.check_files("tickets", f"{len(finding.files)} without a fault", tickets)
+
+
+def _read(patient: Patient) -> Finding:
+    try:
+        landed = patient.store.landed() if patient.store else frozenset[str]()
+    except sqlite3.Error:
+        landed = frozenset()  # the check of the store tells
+    return read_all(patient.files, landed)
+
+
+def _finder(patient: Patient) -> Callable[[str], Program]:
+    def find_program(program: str) -> Program:
+        if "/" not in program:
+            return Program.FOUND if shutil.which(program) else Program.MISSING
+        path = patient.root / program
+        if not path.is_file():
+            return Program.MISSING
+        if not os.access(path, os.X_OK):
+            return Program.NOT_EXECUTABLE
+        in_worktrees = Path(program).is_absolute() or Path(program) in map(Path, patient.settings.worktrees.copy)
+        return Program.FOUND if in_worktrees or checkup.is_tracked(patient.root, program) else Program.UNTRACKED
+
+    return find_program
+
+
+def _target(patient: Patient, is_set_up: bool) -> Iterator[Check]:
+    """Without a set-up the target is a guess, and not worth a question over the network."""
+    if not is_set_up:
+        return
+    target = patient.settings.target
+    has_remote = not target.remote or remote_url(patient.root, target.remote) is not None
+    answer = (
+        checkup.target_tip(patient.root, target.remote, target.branch) if has_remote else checkup.RemoteAnswer(None)
+    )
+    yield judge.check_target(target, has_remote, answer.tip, answer.trouble)
+    if target.remote and answer.tip:
+        refusal = checkup.push_refusal(patient.root, target.remote, target.branch, answer.tip)
+        yield judge.check_push(target, refusal)
+
+
+def _state(patient: Patient) -> Iterator[Check]:
+    state = patient.places.state
+    there = checkup.nearest_existing(state)
+    private = not state.is_dir() or not state.stat().st_mode & 0o077
+    writable = os.access(there, os.W_OK | os.X_OK)
+    yield judge.check_state(state, writable, private, checkup.file_system(state))
+    yield judge.check_disk(checkup.free_bytes(state))
+    yield judge.check_store(patient.places.store, _store_faults(patient))
+    yield _leftovers(patient)
+
+
+def _store_faults(patient: Patient) -> list[str]:
+    if patient.store is None:
+        return [patient.store_fault] if patient.store_fault else []
+    try:
+        rows = patient.store.connections.db.execute("PRAGMA quick_check").fetchall()
+    except sqlite3.Error as error:
+        return [str(error)]
+    return [str(row[0]) for row in rows if row[0] != "ok"]
+
+
+def _leftovers(patient: Patient) -> Check:
+    if patient.lock.is_taken():
+        return judge.check_leftovers(True, (), None, ())
+    bell = doorbell_path(patient.places.state)
+    try:
+        live = [str(attempt.key) for attempt in patient.store.live_attempts()] if patient.store else []
+    except sqlite3.Error:
+        live = []
+    locks = checkup.locks(patient.places.control)
+    return judge.check_leftovers(False, locks, bell if bell.exists() else None, live)
+
+
+# --- mending --------------------------------------------------------------------------------------------------------
+
+
+def _mend(patient: Patient, checks: list[Check]) -> Iterator[str]:
+    """What was done, in words. Only what is not well is touched."""
+    sick = {check.name for check in checks if check.ok is not True}
+    if "state" in sick and patient.places.state.is_dir():
+        yield from _make_private(patient.places.state)
+    if "leftovers" in sick:
+        yield from _clear_leftovers(patient)
+    if "hook" in sick and "repository" not in sick:
+        yield from _install_hook(patient.root)
+
+
+def _make_private(state: Path) -> Iterator[str]:
+    try:
+        if state.stat().st_mode & 0o077:
+            state.chmod(0o700)
+            yield f"took {state} from the eyes of others"
+    except OSError:
+        return  # it is somebody else's: the check tells what to do
+
+
+def _clear_leftovers(patient: Patient) -> Iterator[str]:
+    """Under the daemon's lock, so that none comes up meanwhile."""
+    lock = patient.lock
+    try:
+        lock.take()
+    except DaemonRuns:
+        return
+    try:
+        if patient.places.control.is_dir():
+            yield from Control(patient.places.state, identity(patient.root)).sweep()
+        bell = doorbell_path(patient.places.state)
+        if bell.exists():
+            bell.unlink()
+            yield f"removed the doorbell {bell}"
+    finally:
+        lock.release()
+
+
+def _install_hook(root: Path) -> Iterator[str]:
+    try:
+        yield f"installed the pre-push hook {hook.install(root)}"
+    except (TicketdError, OSError):
+        return  # the check tells why

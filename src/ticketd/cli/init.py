@@ -1,0 +1,119 @@
+"""`ticketd init`: set a repository up. What is there already stays as it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from ticketd.agents.known import find_installed, profiles_of
+from ticketd.domain.settings import AgentProfile
+from ticketd.domain.settingsfile import template
+from ticketd.errors import BadInput, TicketdError
+from ticketd.files import CONFIG, TICKETS
+from ticketd.git import hook
+from ticketd.git.checkup import likely_branch, likely_remote
+from ticketd.git.door import leave_outer_repository
+from ticketd.git.repository import find
+
+README = """\
+# Tickets
+
+Each file here is one unit of work for an agent: `tickets/<id>.md`, or `tickets/<scope>/<id>.md`.
+This README is not a ticket. `ticketd add "TITLE"` writes one, `ticketd lint` checks them all.
+
+    ---
+    title: Retry failed uploads
+    touches: ["src/upload/**", "!src/upload/legacy.py"]   # what it will change, in gitignore syntax
+    depends_on: [upload-client]                           # ids of tickets that land first
+    priority: high                                        # critical, high, normal or low
+    size: S                                               # S, M or L
+    ---
+    The text is the agent's brief: what to do, where to look, and when it is done.
+
+Tickets whose `touches` overlap run one after the other, all others side by side.
+"""
+
+NEXT = """\
+next: ticketd add "TITLE" --touches "src/**" --body "what to do"
+      ticketd lint && ticketd doctor
+      ticketd start --until-idle"""
+
+
+@click.command()
+@click.pass_context
+def init(ctx: click.Context) -> None:
+    """Write ticketd.toml and tickets/, install the pre-push hook. Run it twice: nothing is overwritten."""
+    leave_outer_repository(os.environ)
+    root = find(ctx.obj["repo"]).root
+    for line in (*_config(root), *_tickets(root), _hook(root)):
+        click.echo(line)
+    click.echo(NEXT)
+
+
+def _config(root: Path) -> Iterator[str]:
+    path = root / CONFIG
+    if os.path.lexists(path):
+        yield f"{CONFIG} is there; left as it is"
+        return
+    remote = likely_remote(root)
+    branch = likely_branch(root, remote)
+    profiles = profiles_of(find_installed(shutil.which))
+    if not _write_new(path, template(remote, branch, profiles)):
+        yield f"{CONFIG} is there; left as it is"
+        return
+    yield f"wrote {CONFIG}: work lands on {f'{branch} of {remote}' if remote else f'the local branch {branch}'}"
+    yield from _agents(profiles)
+
+
+def _agents(profiles: tuple[AgentProfile, ...]) -> Iterator[str]:
+    if not profiles:
+        yield f"no agent found on PATH: name one under [agents.default] in {CONFIG}; `ticketd start` needs it"
+        return
+    for profile in profiles:
+        yield f"agent {profile.name}: {' '.join(profile.command)}"
+    yield f"agents work without asking for permission: look at their commands in {CONFIG} first"
+
+
+def _tickets(root: Path) -> Iterator[str]:
+    folder = root / TICKETS
+    if folder.is_dir():
+        yield f"{TICKETS}/ is there; left as it is"
+        return
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be made: {error.strerror}", mend="It has to be a directory.") from None
+    _write_new(folder / "README.md", README)
+    yield f"wrote {TICKETS}/README.md"
+
+
+def _write_new(path: Path, text: str) -> bool:
+    """False if there is such a file."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}", mend="Mend that, then try again.") from None
+    return True
+
+
+def _hook(root: Path) -> str:
+    """A set-up without the hook is a whole one: it only spares people a rejected push."""
+    try:
+        before = hook.status(root).state
+        path = hook.install(root)
+    except (TicketdError, OSError) as error:
+        return f"no pre-push hook: {' '.join(str(error).split())}"
+    match before:
+        case hook.HookState.BY_HAND:
+            return f"{path} calls ticketd already"
+        case hook.HookState.INSTALLED:
+            return f"the pre-push hook is there: {path}"
+        case _:
+            return f"installed the pre-push hook: {path}"

@@ -1,0 +1,113 @@
+"""Events in words, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from ticketd.cli.render.words import safe, short
+from ticketd.domain.events import Event, EventKind
+
+ROOM_FOR_ID = 16
+Words = Callable[[dict[str, Any]], str]
+
+
+def _paths(data: dict[str, Any]) -> str:
+    paths = data.get("paths") or []
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+
+
+def _requeued(data: dict[str, Any]) -> str:
+    reason = f"{data['reason']}: " if data.get("reason") else ""
+    until = data.get("not_before")
+    again = f", not before {datetime.fromtimestamp(until).strftime('%H:%M:%S')}" if until else ""
+    return f"goes back to the queue{again}: {reason}{data.get('detail') or ''}"
+
+
+def _ended(data: dict[str, Any]) -> str:
+    return f"its agent has ended: {data['detail'] or data['how']}"
+
+
+def _why(data: dict[str, Any], what: str) -> str:
+    why = data.get("why") or data.get("detail") or ""
+    return f"{what}: {why}" if why else what
+
+
+def _recovered(data: dict[str, Any]) -> str:
+    return _why({"detail": "; ".join(str(value) for value in data.values() if value)}, "put right")
+
+
+OF_TICKET: dict[EventKind, Words] = {
+    EventKind.TICKET_ADDED: lambda data: f"is new in the queue ({data.get('path', '')})",
+    EventKind.TICKET_CHANGED: lambda data: "its file has changed",
+    EventKind.TICKET_WITHDRAWN: lambda data: "its file is gone",
+    EventKind.AGENT_ENDED: _ended,
+    EventKind.CLAIM_COLLIDED: lambda data: f"wrote outside its claim what another ticket holds: {data['pattern']}",
+    EventKind.OUTSIDE_CLAIM: lambda data: f"wrote outside its claim: {_paths(data)}",
+    EventKind.REVIEW_ASKED: lambda data: "waits for a person before it " + ("lands" if _at_end(data) else "starts"),
+    EventKind.APPROVED: lambda data: "is approved",
+    EventKind.LANDED: lambda data: _why({"why": data.get("detail")}, f"landed as {short(data['commit'])}"),
+    EventKind.REQUEUED: _requeued,
+    EventKind.FAILED: lambda data: f"failed: {data['reason']}: {data['detail']}",
+    EventKind.SKIPPED: lambda data: f"is skipped: {data['because']} did not land",
+    EventKind.CANCEL_ASKED: lambda data: "is being cancelled",
+    EventKind.CANCELLED: lambda data: _why(data, "is cancelled"),
+    EventKind.HELD: lambda data: "is held",
+    EventKind.UNHELD: lambda data: "is held no longer",
+    EventKind.BUMPED: lambda data: f"has priority {data['priority']} now",
+    EventKind.PAUSED: lambda data: _why(data, "the pool is paused"),
+    EventKind.STOP_ASKED: lambda data: _why(data, "the pool stops"),
+    EventKind.RECOVERED: _recovered,
+}
+
+OF_POOL: dict[EventKind, Words] = {
+    EventKind.PAUSED: lambda data: _why(data, "the pool is paused"),
+    EventKind.RESUMED: lambda data: "the pool goes on",
+    EventKind.SLOTS_SET: lambda data: f"the pool has {data['slots'] or 'the configured number of'} slots",
+    EventKind.STOP_ASKED: lambda data: "ends agents now" if data["how"] == "now" else "drains: running agents finish",
+    EventKind.DAEMON_STARTED: lambda data: f"the daemon starts (pid {data['pid']})",
+    EventKind.DAEMON_STOPPED: lambda data: "the daemon ends",
+    EventKind.TARGET_TROUBLE: lambda data: f"the target gives no answer: {data['detail']}",
+    EventKind.RECOVERED: _recovered,
+}
+
+
+def _at_end(data: dict[str, Any]) -> bool:
+    return bool(data.get("gate") == "land")
+
+
+class Teller:
+    """Turns events into lines. It remembers what ticketd itself has landed, and so what moved the target otherwise."""
+
+    def __init__(self) -> None:
+        self._landed: set[object] = set()
+
+    def line(self, event: Event) -> str | None:
+        """`08:20:01 retry-uploader    landed as 1a2b3c4`; None for an event that no person waits for."""
+        words = self._words(event)
+        if words is None:
+            return None
+        who = f"{event.ticket or '':<{ROOM_FOR_ID}}"
+        return safe(f"{datetime.fromtimestamp(event.at).strftime('%H:%M:%S')} {who}  {words}".rstrip())
+
+    def _words(self, event: Event) -> str | None:
+        data: dict[str, Any] = dict(event.data)
+        match event.kind:
+            case EventKind.LANDED:
+                self._landed.add(data["commit"])
+            case EventKind.TARGET_MOVED if data["new"] not in self._landed:
+                return f"the target is at {short(data['new'])} now"
+            case EventKind.DISPATCHED:
+                return _starts(event)
+            case EventKind.DRIFTED if data["drift"] == "conflict":
+                return f"would conflict with the target in {_paths(data)}"
+            case EventKind.LANDING_PHASE if data["trouble"]:
+                return f"waits to land: {data['trouble']}"
+        words = (OF_TICKET if event.ticket else OF_POOL).get(event.kind)
+        return words(data) if words else None
+
+
+def _starts(event: Event) -> str:
+    again = f" (attempt {event.attempt})" if (event.attempt or 1) > 1 else ""
+    return f"starts in slot {event.data['slot']}{again}"

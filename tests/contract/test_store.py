@@ -1,0 +1,400 @@
+"""The store: every change with its event, and what may never be false refused by the schema itself."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ticketd.domain.attempt import AttemptKey, AttemptState, Drift
+from ticketd.domain.events import EventKind
+from ticketd.domain.globs import NOTHING, PatternSet
+from ticketd.domain.landing import Phase
+from ticketd.domain.pool import PAUSED_BY_A_PERSON, DaemonRecord, Stop, TargetRecord
+from ticketd.domain.schedule import Start
+from ticketd.domain.settings import Settings
+from ticketd.domain.ticket import Priority, Reason, TicketState
+from ticketd.domain.ticketfile import parse_ticket
+from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
+from ticketd.errors import BadInput, TicketdError
+from ticketd.ports import FoundFile, Kept, Pulse
+from ticketd.store import SqliteStore, open_store
+
+BASE, TIP, LANDED = "b" * 40, "c" * 40, "d" * 40
+TARGET = TargetRecord("origin", "main", LANDED, 9.0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteStore:
+    return open_store(tmp_path / "state" / "store.db")
+
+
+def found(id_: str, *, touches: str | None = None, scope: str = "", body: str = "do it", **front: object) -> FoundFile:
+    path = f"tickets/{scope}/{id_}.md" if scope else f"tickets/{id_}.md"
+    lines = "".join(f"{key}: {value}\n" for key, value in front.items())
+    text = f"---\ntouches: ['{touches or '/' + id_}']\n{lines}---\n# {id_}\n\n{body}\n"
+    parsed = parse_ticket(path, text.encode(), Settings())
+    assert parsed.ticket is not None, parsed.problems
+    return FoundFile(str(hash(text)), parsed)
+
+
+def add(store: SqliteStore, *files: FoundFile) -> None:
+    store.save_files(files, [], 1.0)
+
+
+def dispatch(store: SqliteStore, id_: str, slot: int = 1) -> AttemptKey | str:
+    record = store.ticket(id_)
+    assert record is not None
+    return store.dispatch(Start(id_, slot), record, BASE, "default", NOTHING, 2.0)
+
+
+def run(store: SqliteStore, id_: str, verdict: Verdict, slot: int = 1) -> AttemptKey:
+    key = dispatch(store, id_, slot)
+    assert isinstance(key, AttemptKey), key
+    store.set_worktree(key, str(slot))
+    store.attempt_started(key, str(slot), 123, 3.0)
+    store.attempt_over(key, 0, "exited", "", 4.0)
+    store.close_attempt(key, Kept(TIP, ("x",)), verdict, 0.5, 5.0)
+    return key
+
+
+def state(store: SqliteStore, id_: str) -> TicketState:
+    record = store.ticket(id_)
+    assert record is not None
+    return record.state
+
+
+def kinds(store: SqliteStore, id_: str) -> list[EventKind]:
+    return [event.kind for event in store.events(ticket=id_)]
+
+
+def test_tickets_seen_together_age_in_order_of_id(store: SqliteStore) -> None:
+    add(store, found("b"), found("a"))
+    add(store, found("0-later"))
+    assert [(r.id, r.age) for r in store.board().tickets.values()] == [("a", 1), ("b", 2), ("0-later", 3)]
+
+
+def test_a_ticket_comes_back_as_it_was_written(store: SqliteStore) -> None:
+    file = found("full", touches="src/**", priority="high", size="L", timeout="90s", verify="make test", labels="[x]")
+    add(store, file)
+    record = store.ticket("full")
+    assert record is not None and record.ticket == file.parsed.ticket
+    assert store.files()["tickets/full.md"].parsed == file.parsed
+
+
+def test_a_changed_file_changes_the_ticket_and_keeps_its_age(store: SqliteStore) -> None:
+    add(store, found("a"), found("b"))
+    add(store, found("a", body="do something else"))
+    record = store.ticket("a")
+    assert record is not None
+    assert (record.age, record.ticket.body) == (1, "# a\n\ndo something else")
+    assert kinds(store, "a") == [EventKind.TICKET_ADDED, EventKind.TICKET_CHANGED]
+
+
+def test_a_deleted_file_withdraws_its_ticket_and_a_returned_one_queues_it_again(store: SqliteStore) -> None:
+    add(store, found("a"))
+    store.save_files([], ["tickets/a.md"], 2.0)
+    assert state(store, "a") is TicketState.CANCELLED
+    add(store, found("a"))
+    assert state(store, "a") is TicketState.QUEUED
+
+
+def test_a_second_file_with_the_same_id_does_not_replace_the_first(store: SqliteStore) -> None:
+    add(store, found("a", body="first"))
+    add(store, found("a", scope="acme", body="second"))
+    record = store.ticket("a")
+    assert record is not None and "first" in record.ticket.body
+
+
+def test_a_moved_file_is_the_same_ticket(store: SqliteStore) -> None:
+    add(store, found("a"))
+    store.save_files([found("a", scope="acme")], ["tickets/a.md"], 2.0)
+    record = store.ticket("a")
+    assert record is not None
+    assert (record.ticket.path, record.state, record.age) == ("tickets/acme/a.md", TicketState.QUEUED, 1)
+
+
+def test_a_whole_life_is_told_by_its_events(store: SqliteStore) -> None:
+    add(store, found("a"))
+    key = run(store, "a", ToLanding())
+    store.land(key, LANDED, TARGET, "", 9.0)
+    record = store.ticket("a")
+    assert record is not None
+    assert (record.state, record.landed_sha, record.attempts) == (TicketState.LANDED, LANDED, 1)
+    assert kinds(store, "a") == [
+        EventKind.TICKET_ADDED,
+        EventKind.DISPATCHED,
+        EventKind.STARTED,
+        EventKind.AGENT_ENDED,
+        EventKind.WORK_KEPT,
+        EventKind.LANDING_QUEUED,
+        EventKind.LANDED,
+    ]
+    board = store.board()
+    assert (board.attempts, board.claims, board.landings, board.cost_usd) == ((), (), (), 0.5)
+    assert board.target == TARGET
+
+
+def test_a_slot_takes_one_attempt_at_a_time(store: SqliteStore) -> None:
+    add(store, found("a"), found("b"))
+    assert isinstance(dispatch(store, "a", slot=1), AttemptKey)
+    assert isinstance(dispatch(store, "b", slot=1), str)
+    assert state(store, "b") is TicketState.QUEUED
+
+
+def test_a_slot_is_free_as_soon_as_its_process_is_gone_though_the_claim_is_still_held(store: SqliteStore) -> None:
+    add(store, found("a"), found("b"), found("rival", touches="/a"))
+    key = dispatch(store, "a", slot=1)
+    assert isinstance(key, AttemptKey)
+    store.attempt_over(key, 0, "exited", "", 4.0)
+    assert isinstance(dispatch(store, "b", slot=1), AttemptKey)
+    assert dispatch(store, "rival", slot=2) == "claims overlap"
+
+
+def test_a_ticket_is_not_dispatched_twice(store: SqliteStore) -> None:
+    add(store, found("a"))
+    assert isinstance(dispatch(store, "a", slot=1), AttemptKey)
+    assert isinstance(dispatch(store, "a", slot=2), str)
+
+
+def test_claims_that_overlap_are_never_held_together_even_by_raw_sql(store: SqliteStore) -> None:
+    add(store, found("a", touches="src/**"), found("b", touches="src/x.py"))
+    dispatch(store, "a", slot=1)
+    with store.connections.transaction() as db:
+        db.execute(
+            "INSERT INTO attempts (ticket, number, state, slot, base, agent, dispatched_at)"
+            " VALUES ('b', 1, 'running', 2, 'x', 'x', 0.0)"
+        )
+        with pytest.raises(sqlite3.IntegrityError, match="claims overlap"):
+            db.execute("INSERT INTO claims VALUES ('b', 1, '[\"src/x.py\"]', '[]', 1)")
+
+
+def test_shared_patterns_are_left_out_of_the_test(store: SqliteStore) -> None:
+    add(store, found("a", touches="/CHANGELOG.md"), found("b", touches="*.md"))
+    shared = PatternSet(("*.md",))
+    for slot, id_ in enumerate(("a", "b"), start=1):
+        record = store.ticket(id_)
+        assert record is not None
+        assert isinstance(store.dispatch(Start(id_, slot), record, BASE, "default", shared, 2.0), AttemptKey)
+
+
+def test_an_illegal_move_is_refused_by_the_schema(store: SqliteStore) -> None:
+    add(store, found("a"))
+    with store.connections.transaction() as db, pytest.raises(sqlite3.IntegrityError, match="not a legal move"):
+        db.execute("UPDATE tickets SET state = 'landed', landed_sha = 'x' WHERE id = 'a'")
+
+
+def test_events_are_never_changed(store: SqliteStore) -> None:
+    add(store, found("a"))
+    with store.connections.transaction() as db, pytest.raises(sqlite3.IntegrityError, match="never changed"):
+        db.execute("UPDATE events SET kind = 'landed'")
+
+
+def test_a_change_and_its_event_stand_or_fall_together(store: SqliteStore) -> None:
+    add(store, found("a"))
+    before = len(store.events())
+    with pytest.raises(RuntimeError), store.connections.transaction() as db:
+        db.execute("UPDATE tickets SET held = 1 WHERE id = 'a'")
+        raise RuntimeError
+    record = store.ticket("a")
+    assert record is not None and not record.held
+    assert len(store.events()) == before
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected", "failures"),
+    [
+        (Requeue("again", failed=True, reason=Reason.TIMEOUT), TicketState.QUEUED, 1),
+        (Requeue("later", deferred=True, not_before=99.0), TicketState.QUEUED, 0),
+        (Fail(Reason.AGENT_FAILED, "exit code 3"), TicketState.FAILED, 0),
+        (Cancel("by a person"), TicketState.CANCELLED, 0),
+        (ToLanding(review=True), TicketState.REVIEW, 0),
+    ],
+)
+def test_each_verdict_leads_where_it_says(
+    store: SqliteStore, verdict: Verdict, expected: TicketState, failures: int
+) -> None:
+    add(store, found("a"))
+    run(store, "a", verdict)
+    record = store.ticket("a")
+    assert record is not None
+    assert (record.state, record.failures) == (expected, failures)
+    assert bool(store.board().claims) is (expected is TicketState.REVIEW)
+
+
+def test_paths_written_outside_are_added_to_the_claim_unless_somebody_holds_them(store: SqliteStore) -> None:
+    add(store, found("a"), found("b"))
+    dispatch(store, "b", slot=2)
+    run(store, "a", ToLanding(extension=("/new", "/b"), outside=("new", "b")), slot=1)
+    held = {claim.ticket: claim.patterns.patterns for claim in store.board().claims}
+    assert held["a"] == ("/a", "/new")
+    assert {EventKind.CLAIM_EXTENDED, EventKind.CLAIM_COLLIDED} <= set(kinds(store, "a"))
+
+
+def test_phases_of_landing_are_kept_and_pushing_needs_a_candidate(store: SqliteStore) -> None:
+    add(store, found("a"))
+    run(store, "a", ToLanding())
+    landing = store.board().landings[0]
+    with pytest.raises(sqlite3.IntegrityError):
+        store.set_phase(replace(landing, phase=Phase.PUSHING), 6.0)
+    pushing = replace(landing, phase=Phase.PUSHING, candidate=TIP, onto=BASE)
+    store.set_phase(pushing, 6.0)
+    assert store.board().landings == (pushing,)
+
+
+def test_a_refused_push_is_retried_from_the_kept_work(store: SqliteStore) -> None:
+    add(store, found("a"))
+    key = run(store, "a", ToLanding())
+    store.landing_failed(key, Fail(Reason.PUSH_REJECTED, "not today"), 6.0)
+    assert store.retry("a", 7.0) is TicketState.LANDING
+    assert store.board().landings[0].tip == TIP
+    assert len(store.board().claims) == 1
+
+
+def test_a_refused_push_whose_files_are_taken_meanwhile_goes_to_the_queue(store: SqliteStore) -> None:
+    add(store, found("a"), found("rival", touches="/a"))
+    key = run(store, "a", ToLanding())
+    store.landing_failed(key, Fail(Reason.PUSH_REJECTED, "not today"), 6.0)
+    dispatch(store, "rival")
+    assert store.retry("a", 7.0) is TicketState.QUEUED
+
+
+def test_a_retry_starts_counting_failures_anew(store: SqliteStore) -> None:
+    add(store, found("a"))
+    run(store, "a", Requeue("", failed=True, reason=Reason.TIMEOUT))
+    run(store, "a", Fail(Reason.TIMEOUT, ""))
+    assert store.retry("a", 7.0) is TicketState.QUEUED
+    record = store.ticket("a")
+    assert record is not None and record.failures == 0
+
+
+def test_cancelling_takes_effect_at_once_or_is_left_for_the_daemon(store: SqliteStore) -> None:
+    add(store, found("waits"), found("runs"))
+    dispatch(store, "runs")
+    assert store.cancel("waits", 3.0) is TicketState.CANCELLED
+    assert store.cancel("runs", 3.0) is TicketState.RUNNING
+    record = store.ticket("runs")
+    assert record is not None and record.cancel_requested
+
+
+def test_approval_sends_kept_work_to_the_lane_and_unstarted_tickets_to_the_queue(store: SqliteStore) -> None:
+    add(store, found("done"), found("fresh"))
+    run(store, "done", ToLanding(review=True))
+    store.ask_to_start("fresh", 6.0)
+    assert store.approve("done", 7.0) is TicketState.LANDING
+    assert store.approve("fresh", 7.0) is TicketState.QUEUED
+    with pytest.raises(BadInput, match="not in review"):
+        store.approve("fresh", 8.0)
+
+
+def test_a_rejected_ticket_fails_with_the_persons_words(store: SqliteStore) -> None:
+    add(store, found("a"))
+    run(store, "a", ToLanding(review=True))
+    store.reject("a", "too clever", 7.0)
+    record = store.ticket("a")
+    assert record is not None
+    assert (record.reason, record.detail) == (Reason.REJECTED, "too clever")
+    assert not store.board().claims
+
+
+def test_on_failure_abort_stops_the_run_and_ask_pauses_it(store: SqliteStore) -> None:
+    add(store, found("aborts", on_failure="abort"), found("asks", on_failure="ask"))
+    keys = [run(store, "aborts", ToLanding()), run(store, "asks", ToLanding(), slot=2)]
+    for key in keys:
+        store.landing_failed(key, Fail(Reason.VERIFY_FAILED, "x"), 6.0)
+    pool = store.pool()
+    assert pool.stop is Stop.DRAIN
+    assert "aborts" in pool.aborted and "asks" in pool.paused
+
+
+def test_the_pools_controls_hold_until_the_next_daemon(store: SqliteStore) -> None:
+    store.pause(PAUSED_BY_A_PERSON, 1.0)
+    store.set_slots(3, 1.0)
+    store.ask_stop(Stop.NOW, 1.0)
+    assert (store.pool().paused, store.pool().slots, store.pool().stop) == (PAUSED_BY_A_PERSON, 3, Stop.NOW)
+    store.daemon_started(DaemonRecord(1, 2.0, "local"))
+    assert (store.pool().stop, store.pool().slots) == (None, 3)
+    store.resume(3.0)
+    assert store.pool().paused == ""
+
+
+def test_signs_of_life_and_drift_are_kept_with_the_attempt(store: SqliteStore) -> None:
+    add(store, found("a"))
+    key = dispatch(store, "a")
+    assert isinstance(key, AttemptKey)
+    store.pulse({key: Pulse(7.0, 10, 6.5, None, None)})
+    for _ in range(2):
+        store.set_drift(key, 2, Drift.CONFLICT, ["x"], 8.0)
+    attempt = store.attempt(key)
+    assert attempt is not None
+    assert (attempt.heartbeat_at, attempt.output_at, attempt.output_bytes) == (7.0, 6.5, 10)
+    assert (attempt.behind, attempt.drift, attempt.drift_paths) == (2, Drift.CONFLICT, ("x",))
+    assert kinds(store, "a").count(EventKind.DRIFTED) == 1
+
+
+def test_a_ticket_can_be_held_and_bumped_and_unknown_ones_are_named(store: SqliteStore) -> None:
+    add(store, found("a"))
+    store.hold("a", True, 2.0)
+    store.bump("a", Priority.CRITICAL, 2.0)
+    record = store.ticket("a")
+    assert record is not None and (record.held, record.priority) == (True, Priority.CRITICAL)
+    with pytest.raises(BadInput, match="no ticket ghost"):
+        store.hold("ghost", True, 2.0)
+
+
+def test_many_threads_race_for_one_slot_and_one_wins(store: SqliteStore) -> None:
+    ids = [f"t{n}" for n in range(8)]
+    add(store, *(found(id_) for id_ in ids))
+    answers: list[AttemptKey | str] = []
+    gate = threading.Barrier(len(ids))
+
+    def race(id_: str) -> None:
+        gate.wait()
+        answers.append(dispatch(store, id_, slot=1))
+        store.close()
+
+    threads = [threading.Thread(target=race, args=(id_,)) for id_ in ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(isinstance(answer, AttemptKey) for answer in answers) == 1
+    assert len([a for a in store.live_attempts() if a.state is AttemptState.PREPARING]) == 1
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = open_store(path)
+    store.connections.db.execute(
+        "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('ticketd', 'm999', 'later')"
+    )
+    with pytest.raises(TicketdError, match="newer ticketd"):
+        open_store(path)
+
+
+def test_a_damaged_store_is_named_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(TicketdError, match="cannot be opened"):
+        open_store(path)
+    assert path.read_bytes().startswith(b"not a database")
+
+
+def test_many_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
+    errors: list[Exception] = []
+
+    def open_it() -> None:
+        try:
+            open_store(tmp_path / "store.db").close()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []

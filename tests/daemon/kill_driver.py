@@ -1,0 +1,54 @@
+"""The daemon, killed outright at its Nth write to the store: just before it is made, or just after.
+
+    kill_driver.py REPO {before|after} N
+
+Exits 0 if the run came to its end before that write; the parent sees SIGKILL otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from ticketd.boot import open_daemon, open_session
+from ticketd.store.connection import Connections
+
+
+class DeadlyConnections(Connections):
+    """Counts transactions over all threads and ends the process at one of them."""
+
+    when = "after"
+    left = 0
+    _counting = threading.Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Database]:
+        with self._counting:
+            DeadlyConnections.left -= 1
+            mine = DeadlyConnections.left == 0
+        with super().transaction() as db:
+            yield db
+            if mine and self.when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+        if mine:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    repo, when, number = sys.argv[1:]
+    opened = open_session(Path(repo))
+    DeadlyConnections.when, DeadlyConnections.left = when, int(number)
+    opened.session.store.connections.__class__ = DeadlyConnections  # type: ignore[attr-defined]
+    with open_daemon(opened) as daemon:
+        daemon.run(os.getpid(), None, until_idle=True)
+
+
+if __name__ == "__main__":
+    main()

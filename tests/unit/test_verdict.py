@@ -1,0 +1,96 @@
+"""What becomes of a ticket after its agent is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from queues import SETTINGS, ticket
+
+from ticketd.domain.globs import PatternSet
+from ticketd.domain.settings import ClaimsSettings, Limits, Outside, ScopeSettings, Settings
+from ticketd.domain.ticket import Gate, Priority, Reason, TicketState
+from ticketd.domain.verdict import Cancel, Fail, Finish, Requeue, ToLanding, after_attempt, after_failure, backoff
+
+RUNNING = ticket("t", touches=["/src/"], state=TicketState.RUNNING)
+NO_RETRY = replace(SETTINGS, limits=Limits(retries=0))
+DONE = Finish("exited", "done", "", changed=("src/a.py",))
+
+
+def test_work_within_the_claim_goes_to_landing() -> None:
+    assert after_attempt(RUNNING, DONE, SETTINGS, 0.0) == ToLanding()
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"),
+    [
+        (Finish("exited", "failed", "exit code 3"), Reason.AGENT_FAILED),
+        (Finish("timeout", "failed", "60 s"), Reason.TIMEOUT),
+        (Finish("spawn-failed", "failed", "no such program"), Reason.AGENT_FAILED),
+        (Finish("exited", "done", ""), Reason.NO_CHANGES),
+        (replace(DONE, nested=("vendor/x",)), Reason.AGENT_FAILED),
+    ],
+)
+def test_the_tickets_own_failure_uses_up_a_retry_and_then_fails_it(finish: Finish, reason: Reason) -> None:
+    first = after_attempt(RUNNING, finish, SETTINGS, 0.0)
+    assert isinstance(first, Requeue) and first.failed and first.reason is reason
+    last = after_attempt(replace(RUNNING, failures=1), finish, SETTINGS, 0.0)
+    assert isinstance(last, Fail) and last.reason is reason
+
+
+@pytest.mark.parametrize("how", ["ended", "never-started", "lost"])
+def test_what_was_not_the_tickets_fault_costs_no_retry(how: str) -> None:
+    verdict = after_attempt(RUNNING, Finish(how, "failed", "x"), NO_RETRY, 0.0)
+    assert isinstance(verdict, Requeue) and not verdict.failed
+
+
+def test_later_is_put_off_longer_each_time_and_costs_no_retry() -> None:
+    later = Finish("exited", "later", "rate limit")
+    times = [after_attempt(replace(RUNNING, deferrals=n), later, NO_RETRY, 100.0) for n in (0, 1, 2, 50)]
+    assert [t.not_before for t in times if isinstance(t, Requeue)] == [105.0, 110.0, 120.0, 1000.0]
+
+
+def test_a_cancelled_ticket_stays_cancelled_however_its_agent_ended() -> None:
+    assert isinstance(after_attempt(replace(RUNNING, cancel_requested=True), DONE, SETTINGS, 0.0), Cancel)
+
+
+def outside(policy: Outside) -> Settings:
+    return replace(NO_RETRY, claims=ClaimsSettings(outside=policy))
+
+
+STRAY = Finish("exited", "done", "", changed=("src/a.py", "other/b*.py"))
+
+
+def test_paths_outside_the_claim_extend_it_as_literal_patterns() -> None:
+    verdict = after_attempt(RUNNING, STRAY, outside(Outside.EXTEND), 0.0)
+    assert verdict == ToLanding(extension=("/other/b\\*.py",), outside=("other/b*.py",))
+
+
+def test_paths_outside_the_claim_are_only_told_where_the_policy_is_to_warn() -> None:
+    assert after_attempt(RUNNING, STRAY, outside(Outside.WARN), 0.0) == ToLanding(outside=("other/b*.py",))
+
+
+def test_paths_outside_the_claim_fail_where_the_policy_says_so() -> None:
+    verdict = after_attempt(RUNNING, STRAY, outside(Outside.FAIL), 0.0)
+    assert isinstance(verdict, Fail) and verdict.reason is Reason.OUTSIDE_CLAIM
+
+
+def test_a_scope_never_writes_outside_its_paths_whatever_the_policy() -> None:
+    settings = replace(outside(Outside.EXTEND), scopes={"acme": ScopeSettings("acme", PatternSet(("/src/",)))})
+    verdict = after_attempt(RUNNING, STRAY, settings, 0.0)
+    assert isinstance(verdict, Fail) and verdict.reason is Reason.OUTSIDE_CLAIM
+
+
+def test_a_gate_before_landing_sends_the_work_to_review() -> None:
+    settings = replace(SETTINGS, gates={Priority.CRITICAL: Gate.LAND})
+    urgent = replace(RUNNING, bumped=Priority.CRITICAL)
+    assert after_attempt(urgent, DONE, settings, 0.0) == ToLanding(review=True)
+
+
+def test_a_tickets_own_retries_come_before_the_configurations() -> None:
+    stubborn = ticket("t", retries=5, failures=4, state=TicketState.RUNNING)
+    assert isinstance(after_failure(stubborn, NO_RETRY, Reason.CONFLICT, ""), Requeue)
+
+
+def test_a_backoff_is_bounded() -> None:
+    assert [backoff(n) for n in (0, 1, 2, 3, 10_000)] == [5.0, 5.0, 10.0, 20.0, 900.0]
