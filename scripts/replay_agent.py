@@ -39,7 +39,7 @@ def raw(out: bytes) -> Iterator[tuple[bytes, tuple[str, str], tuple[str, str]]]:
 
 def check_start(step: dict[str, Any], base: str, source: str) -> None:
     """That all paths of the step are what they were."""
-    borrowed = json.dumps(f"{source}/objects")
+    borrowed = json.dumps(f"{source}/objects", ensure_ascii=False)
     command = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", step["parent"], base)
     differing = {path: now for path, _, now in raw(git(*command, GIT_ALTERNATE_OBJECT_DIRECTORIES=borrowed))}
     for name, was, before, _ in step["changes"]:
@@ -70,7 +70,8 @@ def make_tree(step: dict[str, Any], base: str) -> str:
 def commit(step: dict[str, Any], tree: str, base: str) -> str:
     """By the step's author and in its words, whatever encoding they are in."""
     head = f"tree {tree}\nparent {base}\n".encode()
-    return git("hash-object", "-t", "commit", "-w", "--stdin", given=head + step["text"].encode("latin-1")).decode().strip()
+    content = head + step["text"].encode("latin-1")
+    return git("hash-object", "-t", "commit", "-w", "--stdin", given=content).decode().strip()
 
 
 def main() -> None:

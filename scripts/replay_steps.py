@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +11,12 @@ from pathlib import Path
 
 from ticketd.domain.globs import fault, literal
 from ticketd.domain.ticketfile import MAX_BYTES
-from ticketd.domain.values import slug
+from ticketd.domain.values import is_control, slug
 
 Entry = tuple[str, str]
 """Mode and object; a mode of zeros where there is nothing."""
 
 NOTHING, GITLINK = "000000", "160000"
-UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 LONG_THINK = 10.0
 CHUNK = 500
 
@@ -47,7 +45,7 @@ class Step:
     @property
     def subject(self) -> str:
         message = self.text.partition(b"\n\n")[2].strip().partition(b"\n")[0].decode(errors="replace")
-        return " ".join(UNSPEAKABLE.sub(" ", message).split())[:100] or "(no message)"
+        return " ".join(spoken(message, " ").split())[:100] or "(no message)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +73,138 @@ def load_history(repo: Path, end: str, wanted: int, think: float, seed: int) -> 
     """The newest `wanted` steps up to `end` that change something, oldest first; fewer if there are not so many."""
     tip = git(repo, "rev-parse", "--verify", "--end-of-options", f"{end}^{{commit}}").decode().strip()
     found: list[Step] = []
-    looked_at, start = 0, tip
-    for commit, parent in _first_parents(repo, tip, wanted):
-        found.append(Step(commit, parent, ()))
-        found, looked_at, start = found, looked_at + 1, parent
-        if len(found) % CHUNK == 0 or len(found) >= wanted:
-            found = _with_changes(repo, found)
-        if len(found) >= wanted and all(step.changes for step in found):
+    empty = 0
+    for step in _newest_first(repo, tip):
+        empty += not step.changes
+        found += [step] if step.changes else []
+        if len(found) == wanted:
             break
-    found = _with_changes(repo, found)
+    if not found:
+        raise SystemExit(f"{repo} has no step up to {end} that changes something")
+    start = found[-1].parent
     steps, left_out = without_new_gitlinks(reversed(found))
     named = _named(_with_texts(repo, steps), think, random.Random(seed))
-    return History(start, tip, named, looked_at - len(found), len(found) - len(steps), frozenset(left_out))
+    return History(start, tip, named, empty, len(found) - len(steps), frozenset(left_out))
+
+
+def _newest_first(repo: Path, tip: str) -> Iterator[Step]:
+    """The first-parent steps, those that change nothing too; a commit without a parent is none."""
+    order = ("rev-list", "--first-parent", "--parents", f"--max-count={CHUNK}")
+    at, more = 0, True
+    while more:
+        lines = [line.split() for line in git(repo, *order, f"--skip={at}", tip).decode().splitlines()]
+        pairs = [(line[0], line[1]) for line in lines if len(line) > 1]
+        changes = _changes(repo, pairs)
+        yield from (Step(commit, parent, changes.get(commit, ())) for commit, parent in pairs)
+        at, more = at + CHUNK, len(lines) == CHUNK
+
+
+def _changes(repo: Path, pairs: Sequence[tuple[str, str]]) -> dict[str, tuple[Change, ...]]:
+    """What each commit changes against its first parent; one process."""
+    given = "".join(f"{commit} {parent}\n" for commit, parent in pairs).encode()
+    command = ("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff")
+    fields = iter(git(repo, *command, given=given).split(b"\0"))
+    changes: dict[str, list[Change]] = {}
+    commit = ""
+    for head in fields:
+        if head.startswith(b":"):
+            old_mode, new_mode, old, new, _ = head.decode()[1:].split(" ")
+            was = (old_mode, old)
+            changes.setdefault(commit, []).append(Change(os.fsdecode(next(fields)), was, was, (new_mode, new)))
+        elif head:
+            commit = head.decode().strip()
+    return {commit: tuple(found) for commit, found in changes.items()}
+
+
+def without_new_gitlinks(steps: Iterable[Step]) -> tuple[list[Step], set[str]]:
+    """The steps less every submodule that comes within them, and the paths at which the end has one for that."""
+    left_out: set[str] = set()
+    kept = []
+    for step in steps:
+        changes = [change for change in (_settle(change, left_out) for change in step.changes) if change]
+        if changes:
+            kept.append(replace(step, changes=tuple(changes)))
+    return kept, left_out
+
+
+def _settle(change: Change, left_out: set[str]) -> Change | None:
+    was_out = change.path in left_out
+    stays = change.before[0] == GITLINK and not was_out
+    before = (NOTHING, "0" * len(change.was[1])) if was_out else change.before
+    after = change.after
+    if after[0] == GITLINK and not stays:
+        left_out.add(change.path)
+        after = (NOTHING, "0" * len(after[1]))
+    else:
+        left_out.discard(change.path)
+    return replace(change, before=before, after=after) if before != after else None
+
+
+def _with_texts(repo: Path, steps: Sequence[Step]) -> Iterator[Step]:
+    """With author, encoding and message; signatures would be of another commit."""
+    out = git(repo, "cat-file", "--batch", given="".join(f"{step.commit}\n" for step in steps).encode())
+    at = 0
+    for step in steps:
+        end = out.index(b"\n", at)
+        size = int(out[at:end].rsplit(b" ", 1)[1])
+        yield replace(step, text=_text(out[end + 1 : end + 1 + size]))
+        at = end + size + 2
+
+
+def _text(content: bytes) -> bytes:
+    head, _, message = content.partition(b"\n\n")
+    lines = [line for line in head.split(b"\n") if line.startswith((b"author ", b"committer ", b"encoding "))]
+    return b"\n".join(lines) + b"\n\n" + message
+
+
+def _named(steps: Iterable[Step], think: float, rng: random.Random) -> tuple[Step, ...]:
+    """Ids in the order of the steps. Think time is skewed: its median is `think`, one in ten takes ten times that."""
+    return tuple(
+        replace(
+            step,
+            id=f"{number:05d}-{slug(step.subject)[:40].strip('-')}",
+            think=round(think * (LONG_THINK if rng.random() < 0.1 else rng.uniform(0.5, 1.4)), 3),
+        )
+        for number, step in enumerate(steps, start=1)
+    )
+
+
+def touches(step: Step) -> list[str]:
+    """Exactly the paths that the step changes; a character that no pattern may have is any character."""
+    patterns = [_pattern(change.path) for change in step.changes]
+    too_much = sum(len(pattern) + 16 for pattern in patterns) > MAX_BYTES // 2
+    return ["**"] if too_much or any(map(fault, patterns)) else patterns
+
+
+def _pattern(path: str) -> str:
+    stand_in = "\ue000"
+    return literal(spoken(path, stand_in)).replace(stand_in, "?")
+
+
+def spoken(text: str, instead: str) -> str:
+    """Without the characters that a ticket file may not have."""
+    return "".join(instead if is_control(char) else char for char in text)
+
+
+def longest_chain(steps: Sequence[Step], seconds: Mapping[str, float]) -> float:
+    """The time that steps which overlap take one after the other. A path overlaps what is below it and above it."""
+    at: dict[str, float] = {}
+    below: dict[str, float] = {}
+    for step in steps:
+        paths = [change.path for change in step.changes]
+        before = max((_ends(path, at, below) for path in paths), default=0.0)
+        end = before + seconds.get(step.id, 0.0)
+        for path in paths:
+            at[path] = end
+            for folder in _above(path):
+                below[folder] = max(end, below.get(folder, 0.0))
+    return max(at.values(), default=0.0)
+
+
+def _ends(path: str, at: Mapping[str, float], below: Mapping[str, float]) -> float:
+    return max(at.get(path, 0.0), below.get(path, 0.0), *(at.get(folder, 0.0) for folder in _above(path)))
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]

@@ -202,11 +202,11 @@ def test_ticket_files_that_come_change_and_go_are_noticed(yard: Yard) -> None:
     go = yard.root / "go"
     yard.ticket("first", touches="/a.txt", does=(f"wait-for {go}", "append a.txt x"))
     leaves = yard.ticket("leaves", touches="/a.txt", does=("append a.txt never",))
-    yard.ticket("changes", touches="/a.txt", does=("append a.txt old",))
+    yard.ticket("z-changes", touches="/a.txt", does=("append a.txt old",))
     daemon = yard.start("--until-idle")
     yard.wait_for_state("first", "running")
     leaves.unlink()
-    yard.ticket("changes", touches="/a.txt", does=("append a.txt new",))
+    yard.ticket("z-changes", touches="/a.txt", does=("append a.txt new",))
     yard.ticket("late", touches="/b.txt", does=("append b.txt x",))
     (yard.work / "tickets" / "broken.md").write_text("---\ntuoches: [a]\n---\n")
     yard.wait_for_state("leaves", "cancelled")

@@ -613,6 +613,13 @@ def test_a_ticketd_that_is_no_longer_installed_blocks_nothing(world: World) -> N
     assert "not found" in told(world.git("push", "origin", "work:main"))
 
 
+@pytest.mark.usefixtures("path_without_ticketd")
+def test_an_interpreter_that_has_lost_its_ticketd_blocks_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook_main, "__file__", str(world.root / "gone" / "hook_main.py"))
+    install(world.mine)
+    assert "not found" in told(world.git("push", "origin", "work:main"))
+
+
 def test_the_hook_falls_back_to_the_ticketd_on_the_path(world: World, path_without_ticketd: Path) -> None:
     install(world.mine, python=str(world.root / "gone" / "python"))
     ticketd_on(path_without_ticketd)

@@ -137,10 +137,13 @@ class Program(StrEnum):
 
 
 def program_of(command: Sequence[str]) -> str:
-    """What a command runs; past `env NAME=VALUE …`."""
+    """What a command runs; past `env NAME=VALUE …` and `sh -c "exec …"`."""
     rest = list(command)
     if rest and rest[0].rpartition("/")[2] == "env":
         rest = list(itertools.dropwhile(lambda word: "=" in word or word.startswith("-"), rest[1:])) or rest
+    match rest:
+        case ["sh" | "bash", "-c", script, *_] if script.startswith("exec "):
+            return script.split()[1]
     return rest[0] if rest else ""
 
 
@@ -191,9 +194,9 @@ def check_disk(free: int) -> Check:
     return Check("disk", ok, said, "" if ok is True else "Make room, or set XDG_STATE_HOME to a larger disk.")
 
 
-def check_store(path: Path, faults: Sequence[str]) -> Check:
+def check_store(path: Path, there: bool, faults: Sequence[str]) -> Check:
     if not faults:
-        return Check("store", True, str(path))
+        return Check("store", True, str(path) if there else "not made yet")
     mend = "If it is damaged, stop ticketd and move it aside; commits of attempts stay in control.git beside it."
     return Check("store", False, f"{path}: {faults[0]}", mend)
 

@@ -57,7 +57,7 @@ def iso(at: float | None) -> str | None:
 
 
 def status(session: Session, settings: Settings, problems: Iterable[Problem]) -> Document:
-    """The contract's `status --json`, and beside its keys: `at` (when this was read), `repository`, `collecting` (agents
+    """The contract's `status --json`; beside its keys `at` (when this was read), `repository`, `collecting` (agents
     that have ended, their work being kept), `ended` (what failed or was skipped, and the commands that mend it),
     `problems` (of ticket files and the configuration), and in each part what a screen shows of it."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
@@ -96,7 +96,7 @@ def _outlook(board: Board, settings: Settings, running: bool, now: float) -> Out
         snapshot = replace(snapshot, stopping=False)
     schedule = decide(snapshot, now)
     still = _standstill(board, running)
-    waits = {waiting.ticket: waiting.waits_on for waiting in schedule.waiting}
+    waits = {waiting.ticket: tuple(_still(on, still) for on in waiting.waits_on) for waiting in schedule.waiting}
     waits |= {decision.ticket: _until_acted_on(decision, still, board) for decision in schedule.decisions}
     return Outlook(schedule.order, waits, still or _idle_why(snapshot, waits))
 
@@ -108,6 +108,11 @@ def _standstill(board: Board, running: bool) -> str:
     if board.target is not None and board.target.sha is None:
         return f"the target is not known yet: {board.target.trouble}"
     return ""
+
+
+def _still(on: WaitsOn, still: str) -> WaitsOn:
+    """Slots that would be taken are not, where nothing can start."""
+    return replace(on, detail=still) if still and on.kind is WaitKind.SLOT else on
 
 
 def _until_acted_on(decision: Decision, still: str, board: Board) -> tuple[WaitsOn, ...]:

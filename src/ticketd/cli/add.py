@@ -131,7 +131,7 @@ def _create(path: Path, text: bytes) -> bool:
             scratch.write(text)
             scratch.flush()
             Path(scratch.name).chmod(0o666 & ~_umask())
-            os.link(scratch.name, path)
+            _place(Path(scratch.name), path, text)
     except FileExistsError:
         if path.parent.is_dir():
             return False
@@ -139,6 +139,16 @@ def _create(path: Path, text: bytes) -> bool:
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror}", mend="Mend that, then try again.") from None
     return True
+
+
+def _place(scratch: Path, path: Path, text: bytes) -> None:
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        with path.open("xb") as file:
+            file.write(text)
 
 
 def _umask() -> int:

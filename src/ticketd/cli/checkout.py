@@ -41,10 +41,11 @@ def _choose(id_: str, attempts: Sequence[Attempt], number: int | None) -> Attemp
     """
     kept = [each for each in attempts if each.tip is not None]
     fit = [each for each in kept if number in (None, each.key.number)]
-    # One that changed nothing is kept too, as its base; it is of use only when asked for.
-    chosen = next((each for each in reversed(fit) if each.tip != each.base), fit[-1] if fit else None)
-    if chosen is not None:
+    # One that changed nothing is kept too, as its base.
+    if chosen := next((each for each in reversed(fit) if each.tip != each.base), None):
         return chosen
+    if fit:
+        raise BadInput(f"attempt {fit[-1].key.number} of {id_} changed nothing", mend=f"`ticketd logs {id_}` tells why.")
     if any(each.state is not AttemptState.ENDED and number in (None, each.key.number) for each in attempts):
         raise BadInput(
             f"{id_} is being worked on and has left nothing yet", mend=f"`ticketd path {id_}` names its worktree."

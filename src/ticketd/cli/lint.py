@@ -67,7 +67,7 @@ def _named(root: Path, path: Path, files: Collection[str]) -> list[str]:
     if not (given.exists() or given.is_symlink()):
         raise BadInput(f"there is no file {path}", mend=f"Name ticket files below {root / TICKETS}.")
     # Its folder resolved and not itself: a ticket that is a symbolic link is a fault to be named.
-    real = given.parent.resolve() / given.name
+    real = given.parent.resolve() / given.name if given.name != ".." else given.resolve()
     name = real.relative_to(root).as_posix() if real.is_relative_to(root) else ""
     below = [file for file in files if file == name or file.startswith(f"{name}/")]
     if name == CONFIG or (name and (below or name == TICKETS)):

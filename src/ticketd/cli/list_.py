@@ -7,6 +7,7 @@ import json
 import click
 
 from ticketd.app import queries
+from ticketd.cli.render.words import safe
 from ticketd.cli.repository import view
 from ticketd.domain.ticket import TicketState
 
@@ -32,7 +33,7 @@ def list_(ctx: click.Context, states: tuple[str, ...], as_json: bool) -> None:
         return
     for problem in here.problems:
         if problem.severity == "error":
-            click.echo(str(problem), err=True)
+            click.echo(safe(problem), err=True)
     from ticketd.cli.render.tickets import show_tickets
 
     show_tickets(document)

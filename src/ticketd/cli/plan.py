@@ -7,6 +7,7 @@ import json
 import click
 
 from ticketd.app.plan import plan as plan_of
+from ticketd.cli.render.words import safe
 from ticketd.cli.repository import view
 
 
@@ -22,7 +23,7 @@ def plan(ctx: click.Context, as_json: bool) -> None:
         return
     for problem in here.problems:
         if problem.severity == "error":
-            click.echo(str(problem), err=True)
+            click.echo(safe(problem), err=True)
     from ticketd.cli.render.plan import show_plan
 
     show_plan(document)

@@ -11,16 +11,19 @@ from types import FrameType
 
 import click
 
+from ticketd.app.tickets import problems, settings_of
 from ticketd.boot import open_daemon
 from ticketd.cli.display import Display
 from ticketd.cli.repository import View, view
 from ticketd.daemon.loop import Ending
 from ticketd.daemon.main import Daemon
 from ticketd.domain.pool import Stop
+from ticketd.domain.problems import Severity
 from ticketd.domain.ticket import TicketState
 from ticketd.errors import BadInput, TicketdError
 
 READY_S = 30.0
+DRAINING = b"\ndraining: running agents finish and land; ^C again ends them now and keeps their work\n"
 
 
 @click.command()
@@ -60,7 +63,8 @@ def _run(daemon: Daemon, here: View, slots: int | None, until_idle: bool) -> tup
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupts
         interrupts += 1
-        click.echo("\nending agents now; their work is kept" if interrupts > 1 else "\ndraining; ^C again ends now")
+        # os.write: the handler may have come in the middle of a buffered write.
+        os.write(2, b"\nending agents now; their work is kept\n" if interrupts > 1 else DRAINING)
         daemon.stop(Stop.NOW if interrupts > 1 else Stop.DRAIN)
 
     def on_term(_number: int, _frame: FrameType | None) -> None:
@@ -87,8 +91,17 @@ def _farewell(here: View, ending: Ending, until_idle: bool, interrupted: bool) -
             click.echo(f"  {record.id}: {record.state}{why} {record.detail}".rstrip())
     if interrupted:
         return 130
-    bad = until_idle and bool(missing or any(p.severity == "error" for p in here.problems))
+    bad = until_idle and (missing or _has_errors(here))
     return 1 if bad or ending is Ending.ABORTED else 0
+
+
+def _has_errors(here: View) -> bool:
+    """A ticket file that cannot be read is a ticket that has not landed."""
+    settings, of_settings = settings_of(here.session)
+    found = [p for p in problems(here.session, settings, of_settings) if p.severity is Severity.ERROR]
+    for problem in found:
+        click.echo(f"  {problem}")
+    return bool(found)
 
 
 def _detach(here: View, slots: int | None, until_idle: bool) -> None:

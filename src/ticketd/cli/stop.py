@@ -28,10 +28,10 @@ def stop(ctx: click.Context, now: bool, no_wait: bool) -> None:
     # Taken before the ask: a daemon that comes up clears what was asked of the one before it.
     was_up = _is_up(opened)
     _ask(opened, Stop.NOW if now else Stop.DRAIN)
-    click.echo(_waits_for(opened))
-    if no_wait:
-        return
     try:
+        click.echo(_waits_for(opened))
+        if no_wait:
+            return
         _wait(opened, Stop.NOW if now else Stop.DRAIN, was_up)
     except KeyboardInterrupt:
         click.echo("no longer waiting; the daemon still stops once that is done (`ticketd stop --now` ends it at once)")

@@ -34,7 +34,8 @@ class Ending(StrEnum):
 
 @dataclass(slots=True)
 class Loop:
-    """One tick after the other until there is a reason to end. `look_again`: have ticket files changed just now?"""
+    """One tick after the other until there is a reason to end. `look_again`: have ticket files changed just now?
+    `asked_to_stop`: by a signal; commands write to the store themselves."""
 
     works: Works
     slots: Slots
@@ -42,7 +43,9 @@ class Loop:
     landing: LaneThread
     until_idle: bool
     look_again: Callable[[], bool]
+    asked_to_stop: Callable[[], Stop | None]
     _pulsed_at: float = 0.0
+    _stop_noted: Stop | None = None
     _asked_to_end: set[AttemptKey] = field(default_factory=set)
 
     def run(self) -> Ending:
@@ -53,6 +56,7 @@ class Loop:
     def tick(self) -> Ending | None:
         """One pass. Level-triggered: what an earlier tick missed, this one sees."""
         self._note_exits(self.works.session.store.live_attempts())
+        self._note_stop()
         board = self.works.session.store.board()
         self._hand_out(board)
         settings = self.works.settings()
@@ -73,6 +77,12 @@ class Loop:
                 case Exited() | LostRun() | NeverStarted() as over:
                     self.slots.over(attempt.key, over)
         self._pulse(pulses)
+
+    def _note_stop(self) -> None:
+        asked = self.asked_to_stop()
+        if asked is not None and asked is not self._stop_noted:
+            self._stop_noted = asked
+            self.works.session.store.ask_stop(asked, self.works.session.clock.now())
 
     def _pulse(self, pulses: dict[AttemptKey, Pulse]) -> None:
         now = self.works.session.clock.monotonic()

@@ -45,6 +45,7 @@ class Daemon:
     current: Current
     poll_s: float
     tracker: Tracker = field(init=False)
+    asked: Stop | None = None
     _asked_at: float = 0.0
     _drift_at: float = 0.0
     _drift_of: str | None = None
@@ -70,8 +71,9 @@ class Daemon:
             session.store.daemon_stopped(session.clock.now())
 
     def stop(self, how: Stop) -> None:
-        """From a signal handler's thread: as `ticketd stop` would."""
-        self.works.session.store.ask_stop(how, self.works.session.clock.now())
+        """As `ticketd stop` would. For signal handlers: they may come in the middle of a write to the store, so the
+        loop writes it down."""
+        self.asked = how
         self.works.bell.ring()
 
     def _prepare(self) -> None:
@@ -102,6 +104,7 @@ class Daemon:
             landing=landing,
             until_idle=until_idle,
             look_again=self._look_again,
+            asked_to_stop=lambda: self.asked,
         )
         for thread in (target, landing, files):
             thread.start()
