@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ticketd.app.observe import snapshot_of
+from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.globs import NOTHING
+from ticketd.domain.schedule import Start, decide
+from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.domain.ticket import TicketState
 from ticketd.git.repository import find, state_dir
 from ticketd.store import SqliteStore, open_store
@@ -83,6 +88,16 @@ class Hands:
             record = store.ticket(id_)
             assert record is not None
             return record.state
+
+    def dispatch(self, id_: str, base: str = "0" * 40) -> AttemptKey:
+        """The store as a daemon leaves it that dies right after it has given the ticket a slot."""
+        with self.store() as store:
+            settings = Settings(agents={"default": AgentProfile("default", "scripted")})
+            decisions = decide(snapshot_of(store.board(), settings), 1.0).decisions
+            start = next(each for each in decisions if isinstance(each, Start) and each.ticket == id_)
+            key = store.dispatch(start, store.board().tickets[id_], base, "default", NOTHING, 1.0)
+            assert isinstance(key, AttemptKey), key
+            return key
 
     def fail(self, id_: str) -> None:
         """As after a review that was rejected."""

@@ -7,7 +7,7 @@ decides; where none does, the last one that matches a directory above it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from heapq import merge
@@ -59,6 +59,15 @@ def overlap(a: PatternSet, b: PatternSet, apart_from: PatternSet = NOTHING) -> s
 def outside(a: PatternSet, allowed: PatternSet) -> str | None:
     """The shortest file path that `a` matches and `allowed` does not; None if `a` is contained."""
     return _outside(a.patterns, allowed.patterns)
+
+
+def hulls(patterns: PatternSet) -> tuple[Collection[str], Collection[str]]:
+    """Where the matched paths lie: directories or files that hold them all, and the directories above those.
+
+    Two sets can overlap only if a hull of one is a hull of the other or above one: an index for quick rejection.
+    """
+    index = _rules(patterns.patterns).index
+    return index.at.keys(), index.under.keys()
 
 
 def literal(path: str) -> str:
@@ -167,7 +176,7 @@ class _Index:
         return ((mine[hull], theirs[hull]) for mine, theirs in sides for hull in mine.keys() & theirs.keys())
 
 
-_rules = lru_cache(maxsize=1024)(_Rules)
+_rules = lru_cache(maxsize=1 << 14)(_Rules)
 _judge = lru_cache(maxsize=256)(_Judge)
 
 

@@ -148,10 +148,14 @@ def packed(parts: Sequence[str], width: int, indent: str, style: str = "") -> li
 
 @dataclass(slots=True)
 class Section:
-    """A heading and items of one or more lines each. `give` says who is cut first when the height is short."""
+    """A heading and items of one or more lines each: `what` they are.
+
+    `give`: the highest is cut first when the height is short, down to `least` lines.
+    """
 
     heading: Text | None
     items: list[list[Text]] = field(default_factory=list)
+    what: str = ""
     give: int = 0
     least: int = 3
 
@@ -167,7 +171,12 @@ class Section:
                 break
             shown += item
             left -= 1
-        return [*shown, line((f"  … and {left} more", "dim"))]
+        if left == len(self.items):
+            # Not even one: its beginning says more than a number.
+            shown += self.items[0][: max(height - len(shown) - 1, 0)]
+            left -= len(shown) > (self.heading is not None)
+        more = f"  … and {left} more {self.what}".rstrip()
+        return [*shown, *([line((more, "dim"))] if left else [])]
 
     def height(self) -> int:
         return sum(map(len, self.items)) + (self.heading is not None)

@@ -64,6 +64,7 @@ QUEUE_COLUMNS = (
     Column("TITLE", "dim", least=24, most=48, drop=3),
 )
 DETAIL_LINES = 3
+WIDE = 72
 LOW = 30
 """Where there is less height than this, reasons get one line: more tickets matter more than longer sentences."""
 
@@ -87,18 +88,19 @@ def _header(document: Document, width: int) -> Section:
     target = document["target"]
     branch = f"{target['remote']}/{target['branch']}" if target["remote"] else target["branch"]
     where = PurePath(document["repository"]).name
-    items = [line((where, "bold"), " → ", (branch, "bold"), f" @ {short(target['sha'])}  ", *_daemon(document))]
+    items = [line((where, "bold"), " → ", (branch, "bold"), f" @ {short(target['sha'])}  ", *_daemon(document, width))]
     items.append(_totals(document))
     items += _alarms(document, width)
     return Section(None, [[item] for item in items], least=len(items))
 
 
-def _daemon(document: Document) -> list[str | tuple[str, str]]:
+def _daemon(document: Document, width: int) -> list[str | tuple[str, str]]:
     daemon = document["daemon"]
     if not daemon["running"]:
         return [("no daemon runs", "yellow"), " (`ticketd start`)"]
     up = seconds_between(daemon["since"], document["at"])
-    about = f" (pid {daemon['pid']}, up {duration(up)})" if up is not None else ""
+    pid = f"pid {daemon['pid']}, " if width >= WIDE else ""
+    about = f" ({pid}up {duration(up)})" if up is not None else ""
     if daemon["stopping"]:
         how = "draining" if daemon["stopping"] == "drain" else "stopping now"
         return [(how, "bold yellow"), about]
@@ -138,7 +140,7 @@ def _slots(document: Document, width: int) -> Section:
     items = [[each] for each in lines[1:]]
     if idle:
         items.append([line((f"{plural(len(idle), 'slot')} idle: {idle[0]['why']}", "dim"))])
-    return Section(lines[0] if lines else None, items, give=1, least=4)
+    return Section(lines[0] if lines else None, items, "slots", give=1, least=4)
 
 
 def _slot(slot: Document, now: str) -> list[str | Cell]:
@@ -205,12 +207,12 @@ def _queue(document: Document, width: int) -> Section:
         for entry in queue
     ]
     lines = table(QUEUE_COLUMNS, rows, width)
-    return Section(lines[0] if lines else None, [[each] for each in lines[1:]], give=6, least=5)
+    return Section(lines[0] if lines else None, [[each] for each in lines[1:]], "waiting", give=6, least=5)
 
 
 def _ended(document: Document, width: int, sentences: int) -> Section:
     items = [_ended_lines(entry, width, sentences) for entry in document["ended"]]
-    return Section(None, items, give=5, least=4)
+    return Section(None, items, "failed or skipped", give=5, least=4)
 
 
 def _ended_lines(entry: Document, width: int, sentences: int) -> list[Text]:
@@ -225,7 +227,7 @@ def _ended_lines(entry: Document, width: int, sentences: int) -> list[Text]:
 def _problems(document: Document, width: int, sentences: int) -> Section:
     # Errors keep tickets from running and warnings do not, so those come first.
     found = sorted(document["problems"], key=lambda problem: problem["severity"] != "error")
-    return Section(None, [_problem(problem, width, sentences) for problem in found], give=4)
+    return Section(None, [_problem(problem, width, sentences) for problem in found], "problems", give=4)
 
 
 def _problem(problem: Document, width: int, sentences: int) -> list[Text]:
