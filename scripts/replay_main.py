@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -204,8 +205,12 @@ def report(yard: Yard, source: Path, history: History, slots: int, wall_s: float
         over_bound=round(wall_s / bound, 2) if bound else 0.0,
         slot_use=round(sum(_seconds(each.dispatched_at, each.ended_at) for each in attempts) / (slots * wall_s), 3),
         phases_s=phases(store, attempts),
-        said="" if tickets else yard.log.read_text(encoding="utf-8", errors="replace")[-2000:],
+        said=_last_words(yard) if any(each.state != TicketState.FAILED for each in lost) else "",
     )
+
+
+def _last_words(yard: Yard) -> str:
+    return yard.log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
 def _seconds(begun: float | None, ended: float | None) -> float:
@@ -313,6 +318,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         del os.environ[name]  # a hook's or an alias's: they would lead to another repository
     answer = git(options.repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
@@ -333,4 +339,7 @@ def _commit(repo: Path, name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -18,7 +18,7 @@ from ticketd.domain.settings import Settings
 from ticketd.doorbell import DaemonLock, Doorbell, ring
 from ticketd.engines.local import LocalEngine
 from ticketd.errors import BadInput, NotSetUp
-from ticketd.files import CheckoutFiles
+from ticketd.files import CONFIG, TICKETS, CheckoutFiles
 from ticketd.git.control import Control
 from ticketd.git.creation import open_control
 from ticketd.git.door import leave_outer_repository
@@ -30,6 +30,7 @@ from ticketd.ports import Target
 from ticketd.store import open_store
 
 LOCAL_POLL_S = 1.0
+HEARTBEAT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,17 @@ class Opened:
     lock: DaemonLock
 
 
-def open_session(directory: Path, environ: Mapping[str, str] = os.environ) -> Opened:
-    """The session of the repository around `directory`.
+def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, must_be_set_up: bool = False) -> Opened:
+    """The session of the repository around `directory`. Nothing is written where it has to be set up and is not.
 
     Raises:
-        NotSetUp: not in a git repository.
+        NotSetUp: not in a git repository, or in one without ticketd.
         TicketdError: the store cannot be opened.
     """
     leave_outer_repository(os.environ)
     user = find(directory)
+    if must_be_set_up and not ((user.root / CONFIG).exists() or (user.root / TICKETS).is_dir()):
+        raise NotSetUp(f"{user.root} is not set up for ticketd", mend="Run `ticketd init` there.")
     state = state_dir(user.common_dir, environ)
     places = Places(state)
     lock = DaemonLock(state)
@@ -93,7 +96,7 @@ def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping
     works = Works(
         session=opened.session,
         bell=bell,
-        engine=LocalEngine(),
+        engine=LocalEngine(heartbeat_s=HEARTBEAT_S),
         history=control,
         worktrees=WorktreePool(control),
         target=target,

@@ -15,6 +15,7 @@ from ticketd.errors import DaemonRuns
 
 # A socket's name has room for 107 bytes on Linux and 103 on macOS.
 LONGEST_NAME = 100
+TRIES = 20
 
 
 def doorbell_path(state: Path) -> Path:
@@ -73,6 +74,16 @@ class Doorbell:
             end.close()
 
 
+def _lock(fd: int) -> bool:
+    """Tried for a moment: `is_taken` of another process holds the lock for as long as it takes to ask."""
+    for _ in range(TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        select.select([], [], [], 0.01)
+    return False
+
+
 class DaemonLock:
     """Held for the daemon's life; the kernel lets it go with the process, however that ends."""
 
@@ -86,15 +97,13 @@ class DaemonLock:
         """
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(fd):
             holder = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
             os.close(fd)
             raise DaemonRuns(
                 f"a daemon already runs for this repository (pid {holder})",
                 mend="`ticketd status` shows it; `ticketd stop` ends it.",
-            ) from None
+            )
         os.truncate(fd, 0)
         os.pwrite(fd, str(os.getpid()).encode(), 0)
         self._fd = fd

@@ -377,7 +377,9 @@ class Store(Protocol):
     def set_target(self, target: TargetRecord, at: float) -> None: ...
 
     # attempts
-    def dispatch(self, start: Start, record: TicketRecord, base: str, agent: str, shared: PatternSet, at: float) -> AttemptKey | str:
+    def dispatch(
+        self, start: Start, record: TicketRecord, base: str, agent: str, shared: PatternSet, at: float
+    ) -> AttemptKey | str:
         """Check and claim in one transaction: the new attempt, or why it may not start after all."""
 
     def attempt_started(self, key: AttemptKey, worktree: str, pid: int, at: float) -> None: ...
@@ -391,7 +393,9 @@ class Store(Protocol):
 
     def set_drift(self, key: AttemptKey, behind: int, drift: Drift, paths: Sequence[str], at: float) -> None: ...
 
-    def close_attempt(self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost_usd: float | None, at: float) -> None:
+    def close_attempt(
+        self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost_usd: float | None, at: float
+    ) -> None:
         """The work is kept and the verdict known: the ticket goes on to landing, review, the queue or its end."""
 
     # landing

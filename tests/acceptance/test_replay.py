@@ -17,7 +17,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 @dataclass(frozen=True)
 class Author:
-    """Writes a history by plumbing-free git, one commit at a time."""
+    """Writes a history, one commit at a time."""
 
     root: Path
 

@@ -120,7 +120,7 @@ def test_exit_75_costs_no_retry(yard: Yard) -> None:
 
 def test_the_agents_environment_is_the_allow_list_and_its_brief_is_on_stdin(yard: Yard, monkeypatch: object) -> None:
     script = yard.root / "agent.sh"
-    script.write_text("env > env.txt\ncat > stdin.txt\ncp \"$TICKETD_BRIEF\" brief.txt\n")
+    script.write_text('env > env.txt\ncat > stdin.txt\ncp "$TICKETD_BRIEF" brief.txt\n')
     yard.config(agent=f'[agents.default]\ncommand = ["sh", "{script}"]\nenv = ["WANTED"]\n')
     yard.ticket("look", touches="/*.txt", does=("say this is the brief",))
     environment = {"WANTED": "yes", "SECRET": "no"}
@@ -320,9 +320,7 @@ def test_abort_stops_the_run(yard: Yard) -> None:
 
 def test_setup_runs_once_per_worktree_and_again_when_its_inputs_change(yard: Yard) -> None:
     count = yard.root / "count"
-    yard.config(
-        f'[worktrees]\nsetup = ["sh", "-c", "echo x >> {count}"]\nsetup_inputs = ["lock"]\ncopy = [".env"]\n'
-    )
+    yard.config(f'[worktrees]\nsetup = ["sh", "-c", "echo x >> {count}"]\nsetup_inputs = ["lock"]\ncopy = [".env"]\n')
     (yard.work / ".env").write_text("SECRET=1\n")
     for number in range(3):
         yard.ticket(f"a{number}", touches="/a.txt", does=("append a.txt x", "wait-for .env"))

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ticketd.app.observe import snapshot_of
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import NOTHING
-from ticketd.domain.schedule import Start, decide
-from ticketd.domain.settings import AgentProfile, Settings
+from ticketd.domain.schedule import Start
 from ticketd.domain.ticket import TicketState
 from ticketd.git.repository import find, state_dir
 from ticketd.store import SqliteStore, open_store
@@ -45,7 +43,9 @@ class Hands:
         return [sys.executable, "-m", "ticketd", "--repo", str(self.work), *args]
 
     def run(self, *args: str, stdin: bytes = b"", where: Path | None = None) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(self.command(*args), input=stdin, capture_output=True, cwd=where or self.work, check=False)
+        done = subprocess.run(
+            self.command(*args), input=stdin, capture_output=True, cwd=where or self.work, check=False
+        )
         assert b"Traceback" not in done.stderr, done.stderr.decode()
         return subprocess.CompletedProcess(args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -70,8 +70,9 @@ class Hands:
         lines = [f"{key}: {json.dumps(value)}" for key, value in front.items()]
         body = "\n".join(f"agent: {step}" for step in does)
         path = self.work / "tickets" / f"{id_}.md"
+        # A pattern without a slash would match in any folder, and so overlap with every other one of that kind.
         path.write_text(
-            "\n".join(["---", f'touches: ["{touches or id_}.txt"]', *lines, "---", f"# {id_}", "", body, ""])
+            "\n".join(["---", f'touches: ["/{touches or id_}.txt"]', *lines, "---", f"# {id_}", "", body, ""])
         )
         return path
 
@@ -92,9 +93,7 @@ class Hands:
     def dispatch(self, id_: str, base: str = "0" * 40) -> AttemptKey:
         """The store as a daemon leaves it that dies right after it has given the ticket a slot."""
         with self.store() as store:
-            settings = Settings(agents={"default": AgentProfile("default", "scripted")})
-            decisions = decide(snapshot_of(store.board(), settings), 1.0).decisions
-            start = next(each for each in decisions if isinstance(each, Start) and each.ticket == id_)
+            start = Start(id_, slot=len(store.live_attempts()) + 1)
             key = store.dispatch(start, store.board().tickets[id_], base, "default", NOTHING, 1.0)
             assert isinstance(key, AttemptKey), key
             return key

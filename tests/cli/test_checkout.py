@@ -14,7 +14,8 @@ BRANCH = "ticketd/paint"
 def hands(tmp_path: Path) -> Hands:
     """`paint` has landed in its second attempt; `dream` changed nothing and failed."""
     hands = make_hands(tmp_path)
-    hands.ticket("paint", "append paint.txt blue", "commit blue", "append paint.txt green", "fail-first 1")
+    # Each attempt's work is one commit of its own: equal commits of the same second would be the same commit.
+    hands.ticket("paint", "append paint.txt blue", "fail-first 1", "append paint.txt green")
     hands.ticket("dream", "say hi", retries=0)
     hands.run("start", "--until-idle")
     return hands

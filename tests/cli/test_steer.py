@@ -91,7 +91,9 @@ def test_hold_of_a_running_ticket_says_that_it_goes_on(hands: Hands) -> None:
     assert "it is running and goes on" in hands.ok("hold", "paint-wall")
 
 
-@pytest.mark.parametrize(("word", "priority"), [("high", Priority.HIGH), ("P0", Priority.CRITICAL), ("p3", Priority.LOW)])
+@pytest.mark.parametrize(
+    ("word", "priority"), [("high", Priority.HIGH), ("P0", Priority.CRITICAL), ("p3", Priority.LOW)]
+)
 def test_bump_changes_the_priority_and_not_the_file(hands: Hands, word: str, priority: Priority) -> None:
     before = (hands.work / "tickets" / "paint-wall.md").read_bytes()
     rank = 2 if priority is Priority.LOW else 1
@@ -126,7 +128,7 @@ def test_slots_shows_sets_and_goes_back(hands: Hands) -> None:
     assert hands.ok("slots", "3").startswith("3 slots, 0 busy (set")
     assert hands.json("slots") == {"schema": 1, "slots": 3, "set": 3, "configured": 8, "busy": 0}
     assert hands.json("slots", "--default")["set"] is None
-    assert "x>=1" in hands.refused(2, "slots", "0")
+    assert "0 is not in the range" in hands.refused(2, "slots", "0")
     assert "were both given" in hands.refused(2, "slots", "3", "--default")
 
 

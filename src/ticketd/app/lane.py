@@ -128,9 +128,7 @@ class Lane:
             detail = f"{trouble}; `ticketd retry {landing.key.ticket}` lands the kept work once that is mended"
             return self._back(landing, Fail(Reason.PUSH_REJECTED, detail))
         pause = min(backoff(1 + int((now - since) // 10)), 60.0)
-        self._phase(
-            replace(landing, phase=Phase.WAITING, trouble=trouble, trouble_since=since, not_before=now + pause)
-        )
+        self._phase(replace(landing, phase=Phase.WAITING, trouble=trouble, trouble_since=since, not_before=now + pause))
         return None
 
     def _phase(self, landing: Landing) -> Landing:

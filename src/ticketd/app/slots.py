@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 from dataclasses import dataclass
@@ -156,7 +155,7 @@ class Slots:
         run_dir = places.run_dir(key)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         brief = run_dir / "brief.md"
-        brief.write_text(record.ticket.body + "\n", encoding="utf-8")
+        brief.write_text((record.ticket.body or record.ticket.title) + "\n", encoding="utf-8")
         log = places.log(key)
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark = f"{self.works.session.places.state.name}/{key}"
@@ -209,4 +208,4 @@ def copy_files(root: Path, tree: Path, names: tuple[str, ...]) -> None:
         if destination.is_symlink():
             destination.unlink()
         shutil.copyfile(source, destination)
-        os.chmod(destination, stat.S_IMODE(source.stat().st_mode))
+        destination.chmod(stat.S_IMODE(source.stat().st_mode))

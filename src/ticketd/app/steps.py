@@ -45,9 +45,7 @@ def run_steps(
     return None
 
 
-def _run(
-    works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeout_s: float, log: Path
-) -> RunState:
+def _run(works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeout_s: float, log: Path) -> RunState:
     # A step may run again for the same attempt; a run directory serves one run only.
     stamp = int(works.session.clock.now() * 1e6)
     run_dir = works.session.places.side_run_dir(key, f"{what}-{stamp}")

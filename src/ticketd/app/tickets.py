@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from ticketd.app.session import Session
 from ticketd.domain.lint import lint
 from ticketd.domain.problems import Problem
@@ -11,7 +13,9 @@ from ticketd.domain.settings import Settings
 def sync(session: Session, settings: Settings) -> bool:
     """Bring the store up to the ticket files as they are now. Whether anything changed."""
     known = session.store.files()
-    stamps = session.files.stamps()
+    # What a file means depends on the settings too: a profile that was missing may be there now.
+    under = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
+    stamps = {path: f"{stamp} {under}" for path, stamp in session.files.stamps().items()}
     found = [
         session.files.read(path, stamp, settings)
         for path, stamp in stamps.items()

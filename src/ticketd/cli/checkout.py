@@ -45,7 +45,9 @@ def _choose(id_: str, attempts: Sequence[Attempt], number: int | None) -> Attemp
     if chosen := next((each for each in reversed(fit) if each.tip != each.base), None):
         return chosen
     if fit:
-        raise BadInput(f"attempt {fit[-1].key.number} of {id_} changed nothing", mend=f"`ticketd logs {id_}` tells why.")
+        raise BadInput(
+            f"attempt {fit[-1].key.number} of {id_} changed nothing", mend=f"`ticketd logs {id_}` tells why."
+        )
     if any(each.state is not AttemptState.ENDED and number in (None, each.key.number) for each in attempts):
         raise BadInput(
             f"{id_} is being worked on and has left nothing yet", mend=f"`ticketd path {id_}` names its worktree."

@@ -34,7 +34,8 @@ This README is not a ticket. `ticketd add "TITLE"` writes one, `ticketd lint` ch
     ---
     The text is the agent's brief: what to do, where to look, and when it is done.
 
-Tickets whose `touches` overlap run one after the other, all others side by side.
+Tickets whose `touches` overlap run one after the other, all others side by side. A pattern without a slash matches in
+every folder, so it overlaps with most others: write `/CHANGELOG.md` for the one at the top.
 """
 
 NEXT = """\

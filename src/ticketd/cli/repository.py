@@ -11,8 +11,6 @@ from ticketd.app.tickets import problems, settings_of, sync
 from ticketd.boot import Opened, open_session
 from ticketd.domain.problems import Problem
 from ticketd.domain.settings import Settings
-from ticketd.errors import NotSetUp
-from ticketd.files import CONFIG, TICKETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,7 @@ def view(ctx: click.Context) -> View:
     """Raises:
     NotSetUp: no git repository, or one without ticketd.
     """
-    opened = open_session(ctx.obj["repo"])
-    if not ((opened.user.root / CONFIG).exists() or (opened.user.root / TICKETS).is_dir()):
-        raise NotSetUp(f"{opened.user.root} is not set up for ticketd", mend="Run `ticketd init` there.")
+    opened = open_session(ctx.obj["repo"], must_be_set_up=True)
     settings, of_settings = settings_of(opened.session)
     sync(opened.session, settings)
     return View(opened, settings, problems(opened.session, settings, of_settings))

@@ -29,9 +29,7 @@ def known(tickets: Mapping[str, TicketRecord], id_: str) -> TicketRecord:
     if id_ in tickets:
         return tickets[id_]
     near = nearest(id_[:100], tickets)
-    raise BadInput(
-        f"there is no ticket {id_}", mend=f"Did you mean `{near}`?" if near else "`ticketd list` shows all."
-    )
+    raise BadInput(f"there is no ticket {id_}", mend=f"Did you mean `{near}`?" if near else "`ticketd list` shows all.")
 
 
 def _wanted(here: View, ids: Sequence[str], fit: Collection[TicketState], mend: str) -> list[TicketRecord]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-
 PAUSED_BY_A_PERSON = "paused by a person; `ticketd resume` goes on"
 
 

@@ -25,7 +25,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.severity}: {self.what} ({self.mend})" if self.mend else f"{where}: {self.what}"
+        return f"{where}: {self.severity}: {self.what}" + (f" ({self.mend})" if self.mend else "")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

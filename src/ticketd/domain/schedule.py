@@ -210,9 +210,7 @@ class _Pass:
 
     def overlaps(self, record: TicketRecord) -> tuple[WaitsOn, ...]:
         touches = record.ticket.touches
-        held = tuple(
-            WaitsOn(WaitKind.OVERLAP, blocker.ticket, blocker.path) for blocker in self.held.blockers(touches)
-        )
+        held = tuple(WaitsOn(WaitKind.OVERLAP, blocker.ticket, blocker.path) for blocker in self.held.blockers(touches))
         if held:
             return held
         blocker = self.reserved.first_blocker(touches)

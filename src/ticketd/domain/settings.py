@@ -76,9 +76,7 @@ class Limits:
     retries: int = 1
     budget_usd: float | None = None
     grace_s: float = 10.0
-    timeouts: Mapping[Size, float] = field(
-        default_factory=lambda: {Size.S: 1800.0, Size.M: 3600.0, Size.L: 10800.0}
-    )
+    timeouts: Mapping[Size, float] = field(default_factory=lambda: {Size.S: 1800.0, Size.M: 3600.0, Size.L: 10800.0})
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ def hand_over(user: UserRepository, control: Control, ref: str, branch: str) -> 
     answer = bring.ask(*FETCH, "--", str(control.path), f"{ref}:refs/heads/{branch}")
     if answer.ok:
         return True
-    if before and "(non-fast-forward)" in answer.err:
+    # Refused after its objects had come; git is asked, since `--quiet` hides why.
+    if before and git.ask("merge-base", "--is-ancestor", before, tip).code == 1:
         mend = f"Rename it, then try again: git branch -m {branch} NEW-NAME"
         raise BadInput(f"the branch {branch} exists and has other commits", mend=mend)
     raise GitFailed(f"git could not make the branch {branch}", stderr=answer.err)

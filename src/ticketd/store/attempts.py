@@ -72,15 +72,11 @@ class Attempts(Tickets):
     def pulse(self, pulses: Mapping[AttemptKey, Pulse]) -> None:
         with self.connections.transaction() as db:
             for key, pulse in pulses.items():
-                self._set(
-                    db, key, heartbeat_at=pulse.at, output_at=pulse.log_at, output_bytes=pulse.log_bytes
-                )
+                self._set(db, key, heartbeat_at=pulse.at, output_at=pulse.log_at, output_bytes=pulse.log_bytes)
 
     def set_drift(self, key: AttemptKey, behind: int, drift: Drift, paths: Sequence[str], at: float) -> None:
         with self.connections.transaction() as db:
-            rows = self._rows(
-                db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number
-            )
+            rows = self._rows(db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number)
             before = attempt_of(rows[0])
             if (before.behind, before.drift, before.drift_paths) == (behind, drift, tuple(paths)):
                 return

@@ -1,0 +1,284 @@
+"""`ticketd doctor`: each fault is named with its mend, and what is safe is mended."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hands_yard import SCRIPTED, Hands, git, make_hands, make_repository
+
+from ticketd.app import doctor as judge
+from ticketd.app.doctor import Program, program_of
+from ticketd.doorbell import DaemonLock, Doorbell
+from ticketd.git import checkup, hook
+from ticketd.git.creation import open_control
+from ticketd.git.repository import find
+
+
+@pytest.fixture
+def hands(tmp_path: Path) -> Hands:
+    hands = make_hands(tmp_path)
+    hands.ticket("paint", "say hi")
+    hook.install(hands.work)
+    return hands
+
+
+def checks(hands: Hands, *args: str, code: int = 0) -> dict[str, Any]:
+    document = hands.json("doctor", *args, code=code)
+    assert document["ok"] == (code == 0)
+    return {check["name"]: check for check in document["checks"]}
+
+
+def config(hands: Hands, text: str) -> None:
+    (hands.work / "ticketd.toml").write_text(text)
+
+
+def test_a_sound_set_up_has_nothing_to_say_and_makes_no_state(hands: Hands) -> None:
+    found = checks(hands)
+    assert {check["ok"] for check in found.values()} == {True}
+    assert set(found) >= {
+        *("git", "python", "repository", "identity", "config", "tickets", "agent default", "target", "push", "hook"),
+        *("state", "disk", "store", "leftovers"),
+    }
+    assert not hands.state.exists()
+    assert "→" not in hands.ok("doctor")
+
+
+def test_nothing_of_the_repository_is_changed(hands: Hands) -> None:
+    def everything() -> tuple[object, ...]:
+        files = ("config", "index", "FETCH_HEAD", "packed-refs")
+        contents = [p.read_bytes() if (p := hands.work / ".git" / name).exists() else None for name in files]
+        return git(hands.work, "for-each-ref"), git(hands.origin, "for-each-ref"), contents
+
+    before = everything()
+    checks(hands)
+    checks(hands, "--fix")
+    assert everything() == before
+
+
+def test_outside_of_a_repository_it_exits_3(tmp_path: Path) -> None:
+    assert "is not in a git repository" in Hands(tmp_path, tmp_path).refused(3, "doctor")
+
+
+def test_without_a_set_up_it_checks_what_it_can(tmp_path: Path) -> None:
+    found = checks(make_repository(tmp_path), code=1)
+    assert (found["repository"]["ok"], found["repository"]["mend"]) == (False, "Run `ticketd init`.")
+    assert found["git"]["ok"] is True
+    assert "target" not in found
+
+
+def test_a_broken_configuration_and_broken_tickets_are_faults(hands: Hands) -> None:
+    config(hands, "slotz = 3\n")
+    (hands.work / "tickets" / "bad.md").write_text("---\nnonsense: 1\n---\ntext\n")
+    found = checks(hands, code=1)
+    assert found["config"]["what"].startswith("ticketd.toml:1: error: ")
+    assert found["tickets"]["what"].startswith("tickets/bad.md:2: error: ")
+
+
+def test_a_warning_about_a_ticket_is_no_fault(hands: Hands) -> None:
+    (hands.work / "tickets" / "vague.md").write_text("# Do it\n\ntext\n")
+    assert checks(hands)["tickets"]["ok"] == "warn"
+
+
+# --- the target -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ('remote = "upstream"', "no remote `upstream`"),
+        ('branch = "develop"', "origin has no branch develop"),
+        ('remote = ""\nbranch = "develop"', "there is no branch develop"),
+    ],
+)
+def test_a_target_that_is_not_there_is_a_fault(hands: Hands, target: str, said: str) -> None:
+    config(hands, f"[target]\n{target}\n{SCRIPTED}")
+    found = checks(hands, code=1)
+    assert said in found["target"]["what"]
+    assert found["target"]["mend"]
+    assert "push" not in found
+
+
+def test_a_remote_that_does_not_answer_is_a_fault(hands: Hands) -> None:
+    hands.origin.rename(hands.origin.with_name("away.git"))
+    assert "origin did not answer" in checks(hands, code=1)["target"]["what"]
+
+
+def test_the_local_branch_is_a_target_like_any_other(hands: Hands) -> None:
+    config(hands, f'[target]\nremote = ""\n{SCRIPTED}')
+    assert "the local branch main" in checks(hands)["target"]["what"]
+
+
+def test_a_remote_that_takes_no_push_is_a_fault(hands: Hands) -> None:
+    git(hands.work, "remote", "set-url", "--push", "origin", str(hands.origin.with_name("nowhere.git")))
+    assert "refuses pushes" in checks(hands, code=1)["push"]["what"]
+
+
+def test_whether_a_tip_that_is_not_here_can_be_pushed_is_unknown(hands: Hands, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", str(hands.origin), "other")
+    git(tmp_path / "other", "commit", "-q", "--allow-empty", "-m", "theirs")
+    git(tmp_path / "other", "push", "-q", "origin", "main")
+    found = checks(hands)["push"]
+    assert (found["ok"], found["mend"]) == ("warn", "Run `git fetch origin`, then `ticketd doctor` again.")
+
+
+# --- agents ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_an_agent_there_is_a_fault(hands: Hands) -> None:
+    config(hands, "")
+    assert checks(hands, code=1)["agents"]["ok"] is False
+
+
+def test_each_profiles_program_is_looked_for(hands: Hands) -> None:
+    for name, mode in (("tracked.sh", 0o755), ("copied.sh", 0o755), ("untracked.sh", 0o755), ("plain.sh", 0o644)):
+        (hands.work / name).write_text("#!/bin/sh\n")
+        (hands.work / name).chmod(mode)
+    git(hands.work, "add", "tracked.sh")
+    programs = ("sh", "no-such-program", "./tracked.sh", "./copied.sh", "./untracked.sh", "./plain.sh", "./gone.sh")
+    tables = [f'[agents.a{n}]\ncommand = ["{program}"]' for n, program in enumerate(programs)]
+    config(hands, "\n".join(['[worktrees]\ncopy = ["copied.sh"]', *tables, '[agents.default]\ncommand = ["sh"]\n']))
+    found = checks(hands, code=1)
+    assert [found[f"agent a{n}"]["ok"] for n in range(len(programs))] == [True, False, True, True, "warn", False, False]
+    assert "[worktrees]" in found["agent a4"]["mend"]
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        (("claude", "-p"), "claude"),
+        (("env", "A=b", "C=d", "gemini", "-x"), "gemini"),
+        (("env",), "env"),
+        (("sh", "-c", 'exec aider "$X"'), "aider"),
+        (("sh", "-c", "a && b"), "sh"),
+    ],
+)
+def test_the_program_of_a_command_is_what_it_comes_to(command: tuple[str, ...], program: str) -> None:
+    assert program_of(command) == program
+
+
+# --- the hook and the identity --------------------------------------------------------------------------------------
+
+
+def test_a_missing_hook_is_a_warning_and_mended(hands: Hands) -> None:
+    hook.uninstall(hands.work)
+    assert checks(hands)["hook"]["ok"] == "warn"
+    assert hook.status(hands.work).state is hook.HookState.NONE
+    document = hands.json("doctor", "--fix")
+    assert "installed the pre-push hook" in document["mended"][0]
+    assert hook.status(hands.work).state is hook.HookState.INSTALLED
+    assert hands.json("doctor", "--fix")["mended"] == []
+
+
+def test_a_hooks_path_outside_is_named_and_not_written_to(hands: Hands, tmp_path: Path) -> None:
+    (tmp_path / "hooks").mkdir()
+    git(hands.work, "config", "core.hooksPath", str(tmp_path / "hooks"))
+    found = checks(hands, "--fix")["hook"]
+    assert found["ok"] == "warn"
+    assert str(tmp_path / "hooks") in found["what"]
+    assert "outside this repository" in found["mend"]
+    assert list((tmp_path / "hooks").iterdir()) == []
+
+
+def test_a_missing_identity_is_a_warning(hands: Hands, hermetic_home: Path) -> None:
+    (hermetic_home / ".gitconfig").write_text("")
+    assert checks(hands)["identity"]["ok"] == "warn"
+
+
+# --- the state directory --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def used(hands: Hands) -> Hands:
+    """With a store and a control repository."""
+    hands.ok("slots")
+    open_control(hands.state, find(hands.work))
+    return hands
+
+
+def test_a_damaged_store_is_a_fault(used: Hands) -> None:
+    (used.state / "store.db").write_bytes(b"nothing of a database" * 100)
+    found = checks(used, code=1)["store"]
+    assert found["ok"] is False
+    assert "control.git" in found["mend"]
+
+
+def test_damage_inside_of_the_store_is_found(used: Hands) -> None:
+    with used.store() as store:
+        store.connections.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db = sqlite3.connect(used.state / "store.db")
+    page = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()[0]
+    size = db.execute("PRAGMA page_size").fetchone()[0]
+    db.close()
+    with (used.state / "store.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    assert checks(used, code=1)["store"]["ok"] is False
+
+
+def test_a_state_directory_that_others_can_read_is_closed(used: Hands) -> None:
+    used.state.chmod(0o755)
+    assert checks(used)["state"]["ok"] == "warn"
+    assert checks(used, "--fix")["state"]["ok"] is True
+    assert used.state.stat().st_mode & 0o777 == 0o700
+
+
+def leave_a_lock(hands: Hands) -> Path:
+    lock = hands.state / "control.git" / "packed-refs.lock"
+    lock.touch()
+    return lock
+
+
+def test_leftovers_of_a_crash_are_named_and_cleared(used: Hands) -> None:
+    lock, bell = leave_a_lock(used), Doorbell(used.state)
+    found = checks(used)["leftovers"]
+    assert (found["ok"], found["mend"]) == ("warn", "Run `ticketd doctor --fix`.")
+    assert lock.exists()
+    document = used.json("doctor", "--fix")
+    assert len(document["mended"]) == 2
+    assert not lock.exists()
+    assert not bell.path.exists()
+    assert "mended: " not in used.ok("doctor", "--fix")
+    bell.close()
+
+
+def test_while_a_daemon_runs_nothing_of_its_own_is_touched(used: Hands) -> None:
+    lock = leave_a_lock(used)
+    daemon = DaemonLock(used.state)
+    daemon.take()
+    assert checks(used, "--fix")["leftovers"]["ok"] is True
+    assert lock.exists()
+    daemon.release()
+
+
+def test_an_attempt_without_a_daemon_is_named(used: Hands) -> None:
+    used.dispatch("paint")
+    found = checks(used)["leftovers"]
+    assert "paint/1" in found["what"]
+    assert "`ticketd start`" in found["mend"]
+
+
+# --- judgements that cannot be staged -------------------------------------------------------------------------------
+
+
+def test_old_programs_are_faults() -> None:
+    assert judge.check_git((2, 37, 9)).ok is False
+    assert judge.check_git(()).ok is False
+    assert judge.check_git((2, 38, 0)).ok is True
+    assert judge.check_python((3, 10, 1), (3, 40, 0)).ok is False
+    assert judge.check_python((3, 11, 0), (3, 36, 0)).ok is False
+
+
+def test_a_full_disk_and_a_network_are_faults() -> None:
+    assert [judge.check_disk(free).ok for free in (10 * 2**20, 2**30, 2**40)] == [False, "warn", True]
+    assert judge.check_state(Path("/s"), True, True, "nfs4").ok is False
+    assert judge.check_state(Path("/s"), False, True, "ext4").ok is False
+
+
+def test_what_is_asked_of_the_machine_has_an_answer(tmp_path: Path) -> None:
+    assert checkup.git_version() >= judge.OLDEST_GIT
+    assert checkup.free_bytes(tmp_path / "not" / "there") > 0
+    assert checkup.file_system(tmp_path / "not" / "there") not in judge.NETWORKS
+    assert judge.check_agents({}, lambda program: Program.FOUND)[0].ok is False
