@@ -159,7 +159,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An attempt's work, safe under its ref. `changed`: paths that differ from the base. `nested`: repositories found inside."""
+    """An attempt's work, safe under its ref. `changed`: paths that differ from the base. `nested`: repositories
+    inside, whose content no commit holds."""
 
     tip: str
     changed: tuple[str, ...]

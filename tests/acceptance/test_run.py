@@ -327,7 +327,7 @@ def test_setup_runs_once_per_worktree_and_again_when_its_inputs_change(yard: Yar
     yard.ticket("b-lock", touches="/**", does=("write lock 2",))
     yard.ticket("c", touches="/**", does=("append a.txt y",))
     assert yard.until_idle("--slots", "1").returncode == 0
-    names = {attempt for attempt in (yard.state.glob("ticketd/*/worktrees/[0-9]*"))}
+    names = set(yard.state.glob("ticketd/*/worktrees/[0-9]*"))
     assert len(names) <= 3
     setups = len(count.read_text().split())
     assert len(names) < setups + 1 <= 2 * len(names) + 1

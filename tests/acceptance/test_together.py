@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -55,5 +56,5 @@ def push_until_through(yard: Yard, name: str) -> None:
 def only_fast_forwards(origin: Path) -> None:
     log = git(origin, "reflog", "show", "--format=%H", "main").splitlines()
     assert len(log) > 10
-    for newer, older in zip(log, log[1:], strict=False):
+    for newer, older in pairwise(log):
         git(origin, "merge-base", "--is-ancestor", older, newer)

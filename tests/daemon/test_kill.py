@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def check(yard: Yard) -> None:
         assert all(attempt["ref"] in refs for attempt in attempts if attempt["ref"])
     assert git(yard.control, "fsck", "--no-dangling", "--connectivity-only") == ""
     log = git(yard.origin, "reflog", "show", "--format=%H", "main").splitlines()
-    for newer, older in zip(log, log[1:], strict=False):
+    for newer, older in pairwise(log):
         git(yard.origin, "merge-base", "--is-ancestor", older, newer)
 
 

@@ -9,7 +9,7 @@ import click
 from ticketd.app.session import Session
 from ticketd.app.tickets import problems, settings_of, sync
 from ticketd.boot import Opened, open_session
-from ticketd.domain.problems import Problem
+from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.settings import Settings
 
 
@@ -35,5 +35,7 @@ def view(ctx: click.Context) -> View:
     """
     opened = open_session(ctx.obj["repo"], must_be_set_up=True)
     settings, of_settings = settings_of(opened.session)
-    sync(opened.session, settings)
+    # Under a broken ticketd.toml every ticket would be judged by the defaults: what was last read stands.
+    if not any(problem.severity is Severity.ERROR for problem in of_settings):
+        sync(opened.session, settings)
     return View(opened, settings, problems(opened.session, settings, of_settings))
