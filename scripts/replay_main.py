@@ -24,7 +24,7 @@ from typing import Any
 
 from replay_steps import History, Step, git, load_history, longest_chain, touches
 
-from ticketd.boot import open_session
+from ticketd.boot.session import open_session
 from ticketd.domain.attempt import Attempt
 from ticketd.domain.events import EventKind
 from ticketd.domain.ticket import Size, TicketRecord, TicketState

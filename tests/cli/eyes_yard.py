@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from ticketd.app.tickets import settings_of, sync
-from ticketd.boot import Opened, open_session
+from ticketd.boot.session import Opened, open_session
 from ticketd.cli import main
 from ticketd.domain.attempt import AttemptKey, Drift
 from ticketd.domain.globs import NOTHING

@@ -51,7 +51,7 @@ def test_one_of_ticketds_own_worktrees_finds_its_way_back(
     first: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    from ticketd.boot import open_session
+    from ticketd.boot.session import open_session
     from ticketd.git.creation import open_control
     from ticketd.git.worktrees import WorktreePool
 

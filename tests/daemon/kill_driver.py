@@ -17,7 +17,8 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from ticketd.boot import open_daemon, open_session
+from ticketd.boot.daemon import open_daemon
+from ticketd.boot.session import open_session
 from ticketd.store.connection import Connections
 
 

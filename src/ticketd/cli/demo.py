@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from ticketd.boot import open_session
+from ticketd.boot.session import open_session
 from ticketd.domain.ticket import Reason, TicketRecord, TicketState
 from ticketd.git.door import Git, leave_outer_repository
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from ticketd.git.control import Control
 from ticketd.git.door import leave_outer_repository
 from ticketd.git.repository import NOBODY, UserRepository, find, identity, remote_url, state_dir
 from ticketd.store import SqliteStore, open_store
+from ticketd.store import checkup as store_checkup
 
 MARKS = {True: "ok", False: "FAULT", "warn": "warn"}
 
@@ -87,7 +87,7 @@ def _patient(user: UserRepository) -> Patient:
     if places.store.exists():
         try:
             store = open_store(places.store)
-        except (TicketdError, OSError, sqlite3.Error) as error:
+        except (TicketdError, OSError, store_checkup.Unreadable) as error:
             fault = error.what if isinstance(error, TicketdError) else str(error)
     return Patient(user, places, files, files.settings().settings or Settings(), store, fault)
 
@@ -97,7 +97,7 @@ def _patient(user: UserRepository) -> Patient:
 
 def _checks(patient: Patient) -> Iterator[Check]:
     yield judge.check_git(checkup.git_version())
-    yield judge.check_python(sys.version_info[:3], sqlite3.sqlite_version_info)
+    yield judge.check_python(sys.version_info[:3], store_checkup.SQLITE_VERSION)
     has_config = (patient.root / CONFIG).exists()
     is_set_up = has_config or (patient.root / TICKETS).is_dir()
     yield judge.check_repository(patient.root, is_set_up)
@@ -124,7 +124,7 @@ def _of_files(patient: Patient, has_config: bool) -> Iterator[Check]:
 def _read(patient: Patient) -> Finding:
     try:
         landed = patient.store.landed() if patient.store else frozenset[str]()
-    except sqlite3.Error:
+    except store_checkup.Unreadable:
         landed = frozenset()  # the check of the store tells
     return read_all(patient.files, landed)
 
@@ -173,11 +173,7 @@ def _state(patient: Patient) -> Iterator[Check]:
 def _store_faults(patient: Patient) -> list[str]:
     if patient.store is None:
         return [patient.store_fault] if patient.store_fault else []
-    try:
-        rows = patient.store.connections.db.execute("PRAGMA quick_check").fetchall()
-    except sqlite3.Error as error:
-        return [str(error)]
-    return [str(row[0]) for row in rows if row[0] != "ok"]
+    return store_checkup.faults(patient.store)
 
 
 def _leftovers(patient: Patient) -> Check:
@@ -186,7 +182,7 @@ def _leftovers(patient: Patient) -> Check:
     bell = doorbell_path(patient.places.state)
     try:
         live = [str(attempt.key) for attempt in patient.store.live_attempts()] if patient.store else []
-    except sqlite3.Error:
+    except store_checkup.Unreadable:
         live = []
     locks = checkup.locks(patient.places.control)
     return judge.check_leftovers(False, locks, bell if bell.exists() else None, live)

@@ -8,7 +8,7 @@ import click
 
 from ticketd.app.session import Session
 from ticketd.app.tickets import problems, settings_of, sync
-from ticketd.boot import Opened, open_session
+from ticketd.boot.session import Opened, open_session
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.settings import Settings
 

@@ -12,8 +12,9 @@ from types import FrameType
 import click
 
 from ticketd.app.tickets import problems, settings_of
-from ticketd.boot import open_daemon
+from ticketd.boot.daemon import open_daemon
 from ticketd.cli.display import Display
+from ticketd.cli.render.words import safe
 from ticketd.cli.repository import View, view
 from ticketd.daemon.loop import Ending
 from ticketd.daemon.main import Daemon
@@ -88,7 +89,7 @@ def _farewell(here: View, ending: Ending, until_idle: bool, interrupted: bool) -
         click.echo(f"{len(wanted) - len(missing)} of {len(wanted)} tickets landed")
         for record in missing:
             why = f" ({record.reason})" if record.reason else ""
-            click.echo(f"  {record.id}: {record.state}{why} {record.detail}".rstrip())
+            click.echo(safe(f"  {record.id}: {record.state}{why} {record.detail}".rstrip()))
     if interrupted:
         return 130
     bad = until_idle and (missing or _has_errors(here))

@@ -7,7 +7,7 @@ import os
 
 import click
 
-from ticketd.boot import Opened, open_session
+from ticketd.boot.session import Opened, open_session
 from ticketd.cli.repository import view
 from ticketd.domain.pool import Stop
 from ticketd.errors import NoDaemon

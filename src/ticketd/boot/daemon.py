@@ -1,71 +1,31 @@
-"""Wires the ports to the real things: from a directory and an environment to a session, and to a daemon."""
+"""From a session to a daemon: every port gets the real thing."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.agents import agent_of
-from ticketd.app.places import Places
-from ticketd.app.session import Session, Works
+from ticketd.app.session import Works
 from ticketd.app.tickets import settings_of
-from ticketd.clock import SystemClock
+from ticketd.boot.session import Opened
 from ticketd.daemon.main import Current, Daemon
 from ticketd.domain.settings import Settings
-from ticketd.doorbell import DaemonLock, Doorbell, ring
+from ticketd.doorbell import Doorbell
 from ticketd.engines.local import LocalEngine
 from ticketd.errors import BadInput, NotSetUp
-from ticketd.files import CONFIG, TICKETS, CheckoutFiles
 from ticketd.git.control import Control
 from ticketd.git.creation import open_control
-from ticketd.git.door import leave_outer_repository
 from ticketd.git.localtarget import LocalTarget
-from ticketd.git.repository import UserRepository, find, identity, remote_url, state_dir, transport_config
+from ticketd.git.repository import UserRepository, identity, remote_url, transport_config
 from ticketd.git.target import RemoteTarget
 from ticketd.git.worktrees import WorktreePool
 from ticketd.ports import Target
-from ticketd.store import open_store
 
 LOCAL_POLL_S = 1.0
 HEARTBEAT_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A repository as a command finds it."""
-
-    user: UserRepository
-    session: Session
-    lock: DaemonLock
-
-
-def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, must_be_set_up: bool = False) -> Opened:
-    """The session of the repository around `directory`. Nothing is written where it has to be set up and is not.
-
-    Raises:
-        NotSetUp: not in a git repository, or in one without ticketd.
-        TicketdError: the store cannot be opened.
-    """
-    leave_outer_repository(os.environ)
-    user = find(directory)
-    if must_be_set_up and not ((user.root / CONFIG).exists() or (user.root / TICKETS).is_dir()):
-        raise NotSetUp(f"{user.root} is not set up for ticketd", mend="Run `ticketd init` there.")
-    state = state_dir(user.common_dir, environ)
-    places = Places(state)
-    lock = DaemonLock(state)
-    session = Session(
-        root=user.root,
-        places=places,
-        clock=SystemClock(),
-        store=open_store(places.store),
-        files=CheckoutFiles(user.root),
-        ring=lambda: ring(state),
-        is_running=lock.is_taken,
-    )
-    return Opened(user, session, lock)
 
 
 @contextmanager
