@@ -63,7 +63,7 @@ class History:
 
 def git(repo: Path, *args: str, given: bytes = b"") -> bytes:
     env = {**os.environ, "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0"}
-    done = subprocess.run(["git", *args], cwd=repo, input=given, env=env, capture_output=True, check=False)
+    done = subprocess.run(["git", "-C", repo, *args], input=given, env=env, capture_output=True, check=False)
     if done.returncode:
         raise SystemExit(f"git {args[0]} in {repo}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
