@@ -330,6 +330,12 @@ class Store(Protocol):
 
     def events(self, after: int = 0, ticket: str | None = None, limit: int = 1000) -> tuple[Event, ...]: ...
 
+    def moves(self) -> int:
+        """The number of the newest event that may change who can run; see `events.NO_MOVES`."""
+
+    def landings(self) -> tuple[Landing, ...]:
+        """What is in the lane, oldest first."""
+
     def pool(self) -> Pool: ...
 
     def files(self) -> Mapping[str, FoundFile]:

@@ -290,3 +290,8 @@ def test_a_finite_queue_whose_tickets_land_runs_them_all_but_those_that_cannot(q
             records[decision.ticket] = replace(records[decision.ticket], state=state)
     stuck = {WaitKind.DEPENDENCY, WaitKind.HELD}
     assert all(on.kind in stuck for each in schedule.waiting for on in each.waits_on)
+
+
+@given(queues())
+def test_without_explanations_the_decisions_are_the_same(queue: Snapshot) -> None:
+    assert decide(queue, 0.0, explain=False).decisions == decide(queue, 0.0).decisions

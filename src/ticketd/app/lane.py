@@ -14,6 +14,7 @@ from ticketd.app.tracker import Tracker
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.ticket import Reason, TicketRecord
 from ticketd.domain.verdict import Cancel, Fail, Requeue, after_failure, backoff
+from ticketd.errors import GitFailed
 from ticketd.ports import Conflict, LostRace, NothingLeft, Pushed, Rebased, Refused, Unreachable
 
 LANE_TREE = "lane"
@@ -28,13 +29,24 @@ class Lane:
     def next(self) -> Landing | None:
         """The oldest landing whose time has come."""
         now = self.works.session.clock.now()
-        due = [each for each in self.works.session.store.board().landings if (each.not_before or 0) <= now]
+        due = [each for each in self.works.session.store.landings() if (each.not_before or 0) <= now]
         return due[0] if due else None
 
     def land(self, landing: Landing) -> None:
-        """Take one landing as far as it goes: landed, sent back, or waiting for the remote."""
-        while (following := self._go(landing)) is not None:
-            landing = following
+        """Take one landing as far as it goes: landed, sent back, or waiting for the remote.
+
+        What git or the disk refuses here (no space, a damaged object) is put off like a remote that does not answer,
+        so that it holds up no other ticket and ends after the same patience.
+        """
+        following: Landing | None = landing
+        while following is not None:
+            following = self._try(following)
+
+    def _try(self, landing: Landing) -> Landing | None:
+        try:
+            return self._go(landing)
+        except (GitFailed, OSError) as error:
+            return self._wait(landing, str(error))
 
     def _go(self, landing: Landing) -> Landing | None:
         """One race for the target: the landing to try again with at once, or None when it is settled or waits."""

@@ -16,12 +16,14 @@ from ticketd.daemon.lanes import LaneThread
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.pool import PAUSED_BY_A_PERSON, Stop
 from ticketd.domain.schedule import Schedule, Snapshot, Start, decide
+from ticketd.domain.settings import Settings
 from ticketd.ports import Alive, Board, Exited, LostRun, NeverStarted, Pulse
 
 log = logging.getLogger("ticketd")
 
 LONGEST_WAIT_S = 1.0
 PULSE_EVERY_S = 2.0
+DECIDE_EVERY_S = 5.0
 
 
 class Ending(StrEnum):
@@ -46,6 +48,8 @@ class Loop:
     asked_to_stop: Callable[[], Stop | None]
     _pulsed_at: float = 0.0
     _stop_noted: Stop | None = None
+    _decided_on: tuple[int, Settings] | None = None
+    _decide_at: float = 0.0
     _asked_to_end: set[AttemptKey] = field(default_factory=set)
 
     def run(self) -> Ending:
@@ -54,16 +58,28 @@ class Loop:
         return ending
 
     def tick(self) -> Ending | None:
-        """One pass. Level-triggered: what an earlier tick missed, this one sees."""
-        self._note_exits(self.works.session.store.live_attempts())
+        """One pass. Level-triggered: what an earlier tick missed, this one sees.
+
+        The queue is gone through only when something has happened that can change who may run.
+        """
+        store, now = self.works.session.store, self.works.session.clock.now()
         self._note_stop()
+        self._note_exits(store.live_attempts())
+        self._hand_out(store.live_attempts())
+        settings, moves = self.works.settings(), store.moves()
+        if (moves, settings) == self._decided_on and now < self._decide_at:
+            return None
+        self._decided_on, self._decide_at = (moves, settings), now + DECIDE_EVERY_S
+        return self._decide(settings, now)
+
+    def _decide(self, settings: Settings, now: float) -> Ending | None:
         board = self.works.session.store.board()
-        self._hand_out(board)
-        settings = self.works.settings()
+        self._end_those_asked(board)
         snapshot = snapshot_of(board, settings)
-        schedule = decide(snapshot, self.works.session.clock.now())
-        acted = self._act(schedule, snapshot, board)
-        return None if acted else self._ending(board, schedule)
+        schedule = decide(snapshot, now, explain=False)
+        if schedule.next_at is not None:
+            self._decide_at = min(self._decide_at, schedule.next_at)
+        return None if self._act(schedule, snapshot, board) else self._ending(board, schedule)
 
     def _note_exits(self, attempts: tuple[Attempt, ...]) -> None:
         pulses: dict[AttemptKey, Pulse] = {}
@@ -90,28 +106,25 @@ class Loop:
             self._pulsed_at = now
             self.works.session.store.pulse(pulses)
 
-    def _hand_out(self, board: Board) -> None:
+    def _hand_out(self, attempts: tuple[Attempt, ...]) -> None:
         """Give what takes its time to those who may wait."""
-        for attempt in board.attempts:
-            match attempt.state:
-                case AttemptState.PREPARING:
-                    self.chores.take(attempt.key, self.slots.launch)
-                case AttemptState.COLLECTING:
-                    self.chores.take(attempt.key, self.slots.collect)
-                case AttemptState.RUNNING:
-                    self._end_if_asked(attempt, board)
-                case AttemptState.ENDED:
-                    pass
-        if board.landings:
+        for attempt in attempts:
+            if attempt.state is AttemptState.PREPARING:
+                self.chores.take(attempt.key, self.slots.launch)
+            elif attempt.state is AttemptState.COLLECTING:
+                self.chores.take(attempt.key, self.slots.collect)
+        if self.works.session.store.landings():
             self.landing.wake()
 
-    def _end_if_asked(self, attempt: Attempt, board: Board) -> None:
-        record = board.tickets[attempt.key.ticket]
-        if attempt.key in self._asked_to_end or not (record.cancel_requested or board.pool.stop is Stop.NOW):
-            return
-        self._asked_to_end.add(attempt.key)
-        run_dir = self.works.session.places.run_dir(attempt.key)
-        self.works.engine.end(run_dir, self.works.settings().limits.grace_s)
+    def _end_those_asked(self, board: Board) -> None:
+        """Agents whose ticket was cancelled, or all of them when the daemon is to stop now. Each is asked once."""
+        for attempt in board.attempts:
+            cancelled = board.tickets[attempt.key.ticket].cancel_requested
+            wanted = cancelled or board.pool.stop is Stop.NOW
+            if wanted and attempt.state is AttemptState.RUNNING and attempt.key not in self._asked_to_end:
+                self._asked_to_end.add(attempt.key)
+                run_dir = self.works.session.places.run_dir(attempt.key)
+                self.works.engine.end(run_dir, self.works.settings().limits.grace_s)
 
     def _act(self, schedule: Schedule, snapshot: Snapshot, board: Board) -> bool:
         """Whether anything was done."""

@@ -43,6 +43,23 @@ class EventKind(StrEnum):
     RECOVERED = "recovered"
 
 
+NO_MOVES = frozenset(
+    {
+        EventKind.DISPATCHED,
+        EventKind.WORK_KEPT,
+        EventKind.CLAIM_EXTENDED,
+        EventKind.CLAIM_COLLIDED,
+        EventKind.OUTSIDE_CLAIM,
+        EventKind.LANDING_QUEUED,
+        EventKind.LANDING_PHASE,
+        EventKind.TARGET_TROUBLE,
+        EventKind.DRIFTED,
+        EventKind.RECOVERED,
+    }
+)
+"""What cannot make a ticket startable, nor end a run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """`at` in epoch seconds; `number` counts up within a repository."""

@@ -114,17 +114,21 @@ IDLE_BECAUSE: dict[WaitKind, str] = {
 }
 
 
-def decide(snapshot: Snapshot, now: float) -> Schedule:
-    """Who starts in which slot, and what everybody else waits on. `now` in epoch seconds."""
-    return _Pass(snapshot, now).schedule()
+def decide(snapshot: Snapshot, now: float, *, explain: bool = True) -> Schedule:
+    """Who starts in which slot, and what everybody else waits on. `now` in epoch seconds.
+
+    Without `explain` the decisions are the same, but once no slot is free nobody asks who overlaps whom.
+    """
+    return _Pass(snapshot, now, explain).schedule()
 
 
 class _Pass:
     """One walk down the queue. A ticket that only overlap holds back reserves its files against all behind it."""
 
-    def __init__(self, snapshot: Snapshot, now: float) -> None:
+    def __init__(self, snapshot: Snapshot, now: float, explain: bool) -> None:
         self.snapshot = snapshot
         self.now = now
+        self.explain = explain
         self.free = [slot for slot in range(1, snapshot.slots + 1) if slot not in snapshot.busy]
         self.held = ClaimTable(snapshot.settings.claims.shared)
         self.reserved = ClaimTable(snapshot.settings.claims.shared)
@@ -157,6 +161,8 @@ class _Pass:
             return waits
         if self.wants_a_word(record):
             return AskToStart(record.id)
+        if not (self.free or self.explain):
+            return (WaitsOn(WaitKind.SLOT),)
         if in_the_way := self.overlaps(record):
             self.reserved.add(record.id, record.ticket.touches)
             return in_the_way

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from sqlite_utils import Database
 
 from ticketd.domain.attempt import Attempt, AttemptKey
-from ticketd.domain.events import Event
+from ticketd.domain.events import NO_MOVES, Event
+from ticketd.domain.landing import Landing
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.ticket import TicketRecord
 from ticketd.ports import Board, FoundFile
@@ -24,9 +25,7 @@ class Reading(Tables):
                 claims=tuple(
                     claim_of(row) for row in self._rows(db, "SELECT * FROM claims WHERE held ORDER BY ticket")
                 ),
-                landings=tuple(
-                    landing_of(row) for row in self._rows(db, "SELECT * FROM landings ORDER BY queued_at, ticket")
-                ),
+                landings=self._landings(db),
                 pool=self._pool(db),
                 daemon=self._daemon(db),
                 target=self._target(db),
@@ -67,6 +66,20 @@ class Reading(Tables):
             *([after, ticket, limit] if ticket else [after, limit]),
         )
         return tuple(event_of(row) for row in rows)
+
+    def moves(self) -> int:
+        quiet = ", ".join(f"'{kind}'" for kind in NO_MOVES)
+        rows = self._rows(
+            self.connections.db,
+            f"SELECT number FROM events WHERE kind NOT IN ({quiet}) ORDER BY number DESC LIMIT 1",
+        )
+        return rows[0]["number"] if rows else 0
+
+    def landings(self) -> tuple[Landing, ...]:
+        return self._landings(self.connections.db)
+
+    def _landings(self, db: Database) -> tuple[Landing, ...]:
+        return tuple(landing_of(row) for row in self._rows(db, "SELECT * FROM landings ORDER BY queued_at, ticket"))
 
     def pool(self) -> Pool:
         return self._pool(self.connections.db)
