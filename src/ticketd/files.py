@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -18,10 +19,14 @@ CONFIG = "ticketd.toml"
 
 
 class CheckoutFiles:
-    """Reads below `root`. Symbolic links, pipes and devices are named as faults, never followed or opened."""
+    """Reads below `root`. Symbolic links, pipes and devices are named as faults, never followed or opened.
 
-    def __init__(self, root: Path) -> None:
+    `last_good` is where the newest `ticketd.toml` without an error is kept.
+    """
+
+    def __init__(self, root: Path, last_good: Path) -> None:
         self.root = root
+        self._last_good = last_good
 
     def stamps(self) -> Mapping[str, str]:
         return {path: _stamp(status) for path, status in self._walk(self.root / TICKETS, 0)}
@@ -40,7 +45,25 @@ class CheckoutFiles:
             return ParsedSettings(Settings(), ())
         except OSError as error:
             return ParsedSettings(None, (_unreadable(CONFIG, error),))
-        return parse_settings(CONFIG, content)
+        parsed = parse_settings(CONFIG, content)
+        if parsed.settings is not None:
+            self._remember(content)
+        return parsed
+
+    def last_good_settings(self) -> Settings | None:
+        try:
+            return parse_settings(CONFIG, _read_regular(self._last_good)).settings
+        except OSError:
+            return None
+
+    def _remember(self, content: bytes) -> None:
+        with contextlib.suppress(OSError):
+            if _read_regular(self._last_good) == content:
+                return
+        if self._last_good.parent.is_dir():
+            fresh = self._last_good.with_suffix(f".{os.getpid()}")
+            fresh.write_bytes(content)
+            fresh.replace(self._last_good)
 
     def _walk(self, directory: Path, depth: int) -> Iterator[tuple[str, os.stat_result]]:
         try:

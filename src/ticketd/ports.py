@@ -296,6 +296,9 @@ class TicketFiles(Protocol):
     def settings(self) -> ParsedSettings:
         """What `ticketd.toml` says; the defaults where there is none."""
 
+    def last_good_settings(self) -> Settings | None:
+        """What `ticketd.toml` said when it last had no error."""
+
 
 @dataclass(frozen=True, slots=True)
 class Board:

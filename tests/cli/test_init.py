@@ -32,7 +32,7 @@ def only_git_on_path(at: Path, monkeypatch: pytest.MonkeyPatch, *programs: str) 
 
 
 def settings_of(hands: Hands) -> Settings:
-    parsed = CheckoutFiles(hands.work).settings()
+    parsed = CheckoutFiles(hands.work, hands.work / "absent" / "x").settings()
     assert parsed.settings is not None, parsed.problems
     return parsed.settings
 

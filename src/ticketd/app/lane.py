@@ -130,6 +130,7 @@ class Lane:
 
     def _back(self, landing: Landing, verdict: Requeue | Fail | Cancel) -> Landing | None:
         self.works.session.store.landing_failed(landing.key, verdict, self.works.session.clock.now())
+        self.works.history.drop(f"refs/candidate/{landing.key.ticket}")
         return None
 
     def _wait(self, landing: Landing, trouble: str) -> Landing | None:

@@ -19,6 +19,10 @@ class Places:
         return self.state / "store.db"
 
     @property
+    def last_good_settings(self) -> Path:
+        return self.state / "ticketd.toml"
+
+    @property
     def control(self) -> Path:
         return self.state / "control.git"
 

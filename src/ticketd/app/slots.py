@@ -82,8 +82,8 @@ class Slots:
             return
         kept = self._keep(attempt, record)
         if kept is None:
-            self._retire(attempt.worktree, key, "its work could not be committed")
-            detail = f"its work could not be kept as a commit; it stands in {attempt.worktree}"
+            where = self._retire(attempt.worktree, key, "its work could not be committed")
+            detail = f"its work could not be kept as a commit; it stands in {where}"
             self._store_verdict(key, None, Fail(Reason.LOST, detail), cost)
         else:
             finish = Finish(finish.how, finish.outcome, finish.detail, self._own_changes(attempt, kept), kept.nested)
@@ -123,13 +123,14 @@ class Slots:
                 )
         return None
 
-    def _retire(self, tree: str, key: AttemptKey, why: str) -> None:
+    def _retire(self, tree: str, key: AttemptKey, why: str) -> Path:
         where = self.works.worktrees.retire(tree)
         self.works.session.store.retire_worktree(tree)
         self.trees.forget(tree)
         self.works.session.store.note(
             EventKind.RECOVERED, self.works.session.clock.now(), key, worktree_kept_at=str(where), why=why
         )
+        return where
 
     def _finish(self, attempt: Attempt, state: RunState) -> tuple[Finish, float | None]:
         how = attempt.outcome or "lost"
@@ -155,7 +156,7 @@ class Slots:
         run_dir = places.run_dir(key)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         brief = run_dir / "brief.md"
-        brief.write_text((record.ticket.body or record.ticket.title) + "\n", encoding="utf-8")
+        brief.write_text(self._brief(record), encoding="utf-8")
         log = places.log(key)
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark = f"{self.works.session.places.state.name}/{key}"
@@ -171,6 +172,14 @@ class Slots:
             mark=mark,
             doorbell=self.works.doorbell,
         )
+
+    def _brief(self, record: TicketRecord) -> str:
+        """The ticket's body, and what a person said when rejecting an earlier attempt."""
+        parts = [record.ticket.body or record.ticket.title]
+        for attempt in self.works.session.store.attempts(record.id):
+            if attempt.reason is Reason.REJECTED:
+                parts.append(f"## A reviewer rejected attempt {attempt.key.number}\n\n{attempt.detail}")
+        return "\n\n".join(parts) + "\n"
 
     def _give_up(self, key: AttemptKey, record: TicketRecord, error: Exception) -> None:
         """The agent was never begun: not the ticket's fault, unless its worktree can never be made ready."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,9 @@ def _run(works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeo
             log_limit=STEP_LOG_LIMIT,
         )
     )
-    return works.engine.wait(run_dir, None)
+    over = works.engine.wait(run_dir, None)
+    shutil.rmtree(run_dir, ignore_errors=True)  # its output stays in the log
+    return over
 
 
 def exit_words(state: RunState) -> str:

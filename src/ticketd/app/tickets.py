@@ -26,9 +26,9 @@ def sync(session: Session, settings: Settings) -> bool:
 
 
 def settings_of(session: Session) -> tuple[Settings, tuple[Problem, ...]]:
-    """The settings in force and the faults of `ticketd.toml`; the defaults stand in for a file that cannot be used."""
+    """The settings in force and the faults of `ticketd.toml`: while that cannot be used, what it last said holds."""
     parsed = session.files.settings()
-    return parsed.settings or Settings(), parsed.problems
+    return parsed.settings or session.files.last_good_settings() or Settings(), parsed.problems
 
 
 def problems(session: Session, settings: Settings, of_settings: tuple[Problem, ...]) -> tuple[Problem, ...]:

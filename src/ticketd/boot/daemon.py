@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ticketd.agents import agent_of
-from ticketd.app.session import Works
-from ticketd.app.tickets import settings_of
+from ticketd.app.session import Session, Works
 from ticketd.boot.session import Opened
 from ticketd.daemon.main import Current, Daemon
 from ticketd.domain.settings import Settings
@@ -28,6 +27,16 @@ LOCAL_POLL_S = 1.0
 HEARTBEAT_S = 2.0
 
 
+def require_settings(session: Session) -> Settings:
+    """Raises:
+    BadInput: `ticketd.toml` cannot be used. What it last said is for a run under way, not to begin one with.
+    """
+    parsed = session.files.settings()
+    if parsed.settings is None:
+        raise BadInput("\n".join(map(str, parsed.problems)), mend="Mend ticketd.toml, then start again.")
+    return parsed.settings
+
+
 @contextmanager
 def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iterator[Daemon]:
     """The daemon of a repository, its lock taken for as long as the context lasts.
@@ -37,9 +46,7 @@ def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iter
         BadInput: `ticketd.toml` cannot be used.
         NotSetUp: there is nothing to land on.
     """
-    settings, problems = settings_of(opened.session)
-    if opened.session.files.settings().settings is None:
-        raise BadInput("\n".join(map(str, problems)), mend="Mend ticketd.toml, then start again.")
+    settings = require_settings(opened.session)
     opened.lock.take()
     bell = Doorbell(opened.session.places.state)
     try:

@@ -46,7 +46,7 @@ def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, mu
         places=places,
         clock=SystemClock(),
         store=open_store(places.store),
-        files=CheckoutFiles(user.root),
+        files=CheckoutFiles(user.root, places.last_good_settings),
         ring=lambda: ring(state),
         is_running=lock.is_taken,
     )

@@ -82,7 +82,7 @@ def _lines(checks: list[Check]) -> Iterator[str]:
 
 def _patient(user: UserRepository) -> Patient:
     places = Places(state_dir(user.common_dir, os.environ))
-    files = CheckoutFiles(user.root)
+    files = CheckoutFiles(user.root, places.last_good_settings)
     store, fault = None, ""
     if places.store.exists():
         try:

@@ -27,7 +27,7 @@ This README is not a ticket. `ticketd add "TITLE"` writes one, `ticketd lint` ch
 
     ---
     title: Retry failed uploads
-    touches: ["src/upload/**", "!src/upload/legacy.py"]   # what it will change, in gitignore syntax
+    touches: ["/src/upload/", "!/src/upload/legacy.py"]   # what it will change, in gitignore syntax
     depends_on: [upload-client]                           # ids of tickets that land first
     priority: high                                        # critical, high, normal or low
     size: S                                               # S, M or L

@@ -11,16 +11,13 @@ from types import FrameType
 
 import click
 
-from ticketd.app.tickets import problems, settings_of
-from ticketd.boot.daemon import open_daemon
+from ticketd.boot.daemon import open_daemon, require_settings
 from ticketd.cli.display import Display
-from ticketd.cli.render.words import safe
+from ticketd.cli.farewell import farewell
 from ticketd.cli.repository import View, view
 from ticketd.daemon.loop import Ending
 from ticketd.daemon.main import Daemon
 from ticketd.domain.pool import Stop
-from ticketd.domain.problems import Severity
-from ticketd.domain.ticket import TicketState
 from ticketd.errors import BadInput, TicketdError
 
 READY_S = 30.0
@@ -38,6 +35,7 @@ def start(ctx: click.Context, slots: int | None, until_idle: bool, detach: bool,
     if engine == "ray":
         raise BadInput("the ray engine is not built yet", mend="Leave out --engine.")
     here = view(ctx)
+    require_settings(here.session)
     _require_agent(here)
     if detach:
         _detach(here, slots, until_idle)
@@ -45,7 +43,7 @@ def start(ctx: click.Context, slots: int | None, until_idle: bool, detach: bool,
     logging.basicConfig(filename=here.session.places.daemon_log, format="%(asctime)s %(levelname)s %(message)s")
     with open_daemon(here.opened) as daemon:
         ending, interrupted = _run(daemon, here, slots, until_idle)
-    ctx.exit(_farewell(here, ending, until_idle, interrupted))
+    ctx.exit(farewell(here.session, ending, until_idle, interrupted))
 
 
 def _require_agent(here: View) -> None:
@@ -77,32 +75,6 @@ def _run(daemon: Daemon, here: View, slots: int | None, until_idle: bool) -> tup
     with Display(here.session, here.settings):
         ending = daemon.run(os.getpid(), slots, until_idle)
     return ending, interrupts > 0
-
-
-def _farewell(here: View, ending: Ending, until_idle: bool, interrupted: bool) -> int:
-    tickets = here.session.store.board().tickets.values()
-    wanted = [record for record in tickets if record.state is not TicketState.CANCELLED]
-    missing = [record for record in wanted if record.state is not TicketState.LANDED]
-    if ending is Ending.ABORTED:
-        click.echo(f"the run was stopped: {here.session.store.pool().aborted}")
-    if until_idle or ending is Ending.ABORTED:
-        click.echo(f"{len(wanted) - len(missing)} of {len(wanted)} tickets landed")
-        for record in missing:
-            why = f" ({record.reason})" if record.reason else ""
-            click.echo(safe(f"  {record.id}: {record.state}{why} {record.detail}".rstrip()))
-    if interrupted:
-        return 130
-    bad = until_idle and (missing or _has_errors(here))
-    return 1 if bad or ending is Ending.ABORTED else 0
-
-
-def _has_errors(here: View) -> bool:
-    """A ticket file that cannot be read is a ticket that has not landed."""
-    settings, of_settings = settings_of(here.session)
-    found = [p for p in problems(here.session, settings, of_settings) if p.severity is Severity.ERROR]
-    for problem in found:
-        click.echo(f"  {problem}")
-    return bool(found)
 
 
 def _detach(here: View, slots: int | None, until_idle: bool) -> None:

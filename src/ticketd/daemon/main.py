@@ -61,10 +61,8 @@ class Daemon:
             TicketdError: the target was never reached.
         """
         session = self.works.session
-        session.store.daemon_started(DaemonRecord(pid, session.clock.now(), self.works.engine.name))
+        session.store.daemon_started(DaemonRecord(pid, session.clock.now(), self.works.engine.name, slots))
         try:
-            if slots is not None:
-                session.store.set_slots(slots, session.clock.now())
             self._prepare()
             return self._run(until_idle)
         finally:

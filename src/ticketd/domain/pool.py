@@ -27,9 +27,12 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class DaemonRecord:
+    """`slots`: what `start --slots` asked for, for this run only."""
+
     pid: int
     since: float
     engine: str
+    slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -501,9 +501,6 @@ remote = {remote}                # "" lands on the local branch
 branch = {branch}
 # poll = "10s"                   # how often to look for commits of others
 
-[scheduler]
-# backfill = "strict"            # strict | estimate: may a lower-ranked ticket pass a waiting one that it overlaps?
-
 [landing]
 # verify = ["scripts/test"]      # run in a clean tree of exactly what will be pushed; a list of lists for several steps
 # verify_timeout = "30m"
@@ -531,7 +528,6 @@ critical = "land"
 
 [limits]
 # retries = 1                    # attempts after the first that a ticket's own failure may use up
-# budget_usd = 5.0               # ceiling for the sum of one ticket's attempts
 # grace = "10s"                  # between asking an agent to end and ending it
 
 # [limits.timeouts]              # wall clock of one attempt, by size

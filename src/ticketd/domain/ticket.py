@@ -62,7 +62,7 @@ FINAL = frozenset({TicketState.LANDED, TicketState.FAILED, TicketState.SKIPPED, 
 
 TRANSITIONS: dict[TicketState, frozenset[TicketState]] = {
     TicketState.QUEUED: frozenset(
-        {TicketState.RUNNING, TicketState.REVIEW, TicketState.LANDING, TicketState.SKIPPED, TicketState.CANCELLED}
+        {TicketState.RUNNING, TicketState.REVIEW, TicketState.SKIPPED, TicketState.CANCELLED}
     ),
     TicketState.RUNNING: frozenset(
         {
@@ -73,12 +73,8 @@ TRANSITIONS: dict[TicketState, frozenset[TicketState]] = {
             TicketState.CANCELLED,
         }
     ),
-    TicketState.REVIEW: frozenset(
-        {TicketState.QUEUED, TicketState.LANDING, TicketState.FAILED, TicketState.CANCELLED, TicketState.SKIPPED}
-    ),
-    TicketState.LANDING: frozenset(
-        {TicketState.LANDED, TicketState.QUEUED, TicketState.REVIEW, TicketState.FAILED, TicketState.CANCELLED}
-    ),
+    TicketState.REVIEW: frozenset({TicketState.QUEUED, TicketState.LANDING, TicketState.FAILED, TicketState.CANCELLED}),
+    TicketState.LANDING: frozenset({TicketState.LANDED, TicketState.QUEUED, TicketState.FAILED, TicketState.CANCELLED}),
     TicketState.LANDED: frozenset(),
     TicketState.FAILED: frozenset({TicketState.QUEUED, TicketState.LANDING, TicketState.CANCELLED}),
     TicketState.SKIPPED: frozenset({TicketState.QUEUED, TicketState.CANCELLED}),

@@ -11,6 +11,8 @@ from ticketd.domain.verdict import Cancel, Fail, Requeue
 from ticketd.store.connection import Connections
 from ticketd.store.rows import Row, dump, record_of
 
+WITHDRAWN = "its file was deleted; putting it back queues it again"
+
 
 def storable(value: object) -> object:
     """Text that SQLite takes: bytes of a path that are not UTF-8 arrive as lone surrogates, which it refuses."""
@@ -71,6 +73,9 @@ class Tables:
                 self._event(db, at, EventKind.CANCELLED, key.ticket, key.number, detail=detail)
 
     def _requeue(self, db: Database, key: AttemptKey, verdict: Requeue, at: float) -> None:
+        if self._rows(db, "SELECT 1 FROM tickets WHERE id = ? AND withdrawn", key.ticket):
+            self._end(db, key, Cancel(WITHDRAWN), at)
+            return
         record = self._record(db, key.ticket)
         self._move(
             db,

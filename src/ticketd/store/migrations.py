@@ -170,7 +170,8 @@ def m001_first(db: Database) -> None:
             one INTEGER PRIMARY KEY CHECK (one = 1),
             pid INTEGER NOT NULL,
             since REAL NOT NULL,
-            engine TEXT NOT NULL
+            engine TEXT NOT NULL,
+            slots INTEGER CHECK (slots > 0)
         ) STRICT
         """,
         """

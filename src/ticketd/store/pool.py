@@ -24,6 +24,7 @@ class PoolTable(Tables):
     def set_slots(self, slots: int | None, at: float) -> None:
         with self.connections.transaction() as db:
             db.execute("UPDATE pool SET slots = ?", [slots])
+            db.execute("UPDATE daemon SET slots = NULL")
             self._event(db, at, EventKind.SLOTS_SET, slots=slots)
 
     def ask_stop(self, stop: Stop, at: float) -> None:
@@ -36,8 +37,8 @@ class PoolTable(Tables):
         with self.connections.transaction() as db:
             db.execute("UPDATE pool SET stop = NULL, aborted = ''")
             db.execute(
-                "INSERT OR REPLACE INTO daemon (one, pid, since, engine) VALUES (1, ?, ?, ?)",
-                [record.pid, record.since, record.engine],
+                "INSERT OR REPLACE INTO daemon (one, pid, since, engine, slots) VALUES (1, ?, ?, ?, ?)",
+                [record.pid, record.since, record.engine, record.slots],
             )
             self._event(db, record.since, EventKind.DAEMON_STARTED, pid=record.pid, engine=record.engine)
 

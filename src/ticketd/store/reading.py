@@ -104,12 +104,12 @@ class Reading(Tables):
         return frozenset(row["name"] for row in self._rows(self.connections.db, "SELECT name FROM worktrees"))
 
     def _pool(self, db: Database) -> Pool:
-        row = self._rows(db, "SELECT * FROM pool")[0]
-        return Pool(row["slots"], row["paused"], row["stop"] and Stop(row["stop"]), row["aborted"])
+        row = self._rows(db, "SELECT *, (SELECT slots FROM daemon) AS run_slots FROM pool")[0]
+        return Pool(row["run_slots"] or row["slots"], row["paused"], row["stop"] and Stop(row["stop"]), row["aborted"])
 
     def _daemon(self, db: Database) -> DaemonRecord | None:
         rows = self._rows(db, "SELECT * FROM daemon")
-        return DaemonRecord(rows[0]["pid"], rows[0]["since"], rows[0]["engine"]) if rows else None
+        return DaemonRecord(**{key: rows[0][key] for key in ("pid", "since", "engine", "slots")}) if rows else None
 
     def _target(self, db: Database) -> TargetRecord | None:
         rows = self._rows(db, "SELECT * FROM target")

@@ -13,10 +13,9 @@ from ticketd.domain.ticket import Priority, Reason, Ticket, TicketRecord, Ticket
 from ticketd.domain.verdict import Cancel, Fail
 from ticketd.errors import BadInput
 from ticketd.ports import FoundFile
-from ticketd.store.base import Tables
+from ticketd.store.base import WITHDRAWN, Tables
 from ticketd.store.rows import attempt_of, dump, lines_text, spec_of
 
-WITHDRAWN = "its file was deleted; putting it back queues it again"
 WAITING = (TicketState.QUEUED, TicketState.REVIEW, TicketState.FAILED, TicketState.SKIPPED)
 
 
@@ -188,6 +187,10 @@ class Tickets(Tables):
         with self.connections.transaction() as db:
             record = self._in_review(db, ticket)
             key = AttemptKey(ticket, max(record.attempts, 1))
+            db.execute(
+                "UPDATE attempts SET reason = ?, detail = ? WHERE ticket = ? AND number = ?",
+                [Reason.REJECTED, reason, ticket, key.number],
+            )
             self._end(db, key, Fail(Reason.REJECTED, reason), at)
 
     def _in_review(self, db: Database, ticket: str) -> TicketRecord:
