@@ -41,6 +41,10 @@ class NoDaemon(TicketdError):
     exit_code = 4
 
 
+class StoreTrouble(TicketdError):
+    """The store cannot be read or written just now: locked, or no room."""
+
+
 class GitFailed(TicketdError):
     """A git command that had to work did not. `stderr` is git's own word."""
 

@@ -32,6 +32,9 @@ class CheckoutFiles:
         return {path: _stamp(status) for path, status in self._walk(self.root / TICKETS, 0)}
 
     def read(self, path: str, stamp: str, settings: Settings) -> FoundFile:
+        if "\\udc" in path:
+            named = Problem(path, 0, "its name is not UTF-8", "rename it")
+            return FoundFile(stamp, Parsed(path, None, None, (named,)))
         try:
             content = _read_regular(self.root / path)
         except OSError as error:
@@ -68,7 +71,7 @@ class CheckoutFiles:
     def _walk(self, directory: Path, depth: int) -> Iterator[tuple[str, os.stat_result]]:
         try:
             entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
             return
         for entry in entries:
             if entry.name.startswith("."):
@@ -77,7 +80,13 @@ class CheckoutFiles:
             if entry.is_dir(follow_symlinks=False) and depth < 2:
                 yield from self._walk(Path(entry.path), depth + 1)
             elif entry.name.endswith(".md") and entry.name != "README.md":
-                yield Path(entry.path).relative_to(self.root).as_posix(), entry.stat(follow_symlinks=False)
+                with contextlib.suppress(OSError):  # gone since it was listed
+                    yield _shown(Path(entry.path).relative_to(self.root)), entry.stat(follow_symlinks=False)
+
+
+def _shown(path: Path) -> str:
+    """Bytes that are not UTF-8 spelled out: the store and the screen take none."""
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 def _stamp(status: os.stat_result) -> str:

@@ -267,9 +267,6 @@ class Worktrees(Protocol):
     def trial(self, name: str, base: str, onto: str) -> tuple[Drift, tuple[str, ...]]:
         """What a rebase of the tree as it stands would meet, and where; the tree is not touched."""
 
-    def retire(self, name: str) -> Path:
-        """Take a tree out of the pool without deleting it; where it stands now."""
-
     def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
         """After a crash: mend half-made trees and stale locks. What was mended, in words."""
 
@@ -404,9 +401,12 @@ class Store(Protocol):
     def set_drift(self, key: AttemptKey, behind: int, drift: Drift, paths: Sequence[str], at: float) -> None: ...
 
     def close_attempt(
-        self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost_usd: float | None, at: float
+        self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost_usd: float | None, at: float, *, retire: bool
     ) -> None:
-        """The work is kept and the verdict known: the ticket goes on to landing, review, the queue or its end."""
+        """The work is kept and the verdict known: the ticket goes on to landing, review, the queue or its end.
+
+        `retire`: its worktree holds what no commit does, and leaves the pool for good.
+        """
 
     # landing
     def set_phase(self, landing: Landing, at: float) -> None: ...
@@ -424,7 +424,5 @@ class Store(Protocol):
         """All there have ever been, retired ones too: a name is not used twice."""
 
     def set_worktree_setup(self, name: str, setup_of: str) -> None: ...
-
-    def retire_worktree(self, name: str) -> None: ...
 
     def note(self, kind: EventKind, at: float, key: AttemptKey | None = None, **data: object) -> None: ...

@@ -57,7 +57,7 @@ def run(store: SqliteStore, id_: str, verdict: Verdict, slot: int = 1) -> Attemp
     store.set_worktree(key, str(slot))
     store.attempt_started(key, str(slot), 123, 3.0)
     store.attempt_over(key, 0, "exited", "", 4.0)
-    store.close_attempt(key, Kept(TIP, ("x",)), verdict, 0.5, 5.0)
+    store.close_attempt(key, Kept(TIP, ("x",)), verdict, 0.5, 5.0, retire=False)
     return key
 
 

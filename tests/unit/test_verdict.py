@@ -10,7 +10,17 @@ from queues import SETTINGS, ticket
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.settings import ClaimsSettings, Limits, Outside, ScopeSettings, Settings
 from ticketd.domain.ticket import Gate, Priority, Reason, TicketState
-from ticketd.domain.verdict import Cancel, Fail, Finish, Requeue, ToLanding, after_attempt, after_failure, backoff
+from ticketd.domain.verdict import (
+    Cancel,
+    Fail,
+    Finish,
+    Requeue,
+    ToLanding,
+    after_attempt,
+    after_failure,
+    backoff,
+    is_due,
+)
 
 RUNNING = ticket("t", touches=["/src/"], state=TicketState.RUNNING)
 NO_RETRY = replace(SETTINGS, limits=Limits(retries=0))
@@ -26,7 +36,7 @@ def test_work_within_the_claim_goes_to_landing() -> None:
     [
         (Finish("exited", "failed", "exit code 3"), Reason.AGENT_FAILED),
         (Finish("timeout", "failed", "60 s"), Reason.TIMEOUT),
-        (Finish("spawn-failed", "failed", "no such program"), Reason.AGENT_FAILED),
+        (Finish("log-limit", "failed", "its log passed 9 bytes"), Reason.AGENT_FAILED),
         (Finish("exited", "done", ""), Reason.NO_CHANGES),
         (replace(DONE, nested=("vendor/x",)), Reason.AGENT_FAILED),
     ],
@@ -42,6 +52,19 @@ def test_the_tickets_own_failure_uses_up_a_retry_and_then_fails_it(finish: Finis
 def test_what_was_not_the_tickets_fault_costs_no_retry(how: str) -> None:
     verdict = after_attempt(RUNNING, Finish(how, "failed", "x"), NO_RETRY, 0.0)
     assert isinstance(verdict, Requeue) and not verdict.failed
+
+
+@pytest.mark.parametrize(("how", "reason"), [("lost", Reason.LOST), ("spawn-failed", Reason.AGENT_FAILED)])
+def test_a_mishap_that_keeps_happening_fails_the_ticket_in_the_end(how: str, reason: Reason) -> None:
+    verdicts = [
+        after_attempt(replace(RUNNING, deferrals=n), Finish(how, "failed", "x"), NO_RETRY, 0.0) for n in range(4)
+    ]
+    assert all(isinstance(verdict, Requeue) and not verdict.failed for verdict in verdicts[:3])
+    assert verdicts[3] == Fail(reason, "x")
+
+
+def test_a_backoff_that_a_set_back_clock_left_behind_is_over() -> None:
+    assert [is_due(at, 1000.0) for at in (None, 999.0, 1001.0, 1900.0, 90_000.0)] == [True, True, False, False, True]
 
 
 def test_later_is_put_off_longer_each_time_and_costs_no_retry() -> None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ticketd.app.session import Works
-from ticketd.app.steps import SetupFailed, run_steps, set_up
+from ticketd.app.steps import SetupFailed, StepAbandoned, run_steps, set_up
 from ticketd.app.tracker import Tracker
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.ticket import Reason, TicketRecord
-from ticketd.domain.verdict import Cancel, Fail, Requeue, after_failure, backoff
+from ticketd.domain.verdict import Cancel, Fail, Requeue, after_failure, backoff, is_due
 from ticketd.errors import GitFailed
 from ticketd.ports import Conflict, LostRace, NothingLeft, Pushed, Rebased, Refused, Unreachable
 
 LANE_TREE = "lane"
 RACES_BEFORE_BACKOFF = 10
+LONGEST_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Lane:
     def next(self) -> Landing | None:
         """The oldest landing whose time has come."""
         now = self.works.session.clock.now()
-        due = [each for each in self.works.session.store.landings() if (each.not_before or 0) <= now]
+        due = [each for each in self.works.session.store.landings() if is_due(each.not_before, now)]
         return due[0] if due else None
 
     def land(self, landing: Landing) -> None:
@@ -45,20 +46,30 @@ class Lane:
     def _try(self, landing: Landing) -> Landing | None:
         try:
             return self._go(landing)
+        except StepAbandoned:
+            return self._abandoned(landing)
         except (GitFailed, OSError) as error:
-            return self._wait(landing, str(error))
+            # As stored, not as it was when the step began: a candidate that may have been pushed is never forgotten.
+            stored = self._stored(landing)
+            return self._wait(stored, Phase.BLOCKED, str(error)) if stored else None
 
     def _go(self, landing: Landing) -> Landing | None:
         """One race for the target: the landing to try again with at once, or None when it is settled or waits."""
+        if landing.candidate is None and (cancel := self._cancelled(landing)):
+            return self._back(landing, cancel)
         tip = self.tracker.ask()
         if isinstance(tip, Unreachable):
-            return self._wait(landing, tip.detail)
+            return self._wait(landing, Phase.WAITING, tip.detail)
         if landing.candidate and self.works.history.contains(tip, landing.candidate):
             return self._landed(landing, landing.candidate)
+        if cancel := self._cancelled(landing):
+            return self._back(landing, cancel)
+        return self._rebase(landing, tip)
+
+    def _rebase(self, landing: Landing, tip: str) -> Landing | None:
         record = self._record(landing)
-        if record.cancel_requested:
-            return self._back(landing, Cancel("cancelled before it landed; its work is kept"))
-        landing = self._phase(replace(landing, phase=Phase.REBASING, onto=tip, candidate=None))
+        since = None if landing.phase is Phase.WAITING else landing.trouble_since
+        landing = self._phase(replace(landing, phase=Phase.REBASING, onto=tip, candidate=None, trouble_since=since))
         trailers = (("Ticket", landing.key.ticket), ("Ticket-Attempt", str(landing.key.number)))
         match self.works.history.rebase(landing.base, landing.tip, tip, trailers):
             case Conflict(paths=paths):
@@ -74,7 +85,18 @@ class Lane:
         self.works.history.keep(f"refs/candidate/{landing.key.ticket}", landing.candidate)
         if failure := self._verify(self._phase(replace(landing, phase=Phase.VERIFYING)), record):
             return self._back(landing, failure)
+        if self._cancelled(landing) or self.works.is_stopping():
+            raise StepAbandoned
         return self._push(self._phase(replace(landing, phase=Phase.PUSHING)))
+
+    def _abandoned(self, landing: Landing) -> Landing | None:
+        """Its verification was ended, by a person or with the daemon: that says nothing about the work."""
+        stored = self._stored(landing)
+        if stored is None or self.works.is_stopping():
+            return None
+        if cancel := self._cancelled(stored):
+            return self._back(stored, cancel)
+        return self._wait(stored, Phase.BLOCKED, "its verification was ended from outside")
 
     def _verify(self, landing: Landing, record: TicketRecord) -> Requeue | Fail | None:
         settings = self.works.settings()
@@ -98,14 +120,18 @@ class Lane:
             answer = self.works.target.push(landing.candidate, landing.onto)
             tip = self.works.target.tip()
             if isinstance(tip, Unreachable):
-                return self._wait(landing, tip.detail)
+                return self._wait(landing, Phase.WAITING, tip.detail)
             if self.works.history.contains(tip, landing.candidate):
                 return self._landed(landing, landing.candidate, tip=tip)
         match answer:
             case Refused(detail=detail):
                 return self._back(landing, Fail(Reason.PUSH_REJECTED, detail))
             case Unreachable(detail=detail):
-                return self._wait(landing, detail)
+                return self._wait(landing, Phase.BLOCKED, detail)
+            case LostRace(detail=detail) if tip == landing.onto:
+                return self._wait(landing, Phase.BLOCKED, detail or "the push was refused though nobody was faster")
+            case Pushed() if tip == landing.onto:
+                return self._wait(landing, Phase.BLOCKED, "the push went well but did not move the target")
             case LostRace() | Pushed():
                 return self._lost_race(landing)
 
@@ -133,22 +159,32 @@ class Lane:
         self.works.history.drop(f"refs/candidate/{landing.key.ticket}")
         return None
 
-    def _wait(self, landing: Landing, trouble: str) -> Landing | None:
-        """The remote gave no usable answer: nobody's fault, so the ticket stays in the lane, but not for ever."""
+    def _wait(self, landing: Landing, phase: Phase, trouble: str) -> Landing | None:
+        """Something outside gives no usable answer: nobody's fault, so the ticket stays in the lane, but not for ever.
+
+        What it may have pushed stays with it, so that it is never landed a second time.
+        """
         now = self.works.session.clock.now()
         since = landing.trouble_since or now
         if now - since > self.works.settings().landing.patience_s:
             detail = f"{trouble}; `ticketd retry {landing.key.ticket}` lands the kept work once that is mended"
             return self._back(landing, Fail(Reason.PUSH_REJECTED, detail))
-        pause = min(backoff(1 + int((now - since) // 10)), 60.0)
-        self._phase(replace(landing, phase=Phase.WAITING, trouble=trouble, trouble_since=since, not_before=now + pause))
+        not_before = now + min(backoff(1 + int((now - since) // 10)), LONGEST_PAUSE_S)
+        self._phase(replace(landing, phase=phase, trouble=trouble, trouble_since=since, not_before=not_before))
         return None
 
     def _phase(self, landing: Landing) -> Landing:
-        if landing.phase not in (Phase.WAITING, Phase.QUEUED):
+        if landing.phase not in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED):
             landing = replace(landing, trouble="", not_before=None)
         self.works.session.store.set_phase(landing, self.works.session.clock.now())
         return landing
+
+    def _cancelled(self, landing: Landing) -> Cancel | None:
+        asked = self._record(landing).cancel_requested
+        return Cancel("cancelled before it landed; its work is kept") if asked else None
+
+    def _stored(self, landing: Landing) -> Landing | None:
+        return next((each for each in self.works.session.store.landings() if each.key == landing.key), None)
 
     def _record(self, landing: Landing) -> TicketRecord:
         record = self.works.session.store.ticket(landing.key.ticket)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.app.places import Places
+from ticketd.domain.pool import Stop
 from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.ports import Agent, Bell, Clock, Engine, History, Identity, Store, Target, TicketFiles, Worktrees
 
@@ -39,3 +40,7 @@ class Works:
     agent_of: Callable[[AgentProfile], Agent]
     settings: Callable[[], Settings]
     doorbell: Path
+
+    def is_stopping(self) -> bool:
+        """Whether all is to end at once."""
+        return self.session.store.pool().stop is Stop.NOW

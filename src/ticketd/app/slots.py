@@ -9,15 +9,16 @@ from pathlib import Path
 
 from ticketd.app.environment import agent_environment
 from ticketd.app.session import Works
-from ticketd.app.steps import SetupFailed, exit_words, set_up
+from ticketd.app.steps import SetupFailed, StepAbandoned, exit_words, set_up
 from ticketd.app.trees import Trees
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.events import EventKind
-from ticketd.domain.settings import Settings
+from ticketd.domain.globs import matches
+from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.domain.ticket import Reason, TicketRecord
 from ticketd.domain.verdict import Fail, Finish, Requeue, Verdict, after_attempt, backoff
-from ticketd.errors import GitFailed, TicketdError
-from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, RunSpec, RunState
+from ticketd.errors import BadInput, GitFailed, TicketdError
+from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, RunSpec, RunState, Unreachable
 
 KEEP_TRIES = 3
 
@@ -38,15 +39,29 @@ class Slots:
             self._take_up(attempt)
             return
         try:
-            tree = attempt.worktree or self.trees.take(attempt.base)
-            self.works.session.store.set_worktree(key, tree)
+            tree = attempt.worktree or self._take_tree(attempt)
             self._ready(tree, attempt, self.works.settings())
-            started = self.works.engine.start(self._spec(record, attempt, tree))
+            if self.works.is_stopping() or self._record(key).cancel_requested:
+                raise StepAbandoned
+            spec = self._spec(record, attempt, tree)
+        except StepAbandoned:
+            self.over(key, NeverStarted())
+            return
         except (TicketdError, OSError) as error:
             self._give_up(key, record, error)
             return
-        self._begun(key, tree, started)
+        # Not in the try: if this fails the agent may run all the same, and the next look at its run directory tells.
+        self._begun(key, tree, self.works.engine.start(spec))
         self.works.bell.ring()
+
+    def _take_tree(self, attempt: Attempt) -> str:
+        tree = self.trees.take(attempt.base)
+        try:
+            self.works.session.store.set_worktree(attempt.key, tree)
+        except Exception:
+            self.trees.give_back(tree)
+            raise
+        return tree
 
     def _take_up(self, attempt: Attempt) -> None:
         """An earlier daemon died while it launched this one: take it as it is, or see to it that it never begins."""
@@ -82,32 +97,43 @@ class Slots:
             return
         kept = self._keep(attempt, record)
         if kept is None:
-            where = self._retire(attempt.worktree, key, "its work could not be committed")
+            where = self.works.worktrees.path(attempt.worktree)
             detail = f"its work could not be kept as a commit; it stands in {where}"
-            self._store_verdict(key, None, Fail(Reason.LOST, detail), cost)
+            self._store_verdict(key, None, Fail(Reason.LOST, detail), cost, retire=True)
+            self.trees.forget(attempt.worktree)
         else:
-            finish = Finish(finish.how, finish.outcome, finish.detail, self._own_changes(attempt, kept), kept.nested)
-            if kept.nested:
-                self._retire(attempt.worktree, key, f"it holds a repository of its own: {', '.join(kept.nested)}")
-            else:
-                self.trees.give_back(attempt.worktree)
+            changed = self._own_changes(attempt, record, kept)
+            finish = Finish(finish.how, finish.outcome, finish.detail, changed, kept.nested)
             self._close(key, kept, finish, cost)
+            self._hand_back(attempt.worktree, kept)
         self.works.bell.ring()
 
-    def _own_changes(self, attempt: Attempt, kept: Kept) -> tuple[str, ...]:
+    def _hand_back(self, tree: str, kept: Kept) -> None:
+        """To the pool; only once the store has the work, and never with a repository inside that no commit holds."""
+        if kept.nested:
+            self.trees.forget(tree)
+        else:
+            self.trees.give_back(tree)
+
+    def _own_changes(self, attempt: Attempt, record: TicketRecord, kept: Kept) -> tuple[str, ...]:
         """What the attempt itself changed: an agent that rebased onto a newer target brings others' changes along."""
-        target = self.works.session.store.target()
-        if target is None or target.sha is None or target.sha == attempt.base:
+        if all(matches(record.ticket.touches, path) for path in kept.changed):
             return kept.changed
-        fork = self.works.history.fork_point(kept.tip, target.sha)
+        tip = self.works.target.tip()
+        if isinstance(tip, Unreachable) or tip == attempt.base:
+            return kept.changed
+        fork = self.works.history.fork_point(kept.tip, tip)
         return kept.changed if fork in (None, attempt.base) else self.works.history.changed(fork or "", kept.tip)
 
     def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, cost: float | None) -> None:
         verdict = after_attempt(self._record(key), finish, self.works.settings(), self.works.session.clock.now())
-        self._store_verdict(key, kept, verdict, cost)
+        self._store_verdict(key, kept, verdict, cost, retire=bool(kept and kept.nested))
 
-    def _store_verdict(self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost: float | None) -> None:
-        self.works.session.store.close_attempt(key, kept, verdict, cost, self.works.session.clock.now())
+    def _store_verdict(
+        self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost: float | None, retire: bool = False
+    ) -> None:
+        now = self.works.session.clock.now()
+        self.works.session.store.close_attempt(key, kept, verdict, cost, now, retire=retire)
 
     def _keep(self, attempt: Attempt, record: TicketRecord) -> Kept | None:
         assert attempt.worktree is not None
@@ -123,20 +149,12 @@ class Slots:
                 )
         return None
 
-    def _retire(self, tree: str, key: AttemptKey, why: str) -> Path:
-        where = self.works.worktrees.retire(tree)
-        self.works.session.store.retire_worktree(tree)
-        self.trees.forget(tree)
-        self.works.session.store.note(
-            EventKind.RECOVERED, self.works.session.clock.now(), key, worktree_kept_at=str(where), why=why
-        )
-        return where
-
     def _finish(self, attempt: Attempt, state: RunState) -> tuple[Finish, float | None]:
         how = attempt.outcome or "lost"
-        profile = self.works.settings().agents.get(attempt.agent)
-        if how != "exited" or profile is None or not isinstance(state, Exited):
+        if how != "exited" or not isinstance(state, Exited):
             return Finish(how, "failed", attempt.detail), None
+        # A profile that has gone from ticketd.toml meanwhile: its exit code still counts.
+        profile = self.works.settings().agents.get(attempt.agent, AgentProfile(attempt.agent))
         log = self.works.session.places.log(attempt.key)
         result = self.works.agent_of(profile).read_result(state, log)
         return Finish(how, result.outcome, result.detail or attempt.detail), result.cost_usd
@@ -152,7 +170,9 @@ class Slots:
 
     def _spec(self, record: TicketRecord, attempt: Attempt, tree: str) -> RunSpec:
         places, key, settings = self.works.session.places, attempt.key, self.works.settings()
-        profile = settings.agents[attempt.agent]
+        profile = settings.agents.get(attempt.agent)
+        if profile is None:
+            raise BadInput(f"the agent profile `{attempt.agent}` has gone from ticketd.toml")
         run_dir = places.run_dir(key)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         brief = run_dir / "brief.md"
@@ -183,14 +203,14 @@ class Slots:
 
     def _give_up(self, key: AttemptKey, record: TicketRecord, error: Exception) -> None:
         """The agent was never begun: not the ticket's fault, unless its worktree can never be made ready."""
-        now = self.works.session.clock.now()
-        if (tree := self._attempt(key).worktree) is not None:
-            self.trees.give_back(tree)
+        now, tree = self.works.session.clock.now(), self._attempt(key).worktree
         if isinstance(error, SetupFailed) and record.deferrals >= 2:
             self._store_verdict(key, None, Fail(Reason.AGENT_FAILED, str(error)), None)
         else:
             verdict = Requeue(str(error), deferred=True, not_before=now + backoff(record.deferrals + 1))
             self._store_verdict(key, None, verdict, None)
+        if tree is not None:
+            self.trees.give_back(tree)
         self.works.bell.ring()
 
     def _attempt(self, key: AttemptKey) -> Attempt:

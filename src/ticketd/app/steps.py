@@ -13,9 +13,14 @@ from ticketd.app.session import Works
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.settings import Argv, Settings
 from ticketd.errors import TicketdError
-from ticketd.ports import Exited, RunSpec, RunState
+from ticketd.ports import Alive, Exited, RunSpec, RunState
 
 STEP_LOG_LIMIT = 64 * 2**20
+LOOK_UP_S = 0.5
+
+
+class StepAbandoned(Exception):
+    """A step was ended by a person, with the daemon or with the machine: it has come to no verdict."""
 
 
 class SetupFailed(TicketdError):
@@ -37,7 +42,11 @@ class StepFailed:
 def run_steps(
     works: Works, steps: Sequence[Argv], what: str, key: AttemptKey, tree: Path, timeout_s: float
 ) -> StepFailed | None:
-    """Run all steps in `tree`, each at most `timeout_s` seconds; the first that fails, or None."""
+    """Run all steps in `tree`, each at most `timeout_s` seconds; the first that fails, or None.
+
+    Raises:
+        StepAbandoned: a step was ended before it could tell.
+    """
     for number, argv in enumerate(steps):
         log = works.session.places.log(key, what)
         over = _run(works, argv, f"{what}-{number}", key, tree, timeout_s, log)
@@ -51,7 +60,7 @@ def _run(works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeo
     stamp = int(works.session.clock.now() * 1e6)
     run_dir = works.session.places.side_run_dir(key, f"{what}-{stamp}")
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    works.engine.start(
+    begun = works.engine.start(
         RunSpec(
             run_dir=run_dir,
             argv=argv,
@@ -65,9 +74,24 @@ def _run(works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeo
             log_limit=STEP_LOG_LIMIT,
         )
     )
-    over = works.engine.wait(run_dir, None)
+    over = begun if isinstance(begun, Exited) else _wait(works, run_dir, key)
     shutil.rmtree(run_dir, ignore_errors=True)  # its output stays in the log
+    if not isinstance(over, Exited) or over.reason == "ended":
+        raise StepAbandoned
     return over
+
+
+def _wait(works: Works, run_dir: Path, key: AttemptKey) -> RunState:
+    """Until it is over; it is ended when the daemon is to stop now, or the ticket is cancelled."""
+    while isinstance(state := works.engine.wait(run_dir, LOOK_UP_S), Alive):
+        if works.is_stopping() or _is_cancelled(works, key):
+            works.engine.end(run_dir, works.settings().limits.grace_s)
+    return state
+
+
+def _is_cancelled(works: Works, key: AttemptKey) -> bool:
+    record = works.session.store.ticket(key.ticket)
+    return record is not None and record.cancel_requested
 
 
 def exit_words(state: RunState) -> str:

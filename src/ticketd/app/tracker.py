@@ -31,11 +31,17 @@ class Tracker:
     def record(self, sha: str | None, trouble: str = "") -> TargetRecord:
         return TargetRecord(self._remote, self._branch, sha, self._works.session.clock.now(), trouble)
 
+    def known(self) -> TargetRecord | None:
+        """Where this target was last seen; what was stored of another remote or branch does not count."""
+        known = self._works.session.store.target()
+        same = known is not None and (known.remote, known.branch) == (self._remote, self._branch)
+        return known if same else None
+
     def ask(self) -> str | Unreachable:
         """The target's tip, stored where it has moved."""
         store, clock = self._works.session.store, self._works.session.clock
         with self._lock:
-            known = store.target()
+            known = self.known()
             tip = self._works.target.tip()
             if isinstance(tip, Unreachable):
                 store.set_target(self.record(known.sha if known else None, tip.detail), clock.now())

@@ -19,7 +19,6 @@ class LaneThread:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self.busy = False
 
     def start(self) -> None:
         self._thread.start()
@@ -40,13 +39,12 @@ class LaneThread:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                self.busy = True
                 rest = self._step()
                 trips = 0
             except Exception:
                 log.exception("%s tripped", self._thread.name)
                 trips += 1
-                rest = min(2.0**trips, LONGEST_REST_S)
-            finally:
-                self.busy = False
+                # Not to be woken from: what tripped it is most likely still there.
+                self._stopping.wait(min(2.0**trips, LONGEST_REST_S))
+                continue
             self._wake.wait(rest)

@@ -17,6 +17,7 @@ from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.pool import PAUSED_BY_A_PERSON, Stop
 from ticketd.domain.schedule import Schedule, Snapshot, Start, decide
 from ticketd.domain.settings import Settings
+from ticketd.errors import StoreTrouble
 from ticketd.ports import Alive, Board, Exited, LostRun, NeverStarted, Pulse
 
 log = logging.getLogger("ticketd")
@@ -53,16 +54,24 @@ class Loop:
     _asked_to_end: set[AttemptKey] = field(default_factory=set)
 
     def run(self) -> Ending:
-        while (ending := self.tick()) is None:
+        while (ending := self._try_tick()) is None:
             self.works.bell.wait(LONGEST_WAIT_S)
         return ending
+
+    def _try_tick(self) -> Ending | None:
+        """A store that is locked or has no room ends nothing: the next tick finds all as it was."""
+        try:
+            return self.tick()
+        except (StoreTrouble, OSError) as error:
+            log.warning("a tick was put off: %s", error)
+            return None
 
     def tick(self) -> Ending | None:
         """One pass. Level-triggered: what an earlier tick missed, this one sees.
 
         The queue is gone through only when something has happened that can change who may run.
         """
-        store, now = self.works.session.store, self.works.session.clock.now()
+        store, now = self.works.session.store, self.works.session.clock.monotonic()
         self._note_stop()
         self._note_exits(store.live_attempts())
         self._hand_out(store.live_attempts())
@@ -70,15 +79,17 @@ class Loop:
         if (moves, settings) == self._decided_on and now < self._decide_at:
             return None
         self._decided_on, self._decide_at = (moves, settings), now + DECIDE_EVERY_S
-        return self._decide(settings, now)
+        return self._decide(settings)
 
-    def _decide(self, settings: Settings, now: float) -> Ending | None:
+    def _decide(self, settings: Settings) -> Ending | None:
+        now = self.works.session.clock.now()
         board = self.works.session.store.board()
         self._end_those_asked(board)
         snapshot = snapshot_of(board, settings)
         schedule = decide(snapshot, now, explain=False)
         if schedule.next_at is not None:
-            self._decide_at = min(self._decide_at, schedule.next_at)
+            due = self.works.session.clock.monotonic() + schedule.next_at - now
+            self._decide_at = min(self._decide_at, due)
         return None if self._act(schedule, snapshot, board) else self._ending(board, schedule)
 
     def _note_exits(self, attempts: tuple[Attempt, ...]) -> None:

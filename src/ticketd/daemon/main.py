@@ -77,12 +77,11 @@ class Daemon:
     def _prepare(self) -> None:
         """Take up what an earlier daemon left, and learn where the target stands."""
         store, clock = self.works.session.store, self.works.session.clock
-        in_use = {attempt.worktree for attempt in store.live_attempts() if attempt.worktree}
-        for mended in self.works.worktrees.sweep({*store.worktree_setups(), *in_use}):
+        for mended in self.works.worktrees.sweep(store.worktree_names()):
             store.note(EventKind.RECOVERED, clock.now(), mended=mended)
         sync(self.works.session, self.current.settings)
         tip = self.tracker.ask()
-        known = store.target()
+        known = self.tracker.known()
         if isinstance(tip, Unreachable) and (known is None or known.sha is None):
             raise TicketdError(
                 f"the target cannot be reached: {tip.detail}",

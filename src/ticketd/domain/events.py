@@ -41,6 +41,7 @@ class EventKind(StrEnum):
     TARGET_TROUBLE = "target-trouble"
     DRIFTED = "drifted"
     RECOVERED = "recovered"
+    WORKTREE_RETIRED = "worktree-retired"
 
 
 NO_MOVES = frozenset(
@@ -55,6 +56,7 @@ NO_MOVES = frozenset(
         EventKind.TARGET_TROUBLE,
         EventKind.DRIFTED,
         EventKind.RECOVERED,
+        EventKind.WORKTREE_RETIRED,
     }
 )
 """What cannot make a ticket startable, nor end a run."""

@@ -9,13 +9,15 @@ from ticketd.domain.attempt import AttemptKey
 
 
 class Phase(StrEnum):
-    """`WAITING`: the remote gave no usable answer; the lane asks again at `not_before`."""
+    """`WAITING`: the target cannot be asked. `BLOCKED`: git, the disk or a checkout is in the way. Both are tried again
+    at `not_before`."""
 
     QUEUED = "queued"
     REBASING = "rebasing"
     VERIFYING = "verifying"
     PUSHING = "pushing"
     WAITING = "waiting"
+    BLOCKED = "blocked"
 
 
 @dataclass(frozen=True, slots=True)

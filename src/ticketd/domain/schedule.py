@@ -12,6 +12,7 @@ from ticketd.domain.claims import Claim, ClaimTable
 from ticketd.domain.ranking import in_order
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import Gate, OnFailure, TicketRecord, TicketState
+from ticketd.domain.verdict import is_due
 
 
 class WaitKind(StrEnum):
@@ -129,7 +130,8 @@ class _Pass:
         self.snapshot = snapshot
         self.now = now
         self.explain = explain
-        self.free = [slot for slot in range(1, snapshot.slots + 1) if slot not in snapshot.busy]
+        free = [slot for slot in range(1, snapshot.slots + 1) if slot not in snapshot.busy]
+        self.free = free[: max(0, snapshot.slots - len(snapshot.busy))]
         self.held = ClaimTable(snapshot.settings.claims.shared)
         self.reserved = ClaimTable(snapshot.settings.claims.shared)
         for claim in snapshot.claims:
@@ -192,7 +194,7 @@ class _Pass:
         if self.snapshot.settings.profile_of(record.ticket) is None:
             name = record.ticket.agent or "default"
             waits.append(WaitsOn(WaitKind.HELD, detail=f"no agent profile `{name}` in ticketd.toml"))
-        if record.not_before is not None and record.not_before > self.now:
+        if not is_due(record.not_before, self.now):
             waits.append(WaitsOn(WaitKind.BACKOFF, detail=record.detail, until=record.not_before))
         return tuple(waits)
 

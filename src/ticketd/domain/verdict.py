@@ -10,6 +10,8 @@ from ticketd.domain.ticket import Gate, Reason, TicketRecord
 
 FIRST_BACKOFF_S = 5.0
 LONGEST_BACKOFF_S = 900.0
+MOST_MISHAPS = 3
+"""How often in a row an agent may be lost, or not be started at all, before its ticket fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ def backoff(times: int) -> float:
     return min(FIRST_BACKOFF_S * 2.0 ** min(max(times - 1, 0), 30), LONGEST_BACKOFF_S)
 
 
+def is_due(not_before: float | None, now: float) -> bool:
+    """Whether a backoff is over. One that reaches further than any may is of a clock that has been set back."""
+    return not_before is None or not_before <= now or not_before - now > LONGEST_BACKOFF_S
+
+
 def after_failure(record: TicketRecord, settings: Settings, reason: Reason, detail: str) -> Requeue | Fail:
     """The ticket's own failure: again while it has retries left."""
     if record.failures < settings.retries_of(record.ticket):
@@ -79,16 +86,24 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
         case "ended" | "never-started":
             return Requeue(finish.detail or "its agent was ended; it runs again")
         case "lost":
-            return _put_off(record, finish.detail or "its agent was lost with the machine", now)
+            detail = finish.detail or "its agent was lost with the machine"
+            return _put_off_or_fail(record, Reason.LOST, detail, now)
         case "timeout":
             return after_failure(record, settings, Reason.TIMEOUT, finish.detail)
-        case "spawn-failed" | "log-limit":
+        case "spawn-failed":
+            # Seldom the ticket's fault: a program that is being updated must not fail a whole queue within a second.
+            return _put_off_or_fail(record, Reason.AGENT_FAILED, finish.detail, now)
+        case "log-limit":
             return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail)
     if finish.outcome == "later":
         return _put_off(record, finish.detail or "the agent asked to be run later", now)
     if finish.outcome != "done":
         return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail)
     return _judge_work(record, finish, settings)
+
+
+def _put_off_or_fail(record: TicketRecord, reason: Reason, detail: str, now: float) -> Requeue | Fail:
+    return Fail(reason, detail) if record.deferrals >= MOST_MISHAPS else _put_off(record, detail, now)
 
 
 def _put_off(record: TicketRecord, detail: str, now: float) -> Requeue:

@@ -457,7 +457,11 @@ class Run:
             while not self.agent_has_ended():
                 self.decide(time.monotonic())
                 self.bedside.wait(self.patience())
-            return self.clear_up()
+            status = self.clear_up()
+            if status and self.bedside.asked_to_end and self.reason == "exited":
+                # A shutdown signals everybody at once: the agent may be gone before the request has been looked at.
+                self.reason, self.detail = "ended", "asked to end"
+            return status
         except BaseException:  # a fault in here: better a lost run than one that nobody watches
             self.signal_all(signal.SIGKILL)
             raise

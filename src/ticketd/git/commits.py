@@ -32,6 +32,13 @@ class Commit:
         return b" ".join(parts[1:]) if len(parts) == 3 and parts[1].isdigit() else b"0 +0000"
 
 
+def resolve(git: Git, names: Sequence[str]) -> list[str | None] | None:
+    """The object that each name (`HEAD^{commit}`, a ref) stands for, None where there is none; one process however
+    many. None in all: this is no repository."""
+    answer = git.ask("cat-file", "--batch-check=%(objectname)", stdin="".join(f"{name}\n" for name in names).encode())
+    return [None if line.endswith((" missing", " ambiguous")) else line for line in answer.out.splitlines()] or None
+
+
 def load_objects(git: Git, names: Sequence[str]) -> list[bytes | None]:
     """The content of each named object, None where there is no such object; one process."""
     given = "".join(f"{name}\n" for name in names).encode()

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 from git.cmd import Git as GitCommand
 
@@ -97,6 +98,15 @@ class Answer:
         return tuple(part for part in self.out.split("\0") if part)
 
 
+@contextmanager
+def _readable(content: bytes) -> Iterator[IO[bytes]]:
+    """A file, not a pipe: git may end before it has read everything."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        yield file
+
+
 @dataclass(frozen=True, slots=True)
 class Git:
     """git in one directory. `config` and `env` come on top of the safe ones."""
@@ -115,15 +125,12 @@ class Git:
         """Run `git *args` and return whatever it answers, failures too; 124 stands for a time-out."""
         options = [part for item in (*SAFE_CONFIG, *self.config) for part in ("-c", item)]
         environment = {**ENVIRONMENT, **self.env, **(env or {})}
-        with tempfile.TemporaryFile() as given:
-            if stdin is not None:
-                given.write(stdin)
-                given.seek(0)
+        with nullcontext() if stdin is None else _readable(stdin) as given:
             code, out, err = cast(
                 "tuple[int, bytes, str | bytes]",
                 GitCommand(self.cwd).execute(
                     ["git", *options, *args],
-                    istream=given if stdin is not None else None,
+                    istream=given,
                     with_extended_output=True,
                     with_exceptions=False,
                     stdout_as_string=False,

@@ -28,6 +28,9 @@ from ticketd.git.trailers import with_trailers
 from ticketd.ports import Conflict, Identity, NothingLeft, Rebased
 
 ATTRIBUTES = ".gitattributes"
+# Tickets whose claims do not overlap may not disturb each other: one that adds a file to a folder lands there, also
+# when another has moved the folder meanwhile. git's default takes the added file along, or stops with a conflict.
+MERGING = "merge.directoryRenames=false"
 
 
 def rebase(
@@ -159,7 +162,8 @@ def merge_trees(git: Git, ours: str, theirs: str) -> str | tuple[str, ...]:
     Raises:
         GitFailed: it was no merge at all.
     """
-    answer = git.ask("merge-tree", "--write-tree", "-z", "--name-only", "--allow-unrelated-histories", ours, theirs)
+    options = ("--write-tree", "-z", "--name-only", "--allow-unrelated-histories")
+    answer = git.with_config(MERGING).ask("merge-tree", *options, ours, theirs)
     if answer.code not in (0, 1):
         raise GitFailed(f"git merge-tree failed (exit {answer.code})", stderr=answer.err)
     fields = answer.out.split("\0")

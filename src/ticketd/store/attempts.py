@@ -87,9 +87,11 @@ class Attempts(Tickets):
                 )
 
     def close_attempt(
-        self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost_usd: float | None, at: float
+        self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost_usd: float | None, at: float, *, retire: bool
     ) -> None:
         with self.connections.transaction() as db:
+            if retire:
+                self._retire(db, key, at)
             reason = verdict.reason if isinstance(verdict, Requeue | Fail) else None
             self._set(
                 db, key, state="ended", tip=kept.tip if kept else None, reason=reason, cost_usd=cost_usd, pid=None
@@ -104,6 +106,11 @@ class Attempts(Tickets):
                     self._to_landing(db, key, verdict, at)
                 case Requeue() | Fail() | Cancel():
                     self._end(db, key, verdict, at)
+
+    def _retire(self, db: Database, key: AttemptKey, at: float) -> None:
+        rows = self._rows(db, "SELECT worktree FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number)
+        db.execute("UPDATE worktrees SET retired = 1 WHERE name = ?", [rows[0]["worktree"]])
+        self._event(db, at, EventKind.WORKTREE_RETIRED, key.ticket, key.number, worktree=rows[0]["worktree"])
 
     def _to_landing(self, db: Database, key: AttemptKey, verdict: ToLanding, at: float) -> None:
         if verdict.review:
@@ -120,17 +127,32 @@ class Attempts(Tickets):
         if not verdict.outside:
             return
         self._event(db, at, EventKind.OUTSIDE_CLAIM, key.ticket, key.number, paths=list(verdict.outside))
-        for pattern in verdict.extension:
-            row = self._rows(db, "SELECT * FROM claims WHERE ticket = ? AND attempt = ?", key.ticket, key.number)[0]
-            wider = PatternSet((*claim_of(row).patterns.patterns, pattern))
-            try:
-                db.execute(
-                    "UPDATE claims SET patterns = ? WHERE ticket = ? AND attempt = ?",
-                    [patterns_text(wider), key.ticket, key.number],
-                )
-                self._event(db, at, EventKind.CLAIM_EXTENDED, key.ticket, key.number, pattern=pattern)
-            except sqlite3.IntegrityError:
-                self._event(db, at, EventKind.CLAIM_COLLIDED, key.ticket, key.number, pattern=pattern)
+        taken: list[str] = []
+        self._widen(db, key, list(verdict.extension), taken)
+        added = [pattern for pattern in verdict.extension if pattern not in set(taken)]
+        if added:
+            self._event(db, at, EventKind.CLAIM_EXTENDED, key.ticket, key.number, patterns=added)
+        if taken:
+            self._event(db, at, EventKind.CLAIM_COLLIDED, key.ticket, key.number, patterns=taken)
+
+    def _widen(self, db: Database, key: AttemptKey, patterns: list[str], taken: list[str]) -> None:
+        """All at once; in halves only where somebody holds one of them, since each try is a test against all claims."""
+        if not patterns:
+            return
+        row = self._rows(db, "SELECT * FROM claims WHERE ticket = ? AND attempt = ?", key.ticket, key.number)[0]
+        wider = PatternSet((*claim_of(row).patterns.patterns, *patterns))
+        try:
+            db.execute(
+                "UPDATE claims SET patterns = ? WHERE ticket = ? AND attempt = ?",
+                [patterns_text(wider), key.ticket, key.number],
+            )
+        except sqlite3.IntegrityError:
+            if len(patterns) == 1:
+                taken.extend(patterns)
+                return
+            half = len(patterns) // 2
+            self._widen(db, key, patterns[:half], taken)
+            self._widen(db, key, patterns[half:], taken)
 
     def _set(self, db: Database, key: AttemptKey, **columns: object) -> None:
         assignments = ", ".join(f"{column} = ?" for column in columns)

@@ -8,7 +8,7 @@ from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.events import EventKind
 from ticketd.domain.ticket import OnFailure, Reason, TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue
-from ticketd.store.connection import Connections
+from ticketd.store.connection import Connections, translated
 from ticketd.store.rows import Row, dump, record_of
 
 WITHDRAWN = "its file was deleted; putting it back queues it again"
@@ -26,9 +26,10 @@ class Tables:
         self.connections = connections
 
     def _rows(self, db: Database, sql: str, *values: object) -> list[Row]:
-        cursor = db.execute(sql, list(values))
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        with translated():
+            cursor = db.execute(sql, list(values))
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def _event(
         self,
@@ -54,13 +55,20 @@ class Tables:
         db.execute(f"UPDATE tickets SET {assignments} WHERE id = ?", [*map(storable, values.values()), ticket])
 
     def _release(self, db: Database, ticket: str) -> None:
-        """The ticket holds its files no longer and is in no lane."""
+        """The ticket holds its files no longer and is in no lane. What it may have pushed is remembered."""
+        db.execute(
+            "UPDATE attempts SET candidate = lane.candidate FROM landings AS lane WHERE lane.ticket = ?"
+            " AND attempts.ticket = lane.ticket AND attempts.number = lane.attempt",
+            [ticket],
+        )
         db.execute("UPDATE claims SET held = 0 WHERE ticket = ? AND held", [ticket])
         db.execute("DELETE FROM landings WHERE ticket = ?", [ticket])
 
     def _end(self, db: Database, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None:
-        """The ticket leaves the pool: back to the queue or to its end."""
+        """The ticket leaves the pool: back to the queue or to its end. A person's word to cancel it comes first."""
         self._release(db, key.ticket)
+        if not isinstance(verdict, Cancel) and self._record(db, key.ticket).cancel_requested:
+            verdict = Cancel("cancelled by a person; its work is kept")
         match verdict:
             case Requeue():
                 self._requeue(db, key, verdict, at)

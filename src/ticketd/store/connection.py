@@ -14,10 +14,10 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from ticketd.domain.globs import PatternSet, overlap
-from ticketd.errors import TicketdError
+from ticketd.errors import StoreTrouble, TicketdError
 from ticketd.store.migrations import LATEST, migrations
 
-BUSY_TIMEOUT_S = 30.0
+BUSY_TIMEOUT_S = 10.0
 
 
 @lru_cache(maxsize=4096)
@@ -29,6 +29,17 @@ def _patterns(encoded: str) -> PatternSet:
 def claims_overlap(one: str, other: str, shared: str) -> str | None:
     """The overlap test as SQL function: the witness path, or NULL."""
     return overlap(_patterns(one), _patterns(other), _patterns(shared))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raises:
+    StoreTrouble: for what SQLite says when the file is locked or the disk is full.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreTrouble(f"the store cannot be used just now: {error}", mend="Try again.") from error
 
 
 class Connections:
@@ -50,23 +61,25 @@ class Connections:
     def transaction(self) -> Iterator[Database]:
         """All or nothing. IMMEDIATE: a deferred one that turns from reading to writing fails at once under load."""
         db = self.db
-        db.conn.execute("BEGIN IMMEDIATE")
-        try:
-            yield db
-        except BaseException:
-            db.conn.rollback()
-            raise
-        db.conn.execute("COMMIT")
+        with translated():
+            db.conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.conn.execute("COMMIT")
+            except BaseException:
+                db.conn.rollback()
+                raise
 
     @contextmanager
     def reading(self) -> Iterator[Database]:
         """Everything read inside is of one moment."""
         db = self.db
-        db.conn.execute("BEGIN")
-        try:
-            yield db
-        finally:
-            db.conn.rollback()
+        with translated():
+            db.conn.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                db.conn.rollback()
 
     def close(self) -> None:
         """Close this thread's connection."""

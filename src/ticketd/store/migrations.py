@@ -79,6 +79,7 @@ def m001_first(db: Database) -> None:
             reason TEXT CHECK (reason IN {_one_of(Reason)}),
             detail TEXT NOT NULL DEFAULT '',
             tip TEXT,
+            candidate TEXT,
             cost_usd REAL,
             behind INTEGER NOT NULL DEFAULT 0,
             drift TEXT NOT NULL DEFAULT 'none' CHECK (drift IN {_one_of(Drift)}),

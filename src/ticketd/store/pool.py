@@ -71,10 +71,6 @@ class PoolTable(Tables):
                 [name, setup_of],
             )
 
-    def retire_worktree(self, name: str) -> None:
-        with self.connections.transaction() as db:
-            db.execute("UPDATE worktrees SET retired = 1 WHERE name = ?", [name])
-
     def note(self, kind: EventKind, at: float, key: AttemptKey | None = None, **data: object) -> None:
         with self.connections.transaction() as db:
             self._event(db, at, kind, key.ticket if key else None, key.number if key else None, **data)

@@ -63,7 +63,7 @@ class Tickets(Tables):
             self._event(db, at, EventKind.TICKET_CHANGED, ticket.id)
         if rows[0]["withdrawn"]:
             db.execute("UPDATE tickets SET withdrawn = 0 WHERE id = ?", [ticket.id])
-            if rows[0]["state"] == TicketState.CANCELLED:
+            if rows[0]["state"] == TicketState.CANCELLED and rows[0]["detail"] == WITHDRAWN:
                 self._move(db, ticket.id, TicketState.QUEUED)
                 self._event(db, at, EventKind.REQUEUED, ticket.id, detail="its file is back")
 
@@ -86,6 +86,8 @@ class Tickets(Tables):
             if row["state"] == TicketState.QUEUED:
                 self._move(db, row["id"], TicketState.CANCELLED, detail=WITHDRAWN)
                 self._event(db, at, EventKind.CANCELLED, row["id"], detail=WITHDRAWN)
+            # Another file of that id, if there is one, was passed over until now: let it be read anew.
+            db.execute("UPDATE files SET stamp = '' WHERE names = ?", [row["id"]])
 
     def hold(self, ticket: str, held: bool, at: float) -> None:
         with self.connections.transaction() as db:
@@ -147,6 +149,7 @@ class Tickets(Tables):
         )
         self._move(db, record.id, TicketState.LANDING)
         self._into_lane(db, attempt.key, attempt.base, attempt.tip or "", at)
+        db.execute("UPDATE landings SET candidate = ? WHERE ticket = ?", [rows[0]["candidate"], record.id])
         return True
 
     def _into_lane(self, db: Database, key: AttemptKey, base: str, tip: str, at: float) -> None:

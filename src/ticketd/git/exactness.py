@@ -1,0 +1,106 @@
+"""Which changes of a tree are none: files that are byte for byte what a checkout of the old content writes.
+
+Where the repository holds what its own clean filter would not write (CRLF under `text`, an expanded `$Id$` under
+`ident`), git calls a file changed that nobody has touched, as soon as it reads it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticketd.errors import GitFailed
+from ticketd.git.door import Git
+
+_REGULAR = ("100644", "100755")
+_NESTED = "160000"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that differs between two trees, by `diff-tree --raw`: modes, object names and the kind of change."""
+
+    path: str
+    old_mode: str
+    new_mode: str
+    old: str
+    new: str
+    kind: str
+
+    @property
+    def nests(self) -> bool:
+        """Whether it is a repository now and was not."""
+        return self.new_mode == _NESTED != self.old_mode
+
+
+def changes(git: Git, before: str, after: str) -> tuple[Change, ...]:
+    """What differs between two trees (or commits).
+
+    Raises:
+        GitFailed: one of them is missing.
+    """
+    if before == after:
+        return ()
+    answer = git.ask("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after)
+    if not answer.ok:
+        raise GitFailed(f"cannot compare {before} and {after}", stderr=answer.err)
+    fields = answer.out.split("\0")
+    return tuple(_change(head, path) for head, path in zip(fields[0::2], fields[1::2], strict=False))
+
+
+def _change(head: str, path: str) -> Change:
+    old_mode, new_mode, old, new, kind = head.removeprefix(":").split(" ")
+    return Change(path, old_mode, new_mode, old, new, kind)
+
+
+def untouched(git: Git, root: Path, found: Sequence[Change], env: Mapping[str, str]) -> tuple[Change, ...]:
+    """Those of `found`, the changes that `add` saw in the tree at `root`, that are none. At most one process, and none
+    where no filter took part: then the new content is the file's own."""
+    suspects = [change for change in found if _is_suspect(change) and not _is_verbatim(root / change.path, change.new)]
+    if not suspects:
+        return ()
+    # `.gitattributes` are read from the working directory.
+    written = _as_checked_out(Git(root, git.config, git.env), suspects, env)
+    return tuple(
+        change for change, content in zip(suspects, written, strict=False) if content == _content(root / change.path)
+    )
+
+
+def _is_suspect(change: Change) -> bool:
+    # `cat-file` takes blanks before a path for part of its separator.
+    modes = (change.old_mode, change.new_mode)
+    return change.kind == "M" and all(mode in _REGULAR for mode in modes) and change.path[:1] not in " \t"
+
+
+def _is_verbatim(path: Path, name: str) -> bool:
+    """Whether the file is what the object holds; so, too, for a file that cannot be read (it is moving under us)."""
+    content = _content(path)
+    if content is None:
+        return True
+    digest = hashlib.sha256 if len(name) == 64 else hashlib.sha1
+    return digest(b"blob %d\0" % len(content) + content).hexdigest() == name
+
+
+def _content(path: Path) -> bytes | None:
+    """None for what is no plain file; never waits for one (a live agent may put a pipe in its place)."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        return file.read() if stat.S_ISREG(os.fstat(handle).st_mode) else None
+
+
+def _as_checked_out(git: Git, suspects: Sequence[Change], env: Mapping[str, str]) -> list[bytes]:
+    """What checking out the old content of each would write. Fewer where git (or a filter) breaks off: the rest counts
+    as changed. The size that git 2.39 says is that before the filters, so that a name which nobody has ends each."""
+    end = f"no-object-{secrets.token_hex(16)}"
+    given = "".join(f"{change.old} {change.path}\0{end} {change.path}\0" for change in suspects)
+    answer = git.ask("cat-file", "--batch", "--filters", "-z", stdin=os.fsencode(given), env=env)
+    parts = os.fsencode(answer.out).split(f"\n{end} missing\n".encode())[:-1]
+    return [part.partition(b"\n")[2] for part in parts]
