@@ -35,8 +35,12 @@ class Commit:
 def resolve(git: Git, names: Sequence[str]) -> list[str | None] | None:
     """The object that each name (`HEAD^{commit}`, a ref) stands for, None where there is none; one process however
     many. None in all: this is no repository."""
-    answer = git.ask("cat-file", "--batch-check=%(objectname)", stdin="".join(f"{name}\n" for name in names).encode())
-    return [None if line.endswith((" missing", " ambiguous")) else line for line in answer.out.splitlines()] or None
+    given = os.fsencode("".join(f"{name}\n" for name in names))
+    answer = git.ask("cat-file", "--batch-check=%(objectname)", stdin=given)
+    lines = answer.out.split("\n")[:-1]
+    if not answer.ok or len(lines) != len(names):
+        return None
+    return [None if line.endswith((" missing", " ambiguous")) else line for line in lines]
 
 
 def load_objects(git: Git, names: Sequence[str]) -> list[bytes | None]:

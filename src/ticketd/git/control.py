@@ -7,6 +7,7 @@ Refs: `refs/ticketd/<id>/<attempt>` keeps an attempt, `refs/ticketd-extra/…` w
 from __future__ import annotations
 
 import fcntl
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from ticketd.git.rebase import rebase
 from ticketd.git.repository import CONTROL
 from ticketd.ports import Conflict, Identity, NothingLeft, Rebased
 
+_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_REMEMBERED = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Control:
@@ -29,6 +33,8 @@ class Control:
     state: Path
     by: Identity
     _lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+    # What a rebase came to, and onto what: the lane asks for it twice. Names of commits, so never out of date.
+    _rebased: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def path(self) -> Path:
@@ -51,6 +57,8 @@ class Control:
     # --- questions ---
 
     def contains(self, tip: str, commit: str) -> bool:
+        if commit in (tip, self._rebased.get(tip)):
+            return True
         answer = self.git.ask("merge-base", "--is-ancestor", commit, tip)
         if answer.code in (0, 1):
             return answer.ok
@@ -79,12 +87,26 @@ class Control:
         answer = self.git.ask("rev-parse", "--quiet", "--verify", f"{ref}^{{commit}}")
         return answer.line if answer.ok else None
 
+    def peek_ref(self, ref: str) -> str | None:
+        """Like `read_ref`, for a full name of a branch's kind: without a process where the ref is a file. It is read
+        anew each time, so that what another process has written is seen."""
+        try:
+            text = (self.path / ref).read_text(errors="replace").strip()
+        except OSError:
+            text = ""
+        return text if _NAME.fullmatch(text) else self.read_ref(ref)
+
     # --- changes ---
 
     def rebase(
         self, base: str, tip: str, onto: str, trailers: Sequence[tuple[str, str]]
     ) -> Rebased | Conflict | NothingLeft:
-        return rebase(self.git, base, tip, onto, trailers, self.by)
+        verdict = rebase(self.git, base, tip, onto, trailers, self.by)
+        if isinstance(verdict, Rebased):
+            if len(self._rebased) >= _REMEMBERED:
+                self._rebased.clear()
+            self._rebased[verdict.tip] = onto
+        return verdict
 
     def keep(self, ref: str, commit: str) -> None:
         self.git.run("update-ref", "--no-deref", ref, commit)

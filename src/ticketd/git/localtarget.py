@@ -10,7 +10,7 @@ from pathlib import Path
 from ticketd.git.control import Control
 from ticketd.git.door import Answer, Git
 from ticketd.git.repository import UserRepository
-from ticketd.git.target import FETCH, note_tip, read_failure, target_ref
+from ticketd.git.target import FETCH, fetch_tip, note_tip, read_failure, target_ref
 from ticketd.ports import LostRace, Pushed, Refused, Unreachable
 
 _BUSY = (("MERGE_HEAD", "a merge"), ("CHERRY_PICK_HEAD", "a cherry-pick"), ("REVERT_HEAD", "a revert"))
@@ -37,16 +37,9 @@ class LocalTarget:
         answer = self._git().ask("rev-parse", "--quiet", "--verify", f"{self._ref}^{{commit}}")
         if not answer.ok:
             return Unreachable(f"there is no branch {self.branch} with a commit in {self.user.root}")
-        if self.control.read_ref(target_ref(self.branch)) == answer.line:
+        if self.control.peek_ref(target_ref(self.branch)) == answer.line:
             return answer.line
-        with self.control.exclusive():
-            refspec = f"+{self._ref}:{target_ref(self.branch)}"
-            fetched = self.control.git.ask(*FETCH, "--", str(self.user.common_dir), refspec, timeout_s=self.timeout_s)
-        tip = self.control.read_ref(target_ref(self.branch))
-        if not fetched.ok or tip is None:
-            return Unreachable(read_failure(fetched))
-        note_tip(self.control, self.branch, tip)
-        return tip
+        return fetch_tip(self.control, self.control.git, str(self.user.common_dir), self.branch, self.timeout_s)
 
     def push(self, candidate: str, onto: str) -> Pushed | LostRace | Refused | Unreachable:
         """Fast-forward the branch, and the checkout that has it; a local change in the way leaves both as they are.

@@ -49,8 +49,26 @@ def target_ref(branch: str) -> str:
 def note_tip(control: Control, branch: str, tip: str) -> None:
     """Remember the target's commit, and show it to the agents as `origin/<branch>` (as well as can be: their own
     fetch may hold that ref's lock)."""
-    control.keep(target_ref(branch), tip)
-    control.git.ask("update-ref", "--no-deref", f"refs/remotes/origin/{branch}", tip)
+    both = f"update {target_ref(branch)} {tip}\nupdate {shown_ref(branch)} {tip}\n".encode()
+    if not control.git.ask("update-ref", "--no-deref", "--stdin", stdin=both).ok:
+        control.keep(target_ref(branch), tip)
+
+
+def shown_ref(branch: str) -> str:
+    """Where agents see the target."""
+    return f"refs/remotes/origin/{branch}"
+
+
+def fetch_tip(control: Control, git: Git, url: str, branch: str, timeout_s: float) -> str | Unreachable:
+    """Bring the branch's commit from `url` into the control repository."""
+    refspec = f"+refs/heads/{branch}:{target_ref(branch)}"
+    with control.exclusive():
+        answer = git.ask(*FETCH, "--", url, refspec, timeout_s=timeout_s)
+    tip = control.peek_ref(target_ref(branch))
+    if not answer.ok or tip is None:
+        return Unreachable(read_failure(answer))
+    control.git.ask("update-ref", "--no-deref", shown_ref(branch), tip)
+    return tip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +106,9 @@ class RemoteTarget:
         found = [line.partition("\t")[0] for line in answer.out.splitlines() if line.endswith(f"\t{self._ref}")]
         if not found:
             return Unreachable(f"the remote has no branch {self.branch}")
-        if self.control.read_ref(target_ref(self.branch)) == found[0]:
+        if self.control.peek_ref(target_ref(self.branch)) == found[0]:
             return found[0]
-        return self._fetch()
-
-    def _fetch(self) -> str | Unreachable:
-        refspec = f"+{self._ref}:{target_ref(self.branch)}"
-        with self.control.exclusive():
-            answer = self._git().ask(*FETCH, "--", self.url, refspec, timeout_s=self.timeout_s)
-        tip = self.control.read_ref(target_ref(self.branch))
-        if not answer.ok or tip is None:
-            return Unreachable(read_failure(answer))
-        note_tip(self.control, self.branch, tip)
-        return tip
+        return fetch_tip(self.control, self._git(), self.url, self.branch, self.timeout_s)
 
     def push(self, candidate: str, onto: str) -> Pushed | LostRace | Refused | Unreachable:
         """The lease names `onto`: a plain push would bring back commits that somebody has taken off the branch.
