@@ -28,7 +28,7 @@ from ticketd.boot.session import open_session
 from ticketd.domain.attempt import Attempt
 from ticketd.domain.events import EventKind
 from ticketd.domain.ticket import Size, TicketRecord, TicketState
-from ticketd.domain.ticketfile import render_ticket
+from ticketd.domain.ticketrender import render_ticket
 from ticketd.ports import Store
 
 AGENT = Path(__file__).with_name("replay_agent.py")

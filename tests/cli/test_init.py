@@ -9,7 +9,8 @@ from hands_yard import Hands, git, make_repository
 
 from ticketd.agents.known import KNOWN, find_installed, profiles_of
 from ticketd.domain.settings import Settings
-from ticketd.domain.settingsfile import parse_settings, template
+from ticketd.domain.settingsfile import parse_settings
+from ticketd.domain.template import template
 from ticketd.domain.ticketfile import parse_ticket
 from ticketd.files import CheckoutFiles
 from ticketd.git import hook

@@ -24,7 +24,7 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
-prover = _load(Path(__file__).parents[2] / "scripts" / "prove-overlap")
+prover = _load(Path(__file__).parents[2] / "scripts" / "prove_overlap.py")
 
 
 def claim(*patterns: str) -> PatternSet:

@@ -23,7 +23,8 @@ from ticketd.domain.settings import (
     TargetSettings,
     WorktreeSettings,
 )
-from ticketd.domain.settingsfile import MAX_BYTES, ParsedSettings, parse_settings, template
+from ticketd.domain.settingsfile import MAX_BYTES, ParsedSettings, parse_settings
+from ticketd.domain.template import template
 from ticketd.domain.ticket import Gate, Priority, Size
 
 PATH = "ticketd.toml"

@@ -13,7 +13,8 @@ from ticketd.domain.globs import EVERYTHING, PatternSet
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.settings import AgentProfile, ScopeSettings, Settings
 from ticketd.domain.ticket import Gate, OnFailure, Priority, Size, Ticket
-from ticketd.domain.ticketfile import KEYS, MAX_BYTES, Parsed, parse_ticket, render_ticket, slug
+from ticketd.domain.ticketfile import KEYS, MAX_BYTES, Parsed, parse_ticket, slug
+from ticketd.domain.ticketrender import render_ticket
 from ticketd.domain.values import is_control, is_id
 
 AGENTS = Settings(agents={"swift": AgentProfile("swift", command=("./agent.sh",))})

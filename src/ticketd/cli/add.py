@@ -20,7 +20,8 @@ from ticketd.domain import values
 from ticketd.domain.lint import lint
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.ticket import GLOBAL_SCOPE, Size
-from ticketd.domain.ticketfile import FOLDER, Parsed, parse_ticket, render_ticket
+from ticketd.domain.ticketfile import FOLDER, Parsed, parse_ticket
+from ticketd.domain.ticketrender import render_ticket
 from ticketd.domain.values import MAX_BYTES, Fault
 from ticketd.errors import BadInput
 

@@ -11,7 +11,7 @@ import click
 
 from ticketd.agents.known import find_installed, profiles_of
 from ticketd.domain.settings import AgentProfile
-from ticketd.domain.settingsfile import template
+from ticketd.domain.template import template
 from ticketd.errors import BadInput, TicketdError
 from ticketd.files import CONFIG, TICKETS
 from ticketd.git import hook

@@ -1,4 +1,4 @@
-"""`ticketd.toml` → `Settings`, or every fault with its line and its mend; and the file that `ticketd init` writes."""
+"""`ticketd.toml` → `Settings`, or every fault with its line and its mend."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -27,14 +27,14 @@ from ticketd.domain.settings import (
     WorktreeSettings,
 )
 from ticketd.domain.ticket import Gate, Size
-from ticketd.domain.values import MAX_BYTES, Fault, FaultAt, shown
+from ticketd.domain.tomllines import BARE, Path, lines_of
+from ticketd.domain.values import MAX_BYTES, Fault, FaultAt, quoted, shown
 
-__all__ = ["MAX_BYTES", "PRESETS", "ParsedSettings", "parse_settings", "template"]
+__all__ = ["MAX_BYTES", "PRESETS", "ParsedSettings", "parse_settings"]
 
 PRESETS = ("command", "scripted")
 MAX_SLOTS = 1000
 
-Path = tuple[str, ...]
 T = TypeVar("T")
 
 
@@ -54,7 +54,7 @@ def parse_settings(path: str, text: bytes) -> ParsedSettings:
         raw = _toml(source)
     except FaultAt as fault:
         return ParsedSettings(None, (Problem(path, fault.line, fault.what, fault.mend),))
-    here = _Here(path, (), _lines(source), [])
+    here = _Here(path, (), lines_of(source), [])
     settings = _SETTINGS(raw, here)
     _check_routes(raw, here)
     problems = tuple(sorted(here.problems))
@@ -100,7 +100,7 @@ class _Here:
         return next((self.lines[self.path[:n]] for n in range(len(self.path), 0, -1) if self.path[:n] in self.lines), 0)
 
     def error(self, what: str, mend: str) -> None:
-        spelled = ".".join(part if _BARE.fullmatch(part) else _quoted(part[:60]) for part in self.path)
+        spelled = ".".join(part if BARE.fullmatch(part) else quoted(part[:60]) for part in self.path)
         self.problems.append(Problem(self.file, self.line, f"`{spelled}`: {what}", mend))
 
 
@@ -181,7 +181,7 @@ def _list(check: Callable[[str], str], wanted: str) -> Read:
 
     def read(value: object, here: _Here) -> tuple[str, ...]:
         if not isinstance(value, list):
-            example = f"[{_quoted(value[:80])}]" if isinstance(value, str) and value else "[…]"
+            example = f"[{quoted(value[:80])}]" if isinstance(value, str) and value else "[…]"
             here.error(f"a list is wanted, not {_kind(value)}", f"write a list: `{here.key} = {example}`")
             return ()
         words = []
@@ -234,7 +234,7 @@ def _as_list(value: object) -> str:
         words = shlex.split(value) if isinstance(value, str) else []
     except ValueError:
         words = []
-    return "[" + (", ".join(_quoted(w) for w in words[:12]) or '"program", "argument"') + "]"
+    return "[" + (", ".join(quoted(w) for w in words[:12]) or '"program", "argument"') + "]"
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -393,145 +393,3 @@ def _check_routes(raw: Mapping[str, Any], here: _Here) -> None:
         if isinstance(profile, str) and profile not in agents:
             mend = values.did_you_mean(profile, agents) or "add it as `[agents.NAME]`"
             here.at("routes").at(name).error(f"there is no agent profile {shown(profile)}", mend)
-
-
-# --- lines ----------------------------------------------------------------------------------------------------------
-
-_MAX_DEPTH = 3  # of the keys that ticketd knows; lines below it are never asked for
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-_PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
-_DOTTED = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
-_HEADER = re.compile(rf"[ \t]*\[\[?[ \t]*({_DOTTED})[ \t]*\]\]?")
-_ASSIGNED = re.compile(rf"[ \t]*({_DOTTED})[ \t]*=")
-_TOKEN = re.compile(
-    r'''"""(?:\\.|[^\\])*?"""+|\'\'\'.*?\'\'\'+|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*|[^"'#\[\]{}\n]+|.''', re.DOTALL
-)
-
-
-def _lines(source: str) -> dict[Path, int]:
-    """The line of each table and key of a valid TOML text. What stands inside an inline table is not in it."""
-    lines: dict[Path, int] = {}
-    table: Path = ()
-    at, line, depth, fresh = 0, 1, 0, True
-    while at < len(source):
-        found = None
-        if fresh and depth == 0:
-            header = _HEADER.match(source, at)
-            found = header or _ASSIGNED.match(source, at)
-            if found:
-                path = _path(found[1]) if header else (*table, *_path(found[1]))
-                table = path if header else table
-                for n in range(1, min(len(path), _MAX_DEPTH) + 1):
-                    lines.setdefault(path[:n], line)
-        fresh = False
-        if found is None:
-            found = _TOKEN.match(source, at)
-            assert found is not None
-            depth += (found[0] in ("[", "{")) - (found[0] in ("]", "}"))
-            line += found[0].count("\n")
-            fresh = found[0] == "\n"
-        at = found.end()
-    return lines
-
-
-def _path(dotted: str) -> Path:
-    """The parts of a key, its quotes and escapes undone."""
-    parts = []
-    inner: Any = tomllib.loads(f"{dotted} = 0")
-    while isinstance(inner, dict):
-        ((part, inner),) = inner.items()
-        parts.append(part)
-    return tuple(parts)
-
-
-# --- writing --------------------------------------------------------------------------------------------------------
-
-
-def template(remote: str, branch: str, agents: Sequence[AgentProfile]) -> str:
-    """A commented `ticketd.toml` that `parse_settings` reads without a problem."""
-    return _TEMPLATE.format(
-        remote=_quoted(remote),
-        branch=_quoted(branch),
-        agents="\n".join(_agent_table(agent) for agent in agents) or _NO_AGENT,
-        routes=_routes(agents),
-    )
-
-
-def _agent_table(agent: AgentProfile) -> str:
-    name = agent.name if _BARE.fullmatch(agent.name) else _quoted(agent.name)
-    lines = [f"[agents.{name}]", f"preset = {_quoted(agent.preset)}"]
-    if agent.command:
-        lines.append(f"command = {_quoted_list(agent.command)}")
-    if agent.env:
-        lines.append(f"env = {_quoted_list(agent.env)}            # passed on from the daemon's environment")
-    return "\n".join([*lines, ""])
-
-
-def _routes(agents: Sequence[AgentProfile]) -> str:
-    """Without a profile named `default`, several profiles would leave a ticket that names none without an agent."""
-    if len(agents) < 2 or any(agent.name == "default" for agent in agents):
-        return '# [routes]                       # size or scope -> profile\n# S = "default"'
-    first = _quoted(agents[0].name)
-    return "\n".join(["[routes]                         # size or scope -> profile", *(f"{s} = {first}" for s in Size)])
-
-
-def _quoted_list(words: Sequence[str]) -> str:
-    return "[" + ", ".join(_quoted(word) for word in words) + "]"
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string on one line."""
-    return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else f"\\U{ord(c):08x}") for c in text) + '"'
-
-
-_ESCAPES = {'"': '\\"', "\\": "\\\\"}
-
-_NO_AGENT = """\
-# [agents.default]               # which program works on a ticket
-# preset = "command"
-# command = ["./agent.sh"]       # an argv list, never a shell string; the brief is its standard input
-"""
-
-_TEMPLATE = """\
-# ticketd: what it runs, where it lands, what needs a person. Keys in comments show their default or an example.
-# slots = 8                      # how many agents run at once
-
-[target]
-remote = {remote}                # "" lands on the local branch
-branch = {branch}
-# poll = "10s"                   # how often to look for commits of others
-
-[landing]
-# verify = ["scripts/test"]      # run in a clean tree of exactly what will be pushed; a list of lists for several steps
-# verify_timeout = "30m"
-# patience = "10m"
-
-[claims]
-# outside = "extend"             # extend | warn | fail: paths written outside a ticket's `touches`
-# shared = ["CHANGELOG.md"]      # files that several tickets may change at once; landing sorts them out
-
-[worktrees]
-# setup = ["npm", "ci"]          # once per worktree, again when one of `setup_inputs` changes
-# setup_inputs = ["package-lock.json"]
-# copy = [".env"]                # untracked files that each worktree gets
-
-{agents}
-{routes}
-
-# [scopes.acme]                  # a brand, tenant or area: tickets in `tickets/acme/`
-# paths = ["brands/acme/**"]     # they may claim nothing else
-# env = ["ACME_TOKEN"]           # passed to this scope's agents only
-# max_slots = 3
-
-[gates]                          # none | start | land: where a person must approve, by priority
-critical = "land"
-
-[limits]
-# retries = 1                    # attempts after the first that a ticket's own failure may use up
-# grace = "10s"                  # between asking an agent to end and ending it
-
-# [limits.timeouts]              # wall clock of one attempt, by size
-# S = "30m"
-# M = "1h"
-# L = "3h"
-"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
@@ -15,9 +15,9 @@ from ticketd.domain.globs import PatternSet
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import GLOBAL_SCOPE, Gate, OnFailure, Priority, Size, Ticket
-from ticketd.domain.values import MAX_BYTES, Fault, FaultAt, shown, slug
+from ticketd.domain.values import MAX_BYTES, Fault, FaultAt, quoted, shown, slug
 
-__all__ = ["FOLDER", "MAX_BYTES", "Lines", "Parsed", "heading_of", "parse_ticket", "render_ticket", "slug"]
+__all__ = ["FOLDER", "MAX_BYTES", "Lines", "Parsed", "heading_of", "parse_ticket", "slug", "tidy"]
 
 FOLDER = "tickets"
 
@@ -65,7 +65,7 @@ def parse_ticket(path: str, text: bytes, settings: Settings) -> Parsed:
     fields, lines = _read_keys(table, report)
     ticket = None
     if found is not None and not report.has_errors:
-        body = _tidy(parts.body)
+        body = tidy(parts.body)
         fields.setdefault("scope", folder)
         fields.setdefault("title", heading_of(body) or found)
         ticket = Ticket(id=found, path=path, body=body, **fields)
@@ -158,7 +158,7 @@ def _number(check: Callable[[str], Any], wanted: str) -> Read:
 def _words(node: Node, key: _Key, check: Callable[[str], str], wanted: str) -> Iterator[tuple[str, int]]:
     """The good items of a list, each with its line."""
     if not isinstance(node, Items):
-        example = f"[{_quoted(node.text)}]" if isinstance(node, Scalar) and len(node.text) < 80 else "[…]"
+        example = f"[{quoted(node.text)}]" if isinstance(node, Scalar) and len(node.text) < 80 else "[…]"
         key.error(node.line, f"a list is wanted, not {_kind(node)}", f"write a list: `{key.name}: {example}`")
         return
     for item in node.items:
@@ -348,7 +348,7 @@ _NOT_PROSE = re.compile(r" {4}|\t|[ ]{0,3}(?:[-*+>|]|\d+[.)])")
 _CODE_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 
 
-def _tidy(body: str) -> str:
+def tidy(body: str) -> str:
     """The body without blank lines around it; the rest as written."""
     return re.sub(r"\A(?:[ \t]*\n)+", "", body.rstrip())
 
@@ -376,39 +376,3 @@ def heading_of(body: str) -> str | None:
 def _fit_for_title(text: str) -> str:
     text = " ".join("".join(" " if values.is_control(c) else c for c in text).split())
     return text if len(text) <= values.MAX_TITLE else text[: values.MAX_TITLE - 1] + "…"
-
-
-# --- writing --------------------------------------------------------------------------------------------------------
-
-
-def render_ticket(
-    title: str,
-    *,
-    touches: Sequence[str] = (),
-    depends_on: Sequence[str] = (),
-    priority: Priority = Priority.NORMAL,
-    size: Size = Size.M,
-    scope: str | None = None,
-    body: str = "",
-) -> str:
-    """A ticket file that `parse_ticket` reads back to the same values. What is default is left out."""
-    lines = [frontmatter.FENCE, f"title: {_quoted(title)}"]
-    if scope is not None:
-        lines.append(f"scope: {_quoted(scope)}")
-    if priority is not Priority.NORMAL:
-        lines.append(f"priority: {priority.value}")
-    if size is not Size.M:
-        lines.append(f"size: {size.value}")
-    for key, words in (("touches", touches), ("depends_on", depends_on)):
-        if words:
-            lines += [f"{key}:", *(f"  - {_quoted(word)}" for word in words)]
-    tidy = _tidy(body.replace("\r\n", "\n").replace("\r", "\n"))
-    return "\n".join([*lines, frontmatter.FENCE, *(["", tidy] if tidy else []), ""])
-
-
-def _quoted(text: str) -> str:
-    """A YAML double-quoted scalar on one line."""
-    return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else f"\\U{ord(c):08x}") for c in text) + '"'
-
-
-_ESCAPES = {'"': '\\"', "\\": "\\\\"}

@@ -316,3 +316,11 @@ def shell_operator(text: str) -> str | None:
     """The first thing outside quotes that only a shell would understand."""
     found = _SHELL.search(_QUOTED.sub("x", text.strip()))
     return found[0] if found else None
+
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\"}
+
+
+def quoted(text: str) -> str:
+    """A string in double quotes on one line, as YAML and TOML both read it."""
+    return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else f"\\U{ord(c):08x}") for c in text) + '"'

@@ -1,0 +1,93 @@
+"""The `ticketd.toml` that `ticketd init` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ticketd.domain.settings import AgentProfile
+from ticketd.domain.ticket import Size
+from ticketd.domain.tomllines import BARE
+from ticketd.domain.values import quoted
+
+
+def template(remote: str, branch: str, agents: Sequence[AgentProfile]) -> str:
+    """A commented `ticketd.toml` that `parse_settings` reads without a problem."""
+    return _TEMPLATE.format(
+        remote=quoted(remote),
+        branch=quoted(branch),
+        agents="\n".join(_agent_table(agent) for agent in agents) or _NO_AGENT,
+        routes=_routes(agents),
+    )
+
+
+def _agent_table(agent: AgentProfile) -> str:
+    name = agent.name if BARE.fullmatch(agent.name) else quoted(agent.name)
+    lines = [f"[agents.{name}]", f"preset = {quoted(agent.preset)}"]
+    if agent.command:
+        lines.append(f"command = {_quoted_list(agent.command)}")
+    if agent.env:
+        lines.append(f"env = {_quoted_list(agent.env)}            # passed on from the daemon's environment")
+    return "\n".join([*lines, ""])
+
+
+def _routes(agents: Sequence[AgentProfile]) -> str:
+    """Without a profile named `default`, several profiles would leave a ticket that names none without an agent."""
+    if len(agents) < 2 or any(agent.name == "default" for agent in agents):
+        return '# [routes]                       # size or scope -> profile\n# S = "default"'
+    first = quoted(agents[0].name)
+    return "\n".join(["[routes]                         # size or scope -> profile", *(f"{s} = {first}" for s in Size)])
+
+
+def _quoted_list(words: Sequence[str]) -> str:
+    return "[" + ", ".join(quoted(word) for word in words) + "]"
+
+
+_NO_AGENT = """\
+# [agents.default]               # which program works on a ticket
+# preset = "command"
+# command = ["./agent.sh"]       # an argv list, never a shell string; the brief is its standard input
+"""
+
+_TEMPLATE = """\
+# ticketd: what it runs, where it lands, what needs a person. Keys in comments show their default or an example.
+# slots = 8                      # how many agents run at once
+
+[target]
+remote = {remote}                # "" lands on the local branch
+branch = {branch}
+# poll = "10s"                   # how often to look for commits of others
+
+[landing]
+# verify = ["scripts/test"]      # run in a clean tree of exactly what will be pushed; a list of lists for several steps
+# verify_timeout = "30m"
+# patience = "10m"
+
+[claims]
+# outside = "extend"             # extend | warn | fail: paths written outside a ticket's `touches`
+# shared = ["CHANGELOG.md"]      # files that several tickets may change at once; landing sorts them out
+
+[worktrees]
+# setup = ["npm", "ci"]          # once per worktree, again when one of `setup_inputs` changes
+# setup_inputs = ["package-lock.json"]
+# copy = [".env"]                # untracked files that each worktree gets
+
+{agents}
+{routes}
+
+# [scopes.acme]                  # a brand, tenant or area: tickets in `tickets/acme/`
+# paths = ["brands/acme/**"]     # they may claim nothing else
+# env = ["ACME_TOKEN"]           # passed to this scope's agents only
+# max_slots = 3
+
+[gates]                          # none | start | land: where a person must approve, by priority
+critical = "land"
+
+[limits]
+# retries = 1                    # attempts after the first that a ticket's own failure may use up
+# grace = "10s"                  # between asking an agent to end and ending it
+
+# [limits.timeouts]              # wall clock of one attempt, by size
+# S = "30m"
+# M = "1h"
+# L = "3h"
+"""
