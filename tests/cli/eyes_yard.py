@@ -81,7 +81,7 @@ class Yard:
     def finish(self, key: AttemptKey, verdict: Verdict) -> None:
         store = self.session.store
         store.attempt_over(key, 0, "exited", "exit code 0", NOW + 60)
-        store.close_attempt(key, Kept(TIP, ("x",)), verdict, None, NOW + 61)
+        store.close_attempt(key, Kept(TIP, ("x",)), verdict, None, NOW + 61, retire=False)
 
     def log(self, key: AttemptKey, content: bytes, what: str = "agent") -> Path:
         path: Path = self.session.places.log(key, what)

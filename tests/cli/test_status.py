@@ -183,7 +183,7 @@ def test_watch_shows_what_happens_until_interrupted(yard: Yard) -> None:
     yard.ticket("second", touches=["src/**"])
     terminal.until("second")
     terminal.interrupt()
-    assert terminal.end() == 0
+    assert terminal.end() == 130
     before, _, after = terminal.raw.rpartition("\x1b[?1049l")
     assert "\x1b[?1049h" in before, "on the alternate screen"
     assert "first" in after and "second" in after, "the last screen stays"
@@ -203,7 +203,7 @@ def test_watch_in_a_pipe_prints_a_block_for_each_change(yard: Yard) -> None:
             lines.append(process.stdout.readline())
         process.send_signal(2)
         lines += process.communicate()[0].splitlines()
-    assert process.returncode == 0
+    assert process.returncode == 130
     assert sum("no daemon runs (`ticketd start`)" in line for line in lines) == 2
 
 

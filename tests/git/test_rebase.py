@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from gitworld import ADA, World, commit, git, make_origin, write
 
+from ticketd.domain.attempt import Drift
 from ticketd.git import rebase as module
 from ticketd.git.commits import name_of, parse_commit, render_commit
 from ticketd.git.door import Answer, Git
@@ -76,7 +77,8 @@ def test_it_gives_what_git_rebase_gives(tmp_path: Path, seed: int) -> None:
     tip = commits(tmp_path, chance, chance.randrange(1, 4))
 
     verdict = in_memory(tmp_path, base, tip, onto)
-    git(tmp_path, "rebase", "--no-keep-empty", "--empty=drop", "--no-reapply-cherry-picks", onto, ok=False)
+    options = ("--no-keep-empty", "--empty=drop", "--no-reapply-cherry-picks")
+    git(tmp_path, "-c", module.MERGING, "rebase", *options, onto, ok=False)
     stopped = (tmp_path / ".git/rebase-merge").exists()
 
     assert isinstance(verdict, Conflict) == stopped
@@ -208,6 +210,44 @@ def test_a_target_that_was_rewound_gets_only_the_work(user: Path) -> None:
     done = in_memory(user, base, tip, onto)
     assert isinstance(done, Rebased)
     assert git(user, "diff", "--name-only", onto, done.tip) == "c"
+
+
+FOLDER = {f"old/{number}.txt": f"content {number}\n" * 10 for number in range(4)}
+
+
+def test_a_file_added_to_a_folder_that_has_moved_stays_where_it_was_put(user: Path) -> None:
+    base = commit(user, FOLDER)
+    tip = commit(user, {"old/later.txt": "stays\n", "old/0.txt": "changed\n" + FOLDER["old/0.txt"]})
+    branch_from(user, base)
+    git(user, "mv", "old", "new")
+    onto = commit(user, {})
+    done = in_memory(user, base, tip, onto)
+    assert isinstance(done, Rebased)
+    files = git(user, "ls-tree", "-r", "--name-only", done.tip, "old", "new").split()
+    assert files == ["new/0.txt", "new/1.txt", "new/2.txt", "new/3.txt", "old/later.txt"]
+    assert git(user, "show", f"{done.tip}:new/0.txt").startswith("changed")
+
+
+def test_a_folder_that_moves_takes_nothing_along_that_came_meanwhile(user: Path) -> None:
+    base = commit(user, FOLDER)
+    git(user, "mv", "old", "new")
+    tip = commit(user, {})
+    branch_from(user, base)
+    onto = commit(user, {"old/later.txt": "stays\n"})
+    done = in_memory(user, base, tip, onto)
+    assert isinstance(done, Rebased)
+    assert git(user, "show", f"{done.tip}:old/later.txt") == "stays"
+
+
+def test_a_moved_folder_is_no_drift_either(world: World) -> None:
+    base = world.move_target(FOLDER)
+    world.tip()
+    world.pool.prepare("1", base, "x", keep_ignored=False)
+    write(world.pool.path("1"), {"old/later.txt": "stays\n"})
+    git(world.other, "mv", "old", "new")
+    onto = world.move_target({})
+    world.tip()
+    assert world.pool.trial("1", base, onto) == (Drift.CLEAN, ())
 
 
 def test_the_targets_merge_attributes_count(world: World) -> None:

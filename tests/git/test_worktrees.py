@@ -144,6 +144,54 @@ def mess_read_only(tree: Path) -> None:
     (tree / "cache/mod").chmod(0o500)
 
 
+def mess_repository_for_a_file(tree: Path) -> None:
+    write(tree, {"a.txt": None})
+    (tree / "a.txt").mkdir()
+    git(tree / "a.txt", "init", "-q")
+    commit(tree / "a.txt", {"f": "f"})
+
+
+def mess_staged(tree: Path) -> None:
+    write(tree, {"forced.log": "ignored", "new/staged": "s", "new/intended": "i"})
+    git(tree, "add", "--force", "forced.log", "new/staged")
+    git(tree, "add", "--intent-to-add", "new/intended")
+
+
+def mess_both_added(tree: Path) -> None:
+    git(tree, "switch", "-q", "-c", "side")
+    commit(tree, {"both": "one\n", "later": "x"})
+    git(tree, "switch", "-q", "-")
+    commit(tree, {"both": "two\n"})
+    git(tree, "merge", "side", ok=False)
+
+
+def mess_committed_repository(tree: Path) -> None:
+    mess_nested(tree)
+    commit(tree, {})
+
+
+def mess_split_index(tree: Path) -> None:
+    mess_hidden(tree)
+    git(tree, "update-index", "--split-index")
+    write(tree, {"new/x": "x"})
+
+
+def mess_index_of_version_4(tree: Path) -> None:
+    git(tree, "update-index", "--index-version", "4")
+    mess_hidden(tree)
+
+
+def mess_link_for_a_folder(tree: Path) -> None:
+    write(tree, {"src/b.py": None})
+    (tree / "src").rmdir()
+    (tree / "src").symlink_to("..")
+
+
+def mess_empty_folders(tree: Path) -> None:
+    commit(tree, {"b": "b"})
+    (tree / "late/file").mkdir(parents=True)
+
+
 def git_dir(tree: Path) -> Path:
     return Path(git(tree, "rev-parse", "--absolute-git-dir"))
 
@@ -221,7 +269,11 @@ def test_an_untouched_tree_is_kept_as_its_base(world: World) -> None:
     assert keep(world, base) == Kept(base, ())
 
 
-@pytest.mark.parametrize("mess", [m for m in MESSES if m not in (mess_everything_gone, mess_sparse)])
+# What is kept of these is not simply the files that are there.
+OTHERWISE = (mess_everything_gone, mess_sparse, mess_link_for_a_folder, mess_repository_for_a_file, mess_staged)
+
+
+@pytest.mark.parametrize("mess", [m for m in MESSES if m not in OTHERWISE])
 def test_after_any_mess_every_file_is_kept(world: World, mess: object) -> None:
     tree, base = fresh(world)
     mess(tree)  # type: ignore[operator]
@@ -248,6 +300,20 @@ def test_a_sparse_checkout_has_deleted_nothing(world: World) -> None:
     write(tree, {"mine": "work"})
     assert not (tree / "src/b.py").exists()
     assert keep(world, base).changed == ("mine",)
+
+
+def test_a_link_in_place_of_a_folder_is_kept_as_a_link(world: World) -> None:
+    tree, base = fresh(world)
+    mess_link_for_a_folder(tree)
+    kept = keep(world, base)
+    assert set(kept.changed) == {"src", "src/b.py"}
+    assert git(world.control.path, "cat-file", "blob", f"{kept.tip}:src") == ".."
+
+
+def test_what_is_staged_is_kept_though_it_is_ignored(world: World) -> None:
+    tree, base = fresh(world)
+    mess_staged(tree)
+    assert set(keep(world, base).changed) == {"forced.log", "new/staged", "new/intended"}
 
 
 def test_a_tree_that_is_gone_is_kept_as_its_branch(world: World) -> None:

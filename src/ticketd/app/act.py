@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from ticketd.app.session import Works
+from ticketd.app.observe import snapshot_of
+from ticketd.app.session import Session, Works
 from ticketd.domain.attempt import AttemptKey
-from ticketd.domain.schedule import AskToStart, Decision, Skip, Start
+from ticketd.domain.schedule import AskToStart, Decision, Skip, Start, decide
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import TicketRecord
+
+
+def act_without_daemon(session: Session, settings: Settings) -> None:
+    """What takes no agent, so that a person can approve and see what is skipped though no daemon runs."""
+    snapshot = snapshot_of(session.store.board(), settings)
+    for decision in decide(snapshot, session.clock.now()).decisions:
+        if not isinstance(decision, Start):
+            note(session, decision)
+
+
+def note(session: Session, decision: AskToStart | Skip) -> None:
+    match decision:
+        case AskToStart(ticket):
+            session.store.ask_to_start(ticket, session.clock.now())
+        case Skip(ticket, because):
+            session.store.skip(ticket, because, session.clock.now())
 
 
 def act(works: Works, decision: Decision, record: TicketRecord, base: str, settings: Settings) -> AttemptKey | None:
@@ -18,8 +35,6 @@ def act(works: Works, decision: Decision, record: TicketRecord, base: str, setti
             assert profile is not None, record.id
             answer = store.dispatch(decision, record, base, profile.name, settings.claims.shared, now)
             return answer if isinstance(answer, AttemptKey) else None
-        case AskToStart(ticket):
-            store.ask_to_start(ticket, now)
-        case Skip(ticket, because):
-            store.skip(ticket, because, now)
-    return None
+        case AskToStart() | Skip():
+            note(works.session, decision)
+            return None

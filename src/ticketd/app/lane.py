@@ -112,7 +112,11 @@ class Lane:
         tree = self.works.worktrees.path(LANE_TREE)
         timeout_s = settings.landing.verify_timeout_s
         failed = run_steps(self.works, steps, "verify", landing.key, tree, timeout_s)
-        return after_failure(record, settings, Reason.VERIFY_FAILED, str(failed)) if failed else None
+        if failed is None:
+            return None
+        if not failed.begun:  # a command that is not there: another run of the agent would not mend that
+            return Fail(Reason.VERIFY_FAILED, str(failed))
+        return after_failure(record, settings, Reason.VERIFY_FAILED, str(failed))
 
     def _push(self, landing: Landing) -> Landing | None:
         assert landing.candidate is not None and landing.onto is not None

@@ -196,9 +196,9 @@ class Slots:
     def _brief(self, record: TicketRecord) -> str:
         """The ticket's body, and what a person said when rejecting an earlier attempt."""
         parts = [record.ticket.body or record.ticket.title]
-        for attempt in self.works.session.store.attempts(record.id):
-            if attempt.reason is Reason.REJECTED:
-                parts.append(f"## A reviewer rejected attempt {attempt.key.number}\n\n{attempt.detail}")
+        for event in self.works.session.store.events(ticket=record.id):
+            if event.kind is EventKind.FAILED and event.data.get("reason") == Reason.REJECTED:
+                parts.append(f"## A reviewer rejected this before\n\n{event.data.get('detail')}")
         return "\n\n".join(parts) + "\n"
 
     def _give_up(self, key: AttemptKey, record: TicketRecord, error: Exception) -> None:

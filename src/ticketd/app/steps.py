@@ -29,11 +29,12 @@ class SetupFailed(TicketdError):
 
 @dataclass(frozen=True, slots=True)
 class StepFailed:
-    """`how`: its exit in words; `log`: where all of its output is."""
+    """`how`: its exit in words; `log`: where all of its output is; `begun`: whether there was such a program."""
 
     argv: Argv
     how: str
     log: Path
+    begun: bool = True
 
     def __str__(self) -> str:
         return f"`{' '.join(self.argv)}` failed: {self.how}; its output is in {self.log}"
@@ -50,12 +51,12 @@ def run_steps(
     for number, argv in enumerate(steps):
         log = works.session.places.log(key, what)
         over = _run(works, argv, f"{what}-{number}", key, tree, timeout_s, log)
-        if not (isinstance(over, Exited) and over.reason == "exited" and over.code == 0):
-            return StepFailed(argv, exit_words(over), log)
+        if over.reason != "exited" or over.code != 0:
+            return StepFailed(argv, exit_words(over), log, begun=over.reason != "spawn-failed")
     return None
 
 
-def _run(works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeout_s: float, log: Path) -> RunState:
+def _run(works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeout_s: float, log: Path) -> Exited:
     # A step may run again for the same attempt; a run directory serves one run only.
     stamp = int(works.session.clock.now() * 1e6)
     run_dir = works.session.places.side_run_dir(key, f"{what}-{stamp}")

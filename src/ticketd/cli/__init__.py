@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -71,8 +72,12 @@ def cli(ctx: click.Context, repo: Path) -> None:
 
 def main() -> None:
     """The one error boundary: what a user causes is told in words; a traceback is always a bug of ours."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by the caller (`ticketd list >&-`)
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for the life of the process
     try:
         code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Exit as asked:
         code = asked.exit_code
     except click.ClickException as error:
@@ -88,4 +93,9 @@ def main() -> None:
         # The reader went away (`ticketd list | head`); Python would complain once more at exit.
         sys.stderr.close()
         code = 141
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        click.echo(f"ticketd: {error.strerror or error}{where}\n  `ticketd doctor` looks closer.", err=True)
+        code = 1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered would fail once more at exit
     sys.exit(code if isinstance(code, int) else 0)

@@ -105,7 +105,8 @@ def _checks(patient: Patient) -> Iterator[Check]:
     yield judge.check_identity(by.name, by.email, by != NOBODY)
     if is_set_up:
         yield from _of_files(patient, has_config)
-        yield from judge.check_agents(patient.settings.agents, _finder(patient))
+        if patient.files.settings().settings is not None:
+            yield from judge.check_agents(patient.settings.agents, _finder(patient))
     yield from _target(patient, is_set_up)
     found = hook.status(patient.root)
     installed = found.state in (hook.HookState.INSTALLED, hook.HookState.BY_HAND)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from ticketd.app.queries import problem_document
+from ticketd.cli.render.words import safe
 from ticketd.cli.repository import view
 from ticketd.domain import lint as across_files
 from ticketd.domain.problems import Problem, Severity
@@ -78,8 +79,7 @@ def _named(root: Path, path: Path, files: Collection[str]) -> list[str]:
 
 
 def line_of(problem: Problem) -> str:
-    where = f"{problem.file}:{problem.line}" if problem.line else problem.file
-    return f"{where}: {problem.severity}: {problem.what}" + (f" ({problem.mend})" if problem.mend else "")
+    return safe(problem)
 
 
 def _verdict(finding: Finding, errors: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import click
 
+from ticketd.app.act import act_without_daemon
 from ticketd.app.session import Session
 from ticketd.app.tickets import problems, settings_of, sync
 from ticketd.boot.session import Opened, open_session
@@ -38,4 +39,6 @@ def view(ctx: click.Context) -> View:
     # Under a broken ticketd.toml every ticket would be judged by the defaults: what was last read stands.
     if not any(problem.severity is Severity.ERROR for problem in of_settings):
         sync(opened.session, settings)
+        if not opened.session.is_running():
+            act_without_daemon(opened.session, settings)
     return View(opened, settings, problems(opened.session, settings, of_settings))

@@ -18,7 +18,7 @@ from ticketd.cli.repository import View, view
 from ticketd.daemon.loop import Ending
 from ticketd.daemon.main import Daemon
 from ticketd.domain.pool import Stop
-from ticketd.errors import BadInput, TicketdError
+from ticketd.errors import BadInput, DaemonRuns, TicketdError
 
 READY_S = 30.0
 DRAINING = b"\ndraining: running agents finish and land; ^C again ends them now and keeps their work\n"
@@ -62,8 +62,9 @@ def _run(daemon: Daemon, here: View, slots: int | None, until_idle: bool) -> tup
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupts
         interrupts += 1
-        # os.write: the handler may have come in the middle of a buffered write.
-        os.write(2, b"\nending agents now; their work is kept\n" if interrupts > 1 else DRAINING)
+        if not sys.stdout.isatty():  # a terminal has it in the status
+            # os.write: the handler may have come in the middle of a buffered write.
+            os.write(2, b"\nending agents now; their work is kept\n" if interrupts > 1 else DRAINING)
         daemon.stop(Stop.NOW if interrupts > 1 else Stop.DRAIN)
 
     def on_term(_number: int, _frame: FrameType | None) -> None:
@@ -98,10 +99,13 @@ def _detach(here: View, slots: int | None, until_idle: bool) -> None:
 def _is_up(here: View, child: subprocess.Popen[bytes]) -> bool:
     waited = 0.0
     while waited < READY_S:
-        if here.opened.session.is_running():
+        record = here.session.store.board().daemon
+        if here.session.is_running() and record is not None and record.pid == child.pid:
             return True
         try:
-            return child.wait(timeout=0.05) == 0
+            if child.wait(timeout=0.05) == DaemonRuns.exit_code:
+                raise DaemonRuns("another daemon was faster", mend="`ticketd status` shows it.")
+            return child.returncode == 0
         except subprocess.TimeoutExpired:
             waited += 0.05
     return False

@@ -30,6 +30,7 @@ def status(ctx: click.Context, as_json: bool, watch: bool) -> None:
             display.watch(display.Looker(here.session, here.settings, syncs=True), threading.Event())
         except KeyboardInterrupt:
             click.echo()
+            ctx.exit(130)
     else:
         from ticketd.cli.render.live import show_status
 

@@ -14,7 +14,7 @@ from ticketd.app.slots import Slots
 from ticketd.daemon.chores import Chores
 from ticketd.daemon.lanes import LaneThread
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
-from ticketd.domain.pool import PAUSED_BY_A_PERSON, Stop
+from ticketd.domain.pool import Stop
 from ticketd.domain.schedule import Schedule, Snapshot, Start, decide
 from ticketd.domain.settings import Settings
 from ticketd.errors import StoreTrouble
@@ -162,6 +162,6 @@ class Loop:
             return Ending.ABORTED if board.pool.aborted else Ending.STOPPED
         if not self.until_idle or schedule.next_at is not None or schedule.decisions:
             return None
-        if board.pool.paused == PAUSED_BY_A_PERSON or self.look_again():
+        if self.look_again():
             return None
         return Ending.IDLE

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
+from typing import BinaryIO, cast
 
 from git.cmd import Git as GitCommand
 
@@ -99,12 +99,12 @@ class Answer:
 
 
 @contextmanager
-def _readable(content: bytes) -> Iterator[IO[bytes]]:
+def _readable(content: bytes) -> Iterator[BinaryIO]:
     """A file, not a pipe: git may end before it has read everything."""
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.seek(0)
-        yield file
+        yield cast("BinaryIO", file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Which changes of a tree are none: files that are byte for byte what a checkout of the old content writes.
 
 Where the repository holds what its own clean filter would not write (CRLF under `text`, an expanded `$Id$` under
-`ident`), git calls a file changed that nobody has touched, as soon as it reads it again.
+`ident`), git calls a file changed that nobody has touched, as soon as it reads it again; and it reads again what was
+written within the same second as the index, so nearly everything that has just been checked out.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ class Change:
         return self.new_mode == _NESTED != self.old_mode
 
 
-def changes(git: Git, before: str, after: str) -> tuple[Change, ...]:
-    """What differs between two trees (or commits).
+def changes(git: Git, before: str, after: str, env: Mapping[str, str] | None = None) -> tuple[Change, ...]:
+    """What differs between two trees (or commits). git reads the index for it, without need: it must be a sound one.
 
     Raises:
         GitFailed: one of them is missing.
     """
     if before == after:
         return ()
-    answer = git.ask("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after)
+    answer = git.ask("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after, env=env)
     if not answer.ok:
         raise GitFailed(f"cannot compare {before} and {after}", stderr=answer.err)
     fields = answer.out.split("\0")
@@ -62,13 +63,22 @@ def untouched(git: Git, root: Path, found: Sequence[Change], env: Mapping[str, s
     """Those of `found`, the changes that `add` saw in the tree at `root`, that are none. At most one process, and none
     where no filter took part: then the new content is the file's own."""
     suspects = [change for change in found if _is_suspect(change) and not _is_verbatim(root / change.path, change.new)]
-    if not suspects:
-        return ()
-    # `.gitattributes` are read from the working directory.
-    written = _as_checked_out(Git(root, git.config, git.env), suspects, env)
-    return tuple(
-        change for change, content in zip(suspects, written, strict=False) if content == _content(root / change.path)
-    )
+    return _as_checked_out(git, root, suspects, env) if suspects else ()
+
+
+def all_untouched(git: Git, root: Path, status: Sequence[str]) -> bool:
+    """Whether every entry of `status --porcelain=v2 -z` is a changed file that is as a checkout writes it."""
+    found = [_status_change(entry) for entry in status]
+    suspects = [change for change in found if change and _is_suspect(change)]
+    return len(suspects) == len(status) and len(_as_checked_out(git, root, suspects, {})) == len(status)
+
+
+def _status_change(entry: str) -> Change | None:
+    """`1 XY sub mode-HEAD mode-index mode-file name-HEAD name-index path`, changed but not staged."""
+    fields = entry.split(" ", 8)
+    if len(fields) != 9 or fields[:3] != ["1", ".M", "N..."] or fields[4] != fields[5]:
+        return None
+    return Change(fields[8], fields[4], fields[5], fields[7], "", "M")
 
 
 def _is_suspect(change: Change) -> bool:
@@ -96,11 +106,16 @@ def _content(path: Path) -> bytes | None:
         return file.read() if stat.S_ISREG(os.fstat(handle).st_mode) else None
 
 
-def _as_checked_out(git: Git, suspects: Sequence[Change], env: Mapping[str, str]) -> list[bytes]:
-    """What checking out the old content of each would write. Fewer where git (or a filter) breaks off: the rest counts
-    as changed. The size that git 2.39 says is that before the filters, so that a name which nobody has ends each."""
+def _as_checked_out(git: Git, root: Path, suspects: Sequence[Change], env: Mapping[str, str]) -> tuple[Change, ...]:
+    """Those whose file is what checking out the old content would write; where git (or a filter) breaks off, the rest
+    counts as changed. The size that git 2.39 says is that before the filters, so a name that nobody has ends each."""
     end = f"no-object-{secrets.token_hex(16)}"
-    given = "".join(f"{change.old} {change.path}\0{end} {change.path}\0" for change in suspects)
-    answer = git.ask("cat-file", "--batch", "--filters", "-z", stdin=os.fsencode(given), env=env)
+    given = os.fsencode("".join(f"{change.old} {change.path}\0{end} {change.path}\0" for change in suspects))
+    # `.gitattributes` are read from the working directory.
+    at_root = Git(root, git.config, git.env)
+    answer = at_root.ask("cat-file", "--batch", "--filters", "-z", stdin=given, env=env)
     parts = os.fsencode(answer.out).split(f"\n{end} missing\n".encode())[:-1]
-    return [part.partition(b"\n")[2] for part in parts]
+    written = (part.partition(b"\n")[2] for part in parts)
+    return tuple(
+        change for change, content in zip(suspects, written, strict=False) if content == _content(root / change.path)
+    )

@@ -9,12 +9,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ticketd.domain.attempt import AttemptKey
 from ticketd.errors import GitFailed
+from ticketd.git.commits import resolve
 from ticketd.git.control import Control
 from ticketd.git.door import Git
+from ticketd.git.exactness import Change, changes, untouched
+from ticketd.git.index import is_plain
 from ticketd.git.tree import Tree, clear_hiding_bits
 from ticketd.ports import Identity
 
@@ -25,42 +28,91 @@ _REBASE_NOTES = ("rebase-merge/orig-head", "rebase-apply/orig-head", "rebase-mer
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a tree stands: HEAD's commit (that of the tree's branch where HEAD is unborn, damaged or gone; the base if
+    neither is there), its tree object, that of the base, the branch's commit, and whether git can work with the tree's
+    git directory."""
+
+    head: str
+    content: str
+    base_content: str
+    branch: str | None
+    usable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A tree object, and the paths whose content could not be put into it."""
+    """A tree object, what it changes of the base's, and the paths whose content could not be put into it. `amends`: it
+    takes back what HEAD's commits had changed without having touched it."""
 
     tree: str
+    changes: tuple[Change, ...]
     left_out: tuple[str, ...] = ()
+    amends: bool = False
 
 
-def head_commit(control: Control, tree: Tree) -> str | None:
-    """HEAD's commit; that of the tree's branch where HEAD is unborn, damaged or gone; None if neither is there."""
-    if tree.has_admin:
-        answer = tree.git(control).ask("rev-parse", "--quiet", "--verify", "HEAD^{commit}")
-        if answer.ok:
-            return answer.line
-    return control.read_ref(f"refs/heads/{tree.branch}") if tree.branch else None
+def look(control: Control, tree: Tree, base: str) -> Standing:
+    """All that is asked of the refs, in one process as long as the git directory is sound.
+
+    Raises:
+        GitFailed: the base is missing.
+    """
+    names = [f"{base}^{{tree}}", "HEAD^{commit}", "HEAD^{tree}"]
+    if tree.branch:
+        names += [f"refs/heads/{tree.branch}^{{{kind}}}" for kind in ("commit", "tree")]
+    found = resolve(tree.git(control), names) if tree.has_admin else None
+    usable = found is not None
+    if found is None:
+        # The control repository's own HEAD is on a branch that never exists.
+        found = resolve(control.git, names)
+    if found is None or found[0] is None:
+        raise GitFailed(f"commit {base} is missing")
+    branch, branch_content = found[3:] if tree.branch else (None, None)
+    for head, content in ((found[1], found[2]), (branch, branch_content)):
+        if head and content:
+            return Standing(head, content, found[0], branch, usable)
+    return Standing(base, found[0], found[0], branch, usable)
 
 
-def take(control: Control, tree: Tree, head: str, env: Mapping[str, str] | None = None) -> Snapshot:
-    """The content of the working tree as a tree object; ignored files stay out, conflicted ones come as they are.
+def take(control: Control, tree: Tree, at: Standing, env: Mapping[str, str] | None = None) -> Snapshot:
+    """The content of the working tree as a tree object; ignored files stay out, conflicted ones come as they are, and
+    files that are what a checkout writes are unchanged, whatever `add` makes of them.
 
     `env` can send the objects elsewhere. A tree without its git directory is read by way of the control repository's.
 
     Raises:
         GitFailed: git could not read it.
     """
-    usable = tree.has_admin and tree.git(control).ask("rev-parse", "--git-dir").ok
-    git = tree.git(control, env) if usable else tree.git(control, {"GIT_DIR": str(control.path), **(env or {})})
+    git = tree.git(control, env) if at.usable else tree.git(control, {"GIT_DIR": str(control.path), **(env or {})})
     with tempfile.TemporaryDirectory(prefix="index-", dir=control.state) as scratch:
         index = Path(scratch) / "index"
         own = {"GIT_INDEX_FILE": str(index)}
-        if usable:
+        if at.usable:
             _copy_index(tree.admin / "index", index)
-        if not index.exists() or not clear_hiding_bits(git, tree.path, own, sparse=True):
+        plain = is_plain(index, len(at.head) // 2)
+        if not (plain or (index.exists() and clear_hiding_bits(git, tree.path, own, sparse=True))):
             index.unlink(missing_ok=True)
-            git.run("read-tree", head, env=own)
+            git.run("read-tree", at.head, env=own)
         left_out = _add(git, own)
-        return Snapshot(git.run("write-tree", env=own), left_out)
+        return _exact(git, tree.path, at, own, left_out)
+
+
+def _exact(git: Git, root: Path, at: Standing, own: Mapping[str, str], left_out: tuple[str, ...]) -> Snapshot:
+    """What `add` has put into the index, less what is as it was: in HEAD's commit, or even in the base, where the
+    agent's own `add -A` has fallen for it. But one that changes attributes may well mean what follows from them."""
+    content = git.run("write-tree", env=own)
+    of_head = changes(git, at.content, content, own)
+    of_base = of_head if at.content == at.base_content else changes(git, at.base_content, content, own)
+    meant = any(PurePosixPath(change.path).name == ".gitattributes" for change in of_base)
+    none = untouched(git, root, of_head if meant else tuple(dict.fromkeys((*of_head, *of_base))), own)
+    if not none:
+        return Snapshot(content, of_base, left_out)
+    # Where a file is as it was in both, the base's entry comes last and stays.
+    lines = "".join(f"{change.new_mode} {change.old}\t{change.path}\0" for change in none)
+    git.run("update-index", "-z", "--index-info", stdin=os.fsencode(lines), env=own)
+    content = git.run("write-tree", env=own)
+    amends = not set(none) <= set(of_head)
+    return Snapshot(content, changes(git, at.base_content, content, own), left_out, amends)
 
 
 def _copy_index(source: Path, target: Path) -> None:
@@ -85,7 +137,7 @@ def _untracked(git: Git, own: Mapping[str, str]) -> tuple[str, ...]:
     return git.ask("ls-files", "-z", "--others", "--modified", "--exclude-standard", env=own).split0()
 
 
-def commit_snapshot(git: Git, tree: str, parent: str, message: str, by: Identity) -> str:
+def commit_snapshot(git: Git, tree: str, parents: Sequence[str], message: str, by: Identity) -> str:
     who = {
         f"GIT_{role}_{part}": value
         for role in ("AUTHOR", "COMMITTER")
@@ -93,16 +145,17 @@ def commit_snapshot(git: Git, tree: str, parent: str, message: str, by: Identity
     }
     text = message.encode(errors="surrogateescape")
     plain = git.with_config("i18n.commitEncoding=UTF-8")
-    return plain.run("commit-tree", tree, "-p", parent, "-F", "-", stdin=text, env=who)
+    options = [option for parent in parents for option in ("-p", parent)]
+    return plain.run("commit-tree", tree, *options, "-F", "-", stdin=text, env=who)
 
 
-def dropped(control: Control, tree: Tree, tip: str, base: str) -> tuple[str, ...]:
+def dropped(control: Control, tree: Tree, at: Standing, tip: str, base: str) -> tuple[str, ...]:
     """Commits that were made in the tree and that neither `tip` nor a kept attempt or the target has: amended, reset
     away, on another branch, or of an unfinished rebase. Only the newest of each line."""
     seen = set(_noted(tree))
-    if tree.branch and (own := control.read_ref(f"refs/heads/{tree.branch}")):
-        seen.add(own)
-    wanted = sorted(seen - {tip, base})
+    if at.branch:
+        seen.add(at.branch)
+    wanted = sorted(seen - {tip, at.head, base})
     if not wanted:
         return ()
     given = "".join(f"{sha}\n" for sha in (*wanted, f"^{tip}", f"^{base}")).encode()
@@ -118,17 +171,6 @@ def _noted(tree: Tree) -> Iterator[str]:
         if note.is_file():
             for line in note.read_text(errors="replace").splitlines():
                 yield from (sha for sha in _SHA.findall(line.partition("\t")[0]) if sha.strip("0"))
-
-
-def differences(git: Git, base: str, tip: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The paths that differ, and those of them that are repositories now and were not."""
-    answer = git.ask("diff-tree", "-r", "-z", "--raw", "--no-renames", base, tip)
-    if not answer.ok:
-        raise GitFailed(f"cannot compare {base} and {tip}", stderr=answer.err)
-    fields = answer.out.split("\0")
-    entries = list(zip(fields[0::2], fields[1::2], strict=False))
-    nested = tuple(path for modes, path in entries if modes.split()[1] == "160000" and modes[1:7] != "160000")
-    return tuple(path for _, path in entries), nested
 
 
 def render_refs(key: AttemptKey, tip: str, extra: Sequence[str], taken: int) -> bytes:

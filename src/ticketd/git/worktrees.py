@@ -9,10 +9,14 @@ from pathlib import Path
 from ticketd.domain.attempt import AttemptKey, Drift
 from ticketd.errors import BadInput, GitFailed
 from ticketd.git import snapshot
+from ticketd.git.branches import Branches, read_branches
 from ticketd.git.control import Control
 from ticketd.git.door import Git
+from ticketd.git.exactness import all_untouched, changes
+from ticketd.git.index import is_plain
 from ticketd.git.leftovers import git_lives
 from ticketd.git.rebase import rebase
+from ticketd.git.snapshot import Snapshot, Standing
 from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, remove, write_whole
 from ticketd.ports import Conflict, Identity, Kept
 
@@ -42,13 +46,12 @@ class WorktreePool:
             GitFailed: the commit is missing, or the disk is full.
         """
         tree = self._tree(name)
-        previous = tree.branch
+        branches = read_branches(self.control, tree, commit, branch)
         if not self._is_whole(tree):
             self._add(tree, commit)
-        elif not self._is_at(tree, commit, keep_ignored):
-            self._check(commit)
+        elif branches.head != commit or not self._is_clean(tree, commit, keep_ignored):
             self._reset(tree, commit, keep_ignored)
-        self._put_on(tree, commit, branch, previous)
+        self._put_on(tree, branches)
 
     def _is_whole(self, tree: Tree) -> bool:
         """Whether git can work with it; a link that is merely gone or wrong is put back."""
@@ -57,7 +60,8 @@ class WorktreePool:
         tree.link()
         return True
 
-    def _is_at(self, tree: Tree, commit: str, keep_ignored: bool) -> bool:
+    def _is_clean(self, tree: Tree, commit: str, keep_ignored: bool) -> bool:
+        """Whether there is nothing that is not HEAD's."""
         tree.settle()
         git = tree.git(self.control)
         ignored = "--ignored=no" if keep_ignored else "--ignored=traditional"
@@ -65,21 +69,30 @@ class WorktreePool:
             "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal", ignored, "--ignore-submodules=all"
         )
         lines = answer.split0()
-        if not answer.ok or f"# branch.oid {commit}" not in lines or any(not line.startswith("# ") for line in lines):
+        if not answer.ok or f"# branch.oid {commit}" not in lines:
             return False
+        differing = [line for line in lines if not line.startswith("# ")]
+        if differing and not all_untouched(git, tree.path, differing):
+            return False
+        if is_plain(tree.admin / "index", len(commit) // 2):
+            return True
         flags = git.ask("ls-files", "-v", "-z").split0()  # hidden changes do not show in `status`
         return all(entry.startswith("H ") for entry in flags)
 
     def _reset(self, tree: Tree, commit: str, keep_ignored: bool) -> None:
+        """First clean, then reset: a directory of untracked files can be in the way of a file. And clean again where
+        the old .gitignore can have hid what the new one does not, or where git may leave what the old index listed."""
+        tree.settle()
         tree.point_head(commit, None)
         git = tree.git(self.control)
         clean = ("clean", "-ffd") if keep_ignored else ("clean", "-ffdx")
-        if not clear_hiding_bits(git, tree.path, sparse=False):
+        plain = is_plain(tree.admin / "index", len(commit) // 2)
+        if not (plain or clear_hiding_bits(git, tree.path, sparse=False)):
             (tree.admin / "index").unlink(missing_ok=True)
-        # First clean, then reset: a directory of untracked files can be in the way of a file, and twice: what the old
-        # .gitignore hid, the new one may not.
         done = self._clean(git, tree, clean) and git.ask("reset", "--hard", "--quiet", commit).ok
-        if not (done and self._clean(git, tree, clean)):
+        if done and (keep_ignored or not plain):
+            done = self._clean(git, tree, clean)
+        if not done:
             self._add(tree, commit)
         tree.settle()
 
@@ -92,7 +105,6 @@ class WorktreePool:
     def _add(self, tree: Tree, commit: str) -> None:
         """Make the tree anew. One hand adds: eight at once failed in 48 of 160 cases."""
         tree.path.parent.mkdir(exist_ok=True)
-        self._check(commit)
         with self.control.exclusive():
             tree.remove()
             tree.admin.parent.mkdir(exist_ok=True)
@@ -101,33 +113,14 @@ class WorktreePool:
         tree.git(self.control).run("reset", "--hard", "--quiet", commit)
         tree.settle()
 
-    def _check(self, commit: str) -> None:
-        """A HEAD that names a missing commit would make every fetch of the control repository fail."""
-        if self.control.read_ref(commit) is None:
-            raise GitFailed(f"commit {commit} is missing")
-
-    def _put_on(self, tree: Tree, commit: str, branch: str | None, previous: str | None) -> None:
+    def _put_on(self, tree: Tree, branches: Branches) -> None:
         """HEAD on the branch, the branch at the commit, and the branch that the tree had before gone if it can."""
-        lines = self._moves(commit, branch) if branch else []
-        if previous and previous != branch:
-            lines += self._farewell(previous)
-        tree.point_head(commit, None)
-        if lines:
-            self.control.git.run("update-ref", "--no-deref", "--stdin", stdin="".join(f"{x}\n" for x in lines).encode())
-        tree.point_head(commit, branch)
-        write_whole(tree.note, branch or "")
-
-    def _moves(self, commit: str, branch: str) -> list[str]:
-        ref = f"refs/heads/{branch}"
-        old = self.control.read_ref(ref)
-        if old == commit:
-            return []
-        keep = [] if old is None or self.control.is_safe(old) else [f"update refs/ticketd-extra/branches/{old} {old}"]
-        return [*keep, f"update {ref} {commit}"]
-
-    def _farewell(self, branch: str) -> list[str]:
-        old = self.control.read_ref(f"refs/heads/{branch}")
-        return [f"delete refs/heads/{branch} {old}"] if old and self.control.is_safe(old) else []
+        moves = branches.changes()
+        tree.point_head(branches.commit, None)
+        if moves:
+            self.control.git.run("update-ref", "--no-deref", "--stdin", stdin=moves)
+        tree.point_head(branches.commit, branches.branch)
+        write_whole(tree.note, branches.branch or "")
 
     # --- keep ---
 
@@ -140,23 +133,28 @@ class WorktreePool:
         Raises:
             GitFailed: nothing could be kept; the tree is as it was.
         """
-        tree = self._tree(name)
-        head = snapshot.head_commit(self.control, tree) or base
-        tip, left_out = self._commit(tree, head, message, by)
-        extra = snapshot.dropped(self.control, tree, tip, base)
-        taken = len(self.control.git.run("for-each-ref", snapshot.extra_ref(key)).splitlines()) if extra else 0
-        self.control.git.run("update-ref", "--no-deref", "--stdin", stdin=snapshot.render_refs(key, tip, extra, taken))
-        changed, nested = snapshot.differences(self.control.git, base, tip)
-        own = (".git",) if tree.has_own_repository else ()
-        return Kept(tip, changed, tuple(dict.fromkeys((*nested, *left_out, *own))))
+        tree, git = self._tree(name), self.control.git
+        at = snapshot.look(self.control, tree, base)
+        if tree.path.is_dir():
+            taken = snapshot.take(self.control, tree, at)
+        else:  # somebody has removed it; there is nothing but the commits
+            taken = Snapshot(at.content, changes(git, at.base_content, at.content))
+        tip = self._commit(git, taken, at, base, message, by)
+        extra = snapshot.dropped(self.control, tree, at, tip, base)
+        count = len(git.run("for-each-ref", snapshot.extra_ref(key)).splitlines()) if extra else 0
+        git.run("update-ref", "--no-deref", "--stdin", stdin=snapshot.render_refs(key, tip, extra, count))
+        changed = tuple(change.path for change in taken.changes)
+        nested = [change.path for change in taken.changes if change.nests]
+        own = [".git"] if tree.has_own_repository else []
+        return Kept(tip, changed, tuple(dict.fromkeys((*nested, *taken.left_out, *own))))
 
-    def _commit(self, tree: Tree, head: str, message: str, by: Identity) -> tuple[str, tuple[str, ...]]:
-        if not tree.path.is_dir():
-            return head, ()  # somebody has removed it; there is nothing but the commits
-        taken = snapshot.take(self.control, tree, head)
-        if taken.tree == self.control.tree(head):
-            return head, taken.left_out
-        return snapshot.commit_snapshot(self.control.git, taken.tree, head, message, by), taken.left_out
+    def _commit(self, git: Git, taken: Snapshot, at: Standing, base: str, message: str, by: Identity) -> str:
+        """What is taken as a commit on top of HEAD's, if that has it not. One that amends is a merge with the base:
+        then it all lands as one commit, and what was taken back meets nobody else's work."""
+        if taken.tree == at.content:
+            return at.head
+        parents = (at.head, base) if taken.amends else (at.head,)
+        return snapshot.commit_snapshot(git, taken.tree, parents, message, by)
 
     # --- trial ---
 
@@ -166,21 +164,21 @@ class WorktreePool:
         if base == onto:
             return Drift.NONE, ()
         tree = self._tree(name)
-        head = snapshot.head_commit(self.control, tree) or base
+        at = snapshot.look(self.control, tree, base)
         with snapshot.throw_away_objects(self.control) as env:
             own = Git(self.control.git.cwd, env={**self.control.git.env, **env})
-            tip = self._as_it_stands(own, tree, head, env)
+            tip = self._as_it_stands(own, tree, at, base, env)
             verdict = rebase(own, base, tip, onto, (), self.control.by)
         return (Drift.CONFLICT, verdict.paths) if isinstance(verdict, Conflict) else (Drift.CLEAN, ())
 
-    def _as_it_stands(self, own: Git, tree: Tree, head: str, env: dict[str, str]) -> str:
+    def _as_it_stands(self, own: Git, tree: Tree, at: Standing, base: str, env: dict[str, str]) -> str:
         for _ in range(2):
             try:
-                taken = snapshot.take(self.control, tree, head, env)
-                return snapshot.commit_snapshot(own, taken.tree, head, "as it stands", self.control.by)
+                taken = snapshot.take(self.control, tree, at, env)
+                return self._commit(own, taken, at, base, "as it stands", self.control.by)
             except GitFailed:
                 continue
-        return head
+        return at.head
 
     # --- retire, sweep ---
 

@@ -190,10 +190,6 @@ class Tickets(Tables):
         with self.connections.transaction() as db:
             record = self._in_review(db, ticket)
             key = AttemptKey(ticket, max(record.attempts, 1))
-            db.execute(
-                "UPDATE attempts SET reason = ?, detail = ? WHERE ticket = ? AND number = ?",
-                [Reason.REJECTED, reason, ticket, key.number],
-            )
             self._end(db, key, Fail(Reason.REJECTED, reason), at)
 
     def _in_review(self, db: Database, ticket: str) -> TicketRecord:

@@ -102,7 +102,7 @@ def _daemon(document: Document, width: int) -> list[str | tuple[str, str]]:
     pid = f"pid {daemon['pid']}, " if width >= WIDE else ""
     about = f" ({pid}up {duration(up)})" if up is not None else ""
     if daemon["stopping"]:
-        how = "draining" if daemon["stopping"] == "drain" else "stopping now"
+        how = "draining, ^C again ends agents" if daemon["stopping"] == "drain" else "stopping now"
         return [(how, "bold yellow"), about]
     if daemon["paused"]:
         return [("paused", "bold yellow"), about]
