@@ -258,8 +258,14 @@ class Worktrees(Protocol):
 
     def path(self, name: str) -> Path: ...
 
-    def prepare(self, name: str, commit: str, branch: str | None, keep_ignored: bool) -> None:
-        """The tree at exactly `commit` and clean; made if it is not there. Call only when its work is kept."""
+    def prepare(self, name: str, commit: str, branch: str | None, keep_ignored: bool) -> bool:
+        """The tree at exactly `commit` and clean; made if it is not there or broken. Whether it was made.
+
+        Call only when its work is kept.
+        """
+
+    def leave_out(self, names: Sequence[str]) -> None:
+        """Untracked files of these names are no work of any attempt."""
 
     def keep(self, name: str, key: AttemptKey, base: str, message: str, by: Identity) -> Kept:
         """Commit what is uncommitted (without the tree's own index), and point the attempt's ref at it all."""

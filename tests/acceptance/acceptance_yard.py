@@ -57,7 +57,7 @@ class Yard:
         return [sys.executable, "-m", "ticketd", "--repo", str(where or self.work), *args]
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(*args), capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(self.command(*args), capture_output=True, text=True, timeout=120, check=False)
 
     def until_idle(self, *args: str) -> subprocess.CompletedProcess[str]:
         return self.run("start", "--until-idle", *args)

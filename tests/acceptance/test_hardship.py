@@ -259,3 +259,23 @@ def test_a_store_locked_for_a_while_ends_nothing(yard: Yard) -> None:
     store.close()
     assert daemon.wait(timeout=60) == 0
     assert yard.subjects() == ["first", "a"]
+
+
+def test_files_that_copy_brings_into_worktrees_never_land(yard: Yard) -> None:
+    (yard.work / ".env").write_text("SECRET=1\n")
+    script(yard, "grep -q SECRET .env && echo x > $TICKETD_TICKET && git add -A\n", '[worktrees]\ncopy = [".env"]\n')
+    yard.ticket("a", touches="**")
+    assert yard.until_idle().returncode == 0
+    assert git(yard.origin, "show", "--format=", "--name-only", "main") == "a"
+
+
+def test_setup_runs_again_in_a_worktree_that_an_agent_destroyed(yard: Yard) -> None:
+    script(
+        yard,
+        "if [ $TICKETD_TICKET = a ]; then rm -rf $PWD; exit 3; fi\ntest -e deps/ok && echo x > $TICKETD_TICKET\n",
+        'slots = 1\n[worktrees]\nsetup = ["sh", "-c", "mkdir -p deps; echo /deps/ > deps/.gitignore; touch deps/ok"]\n',
+    )
+    yard.ticket("a", touches="/a", retries=0)
+    yard.ticket("b", touches="**", depends_on=[], retries=0)
+    yard.until_idle()
+    assert yard.state_of("b") == "landed"

@@ -49,7 +49,6 @@ def test_a_whole_cycle_leaves_the_users_repository_byte_for_byte(world: World) -
     done = control.rebase(base, kept.tip, onto, (("Ticket", "fix-it"),))
     assert isinstance(done, Rebased)
     assert target.push(done.tip, onto) == Pushed()
-    pool.retire("1")
     pool.sweep([])
 
     assert everything(user) == before

@@ -1,4 +1,4 @@
-"""The pool of worktrees: prepared, kept, tried and retired, whatever an agent has done to them."""
+"""The pool of worktrees: prepared, kept and tried, whatever an agent has done to them."""
 
 from __future__ import annotations
 
@@ -457,23 +457,7 @@ def test_a_tree_that_cannot_be_read_is_tried_by_its_commits(world: World, monkey
     assert len(calls) == 2
 
 
-# --- retire, sweep ---
-
-
-def test_a_retired_tree_lives_on_and_its_name_is_free(world: World) -> None:
-    tree, base = fresh(world)
-    tip = commit(tree, {"c": "c"})
-    write(tree, {"inner/left": "over"})
-    first = world.pool.retire("1")
-    assert not tree.exists()
-    assert git(first, "rev-parse", "HEAD") == tip
-    assert git(first, "status", "--porcelain") == "?? inner/"
-    world.pool.prepare("1", base, "ticketd/next/1", keep_ignored=False)
-    is_exactly(world, base, "ticketd/next/1")
-    assert world.pool.retire("1") != first
-    assert git(world.control.path, "worktree", "prune", "-n", "-v") == ""
-    with pytest.raises(GitFailed):
-        world.pool.retire("1")
+# --- sweep ---
 
 
 def test_a_half_made_tree_is_removed_and_fetching_works_again(world: World) -> None:
@@ -489,16 +473,6 @@ def test_a_half_made_tree_is_removed_and_fetching_works_again(world: World) -> N
     assert not world.pool.path("1").exists()
     world.move_target({"c": "c"})
     assert world.tip() != base
-
-
-def test_a_move_that_was_cut_short_is_finished(world: World) -> None:
-    tree, _ = fresh(world)
-    tip = commit(tree, {"c": "c"})
-    kept = world.state / "kept/1-1"
-    kept.parent.mkdir()
-    tree.rename(kept)
-    assert world.pool.sweep([]) == (f"finished the move of worktree 1 to {kept}",)
-    assert git(kept, "rev-parse", "HEAD") == tip
 
 
 def test_locks_of_a_killed_git_go_and_work_stays(world: World) -> None:

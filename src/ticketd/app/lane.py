@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ticketd.app.session import Works
-from ticketd.app.steps import SetupFailed, StepAbandoned, run_steps, set_up
+from ticketd.app.steps import SetupFailed, StepAbandoned, make_ready, run_steps, set_up
 from ticketd.app.tracker import Tracker
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.ticket import Reason, TicketRecord
@@ -104,7 +104,7 @@ class Lane:
         if not steps:
             return None
         assert landing.candidate is not None
-        self.works.worktrees.prepare(LANE_TREE, landing.candidate, None, bool(settings.worktrees.setup))
+        make_ready(self.works, LANE_TREE, landing.candidate, None, settings)
         try:
             set_up(self.works, LANE_TREE, landing.key, settings)
         except SetupFailed as error:

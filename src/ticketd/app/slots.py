@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ticketd.app.environment import agent_environment
 from ticketd.app.session import Works
-from ticketd.app.steps import SetupFailed, StepAbandoned, exit_words, set_up
+from ticketd.app.steps import SetupFailed, StepAbandoned, exit_words, make_ready, set_up
 from ticketd.app.trees import Trees
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.events import EventKind
@@ -160,11 +160,10 @@ class Slots:
         return Finish(how, result.outcome, result.detail or attempt.detail), result.cost_usd
 
     def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> None:
-        keep_ignored = bool(settings.worktrees.setup)
-        self.works.worktrees.prepare(
-            tree, attempt.base, f"ticketd/{attempt.key.ticket}/{attempt.key.number}", keep_ignored
-        )
+        branch = f"ticketd/{attempt.key.ticket}/{attempt.key.number}"
+        make_ready(self.works, tree, attempt.base, branch, settings)
         path = self.works.worktrees.path(tree)
+        self.works.worktrees.leave_out(settings.worktrees.copy)
         copy_files(self.works.session.root, path, settings.worktrees.copy)
         set_up(self.works, tree, attempt.key, settings)
 

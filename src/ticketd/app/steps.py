@@ -110,6 +110,13 @@ def exit_words(state: RunState) -> str:
             return "it was lost"
 
 
+def make_ready(works: Works, name: str, commit: str, branch: str | None, settings: Settings) -> None:
+    """A worktree at `commit`. What setup has made is kept in one that is reused, and forgotten with one made anew."""
+    made = works.worktrees.prepare(name, commit, branch, keep_ignored=bool(settings.worktrees.setup))
+    if made and works.session.store.worktree_setups().get(name):
+        works.session.store.set_worktree_setup(name, "")
+
+
 def set_up(works: Works, name: str, key: AttemptKey, settings: Settings) -> None:
     """Run `[worktrees] setup` in a worktree unless it was last made of the same commands and inputs.
 

@@ -39,7 +39,7 @@ every folder, so it overlaps with most others: write `/CHANGELOG.md` for the one
 """
 
 NEXT = """\
-next: ticketd add "TITLE" --touches "src/**" --body "what to do"
+next: ticketd add "TITLE" --touches "/src/" --body "what to do"
       ticketd lint && ticketd doctor
       ticketd start --until-idle"""
 

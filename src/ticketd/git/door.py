@@ -15,9 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from git.cmd import Git as GitCommand
+# Without this, importing GitPython where git is not installed is a traceback of sixty lines.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
-from ticketd.errors import GitFailed
+from git.cmd import Git as GitCommand
+from git.exc import GitCommandNotFound
+
+from ticketd.errors import GitFailed, NotSetUp
 
 SAFE_CONFIG = (
     "core.hooksPath=/dev/null",
@@ -122,7 +126,21 @@ class Git:
         env: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Answer:
-        """Run `git *args` and return whatever it answers, failures too; 124 stands for a time-out."""
+        """Run `git *args` and return whatever it answers, failures too.
+
+        Raises:
+            NotSetUp: there is no git.
+        """
+        try:
+            return self._ask(args, stdin, env, timeout_s)
+        except GitCommandNotFound as error:
+            if self.cwd.is_dir():
+                raise NotSetUp("git is not on PATH", mend="Install git 2.38 or newer.") from error
+            raise GitFailed(f"{self.cwd} is not there any more") from error
+
+    def _ask(
+        self, args: tuple[str, ...], stdin: bytes | None, env: Mapping[str, str] | None, timeout_s: float | None
+    ) -> Answer:
         options = [part for item in (*SAFE_CONFIG, *self.config) for part in ("-c", item)]
         environment = {**ENVIRONMENT, **self.env, **(env or {})}
         with nullcontext() if stdin is None else _readable(stdin) as given:

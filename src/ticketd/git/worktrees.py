@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.domain.attempt import AttemptKey, Drift
+from ticketd.domain.globs import literal
 from ticketd.errors import BadInput, GitFailed
 from ticketd.git import snapshot
 from ticketd.git.branches import Branches, read_branches
@@ -38,20 +39,30 @@ class WorktreePool:
 
     # --- prepare ---
 
-    def prepare(self, name: str, commit: str, branch: str | None, keep_ignored: bool) -> None:
+    def prepare(self, name: str, commit: str, branch: str | None, keep_ignored: bool) -> bool:
         """The tree at exactly `commit`, clean, on `branch` (or on none). Call only when its work is kept: what is
-        uncommitted goes, and a tree that is broken is made anew.
+        uncommitted goes, and a tree that is broken is made anew. Whether it was made.
 
         Raises:
             GitFailed: the commit is missing, or the disk is full.
         """
         tree = self._tree(name)
         branches = read_branches(self.control, tree, commit, branch)
-        if not self._is_whole(tree):
+        made = not self._is_whole(tree)
+        if made:
             self._add(tree, commit)
         elif branches.head != commit or not self._is_clean(tree, commit, keep_ignored):
-            self._reset(tree, commit, keep_ignored)
+            made = self._reset(tree, commit, keep_ignored)
         self._put_on(tree, branches)
+        return made
+
+    def leave_out(self, names: Sequence[str]) -> None:
+        """Untracked files of these names are no work of any attempt: what `[worktrees] copy` brings is not landed."""
+        file = self.control.path / "info" / "exclude"
+        wanted = "".join(f"{literal(name)}\n" for name in names).encode()
+        if not file.exists() or file.read_bytes() != wanted:
+            file.parent.mkdir(exist_ok=True)
+            write_whole(file, wanted.decode())
 
     def _is_whole(self, tree: Tree) -> bool:
         """Whether git can work with it; a link that is merely gone or wrong is put back."""
@@ -79,9 +90,10 @@ class WorktreePool:
         flags = git.ask("ls-files", "-v", "-z").split0()  # hidden changes do not show in `status`
         return all(entry.startswith("H ") for entry in flags)
 
-    def _reset(self, tree: Tree, commit: str, keep_ignored: bool) -> None:
+    def _reset(self, tree: Tree, commit: str, keep_ignored: bool) -> bool:
         """First clean, then reset: a directory of untracked files can be in the way of a file. And clean again where
-        the old .gitignore can have hid what the new one does not, or where git may leave what the old index listed."""
+        the old .gitignore can have hid what the new one does not, or where git may leave what the old index listed.
+        Whether all that did not help and it was made anew."""
         tree.settle()
         tree.point_head(commit, None)
         git = tree.git(self.control)
@@ -95,6 +107,7 @@ class WorktreePool:
         if not done:
             self._add(tree, commit)
         tree.settle()
+        return not done
 
     def _clean(self, git: Git, tree: Tree, clean: tuple[str, ...]) -> bool:
         if git.ask(*clean, "--quiet").ok:
@@ -180,60 +193,17 @@ class WorktreePool:
                 continue
         return at.head
 
-    # --- retire, sweep ---
-
-    def retire(self, name: str) -> Path:
-        """Move a tree, with its git directory, to `kept/`; where it stands now. The name is free again.
-
-        Raises:
-            GitFailed: there is no such tree.
-        """
-        tree = self._tree(name)
-        with self.control.exclusive():
-            if not tree.path.is_dir():
-                raise GitFailed(f"there is no worktree {name}")
-            aside = self._aside(name)
-            aside.path.parent.mkdir(exist_ok=True)
-            tree.path.rename(aside.path)
-            self._follow(tree, aside)
-            tree.note.unlink(missing_ok=True)
-        return aside.path
-
-    def _aside(self, name: str) -> Tree:
-        home, admins = self.control.state / "kept", self.control.path / "worktrees"
-        number = 1
-        while (home / f"{name}-{number}").exists() or (admins / f"kept-{name}-{number}").exists():
-            number += 1
-        return Tree(home / f"{name}-{number}", admins / f"kept-{name}-{number}", home / f".{name}-{number}.branch")
-
-    def _follow(self, tree: Tree, aside: Tree) -> None:
-        """Bring a tree's git directory after it. `git worktree move` keeps its name, which the next tree needs."""
-        if not tree.has_admin:
-            return
-        tree.admin.rename(aside.admin)
-        if not aside.has_own_repository:
-            aside.link()
+    # --- sweep ---
 
     def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
-        """After a crash, before anything else: remove stale locks, finish half-made moves, take away half-made trees
-        (no agent was ever in them), and mend the links of the `known`. What was mended, in words."""
+        """After a crash, before anything else: remove stale locks, take away half-made trees (no agent was ever in
+        them), and mend the links of the `known`. What was mended, in words."""
         said = list(self.control.sweep())
         with self.control.exclusive():
-            said += self._finish_moves()
             if not git_lives(self.control.state):
                 said += self._drop_half_made()
             said += [text for name in known for text in self._relink(self._tree(name))]
         return tuple(said)
-
-    def _finish_moves(self) -> list[str]:
-        said = []
-        for path in sorted((self.control.state / "kept").glob("*-*")):
-            name = path.name.rpartition("-")[0]
-            tree, admin = self._tree(name), self.control.path / "worktrees" / f"kept-{path.name}"
-            if tree.has_admin and not tree.path.exists() and not admin.exists():
-                self._follow(tree, Tree(path, admin, tree.note))
-                said.append(f"finished the move of worktree {name} to {path}")
-        return said
 
     def _drop_half_made(self) -> list[str]:
         """An entry that git is "initializing", or one without its files, makes every fetch fail; `worktree prune`
