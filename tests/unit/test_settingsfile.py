@@ -285,16 +285,6 @@ def test_variables_that_change_how_programs_run_are_refused(name: str) -> None:
         values.env_name(name)
 
 
-def test_durations_are_spelled_so_that_they_read_back() -> None:
-    assert [values.spell_duration(s) for s in (90, 2700, 7200, 1)] == ["90s", "45m", "2h", "1s"]
-
-
-@given(st.integers(1, 10**7))
-@settings(deadline=None)
-def test_every_duration_reads_back(seconds: int) -> None:
-    assert values.duration(values.spell_duration(seconds)) == seconds
-
-
 # --- properties -----------------------------------------------------------------------------------------------------
 
 WORDS = [

@@ -34,10 +34,6 @@ class Chores:
             self._in_hand.add(key)
         self._threads.submit(self._do, key, chore)
 
-    def has(self, key: AttemptKey) -> bool:
-        with self._lock:
-            return key in self._in_hand
-
     def _do(self, key: AttemptKey, chore: Callable[[AttemptKey], None]) -> None:
         try:
             chore(key)

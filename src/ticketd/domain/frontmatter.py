@@ -69,7 +69,6 @@ class Split:
     front: str | None
     line: int
     body: str
-    body_line: int
 
 
 def split(text: str) -> Split:
@@ -77,10 +76,10 @@ def split(text: str) -> Split:
     lines = text.split("\n")
     first = next((n for n, line in enumerate(lines) if line.strip()), None)
     if first is None or lines[first].rstrip() != FENCE:
-        return Split(None, 0, text, 1)
+        return Split(None, 0, text)
     for n in range(first + 1, len(lines)):
         if lines[n].rstrip() == FENCE:
-            return Split("\n".join(lines[first + 1 : n]), first + 1, "\n".join(lines[n + 1 :]), n + 2)
+            return Split("\n".join(lines[first + 1 : n]), first + 1, "\n".join(lines[n + 1 :]))
     raise FaultAt(first + 1, "the front matter that opens here is never closed", f"add a line `{FENCE}` after it")
 
 

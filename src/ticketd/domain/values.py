@@ -173,14 +173,6 @@ def duration(text: str) -> float:
     return float(total)
 
 
-def spell_duration(seconds: float) -> str:
-    """The shortest spelling that `duration` reads back."""
-    for unit, length in (("h", 3600), ("m", 60)):
-        if seconds >= length and seconds % length == 0:
-            return f"{int(seconds // length)}{unit}"
-    return f"{int(seconds)}s"
-
-
 # --- names ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,138 @@
+"""The control repository, its worktrees, and the branch that work lands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ticketd.domain.attempt import AttemptKey, Drift
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a commit is by."""
+
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An attempt's work, safe under its ref. `changed`: paths that differ from the base. `nested`: repositories
+    inside, whose content no commit holds."""
+
+    tip: str
+    changed: tuple[str, ...]
+    nested: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rebased:
+    """`commits` are the new ones, oldest first; `flattened`: merges were folded into one commit."""
+
+    tip: str
+    commits: tuple[str, ...]
+    flattened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """`paths` could not be merged; `commit` is the one that met them."""
+
+    paths: tuple[str, ...]
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class NothingLeft:
+    """All that the commits do is on the target already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class LostRace:
+    """The target has moved; begin again from the fetch."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The remote will not take it, however often it is tried (hook declined, protected branch)."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The remote did not answer as it should; nothing is known. Ask it before trying again."""
+
+    detail: str
+
+
+class Target(Protocol):
+    """The branch that work lands on: a remote's, or the local one where there is no remote."""
+
+    def tip(self) -> str | Unreachable:
+        """The branch's commit as its owner says now, its objects brought into the control repository."""
+
+    def push(self, candidate: str, onto: str) -> Pushed | LostRace | Refused | Unreachable:
+        """Fast-forward from `onto` to `candidate`, or not at all. The answer is a hint: `tip` knows."""
+
+
+class History(Protocol):
+    """Questions about commits, and commits made without a working tree; all in the control repository."""
+
+    def contains(self, tip: str, commit: str) -> bool:
+        """Whether `commit` is an ancestor of (or is) `tip`."""
+
+    def count(self, base: str, tip: str) -> int:
+        """How many commits `tip` has that `base` has not."""
+
+    def changed(self, base: str, tip: str) -> tuple[str, ...]:
+        """Paths that differ between two commits."""
+
+    def fork_point(self, tip: str, target: str) -> str | None:
+        """The newest commit that both have; None if they share none."""
+
+    def rebase(
+        self, base: str, tip: str, onto: str, trailers: Sequence[tuple[str, str]]
+    ) -> Rebased | Conflict | NothingLeft: ...
+
+    def tree(self, commit: str) -> str: ...
+
+    def read_ref(self, ref: str) -> str | None: ...
+
+    def keep(self, ref: str, commit: str) -> None: ...
+
+    def drop(self, ref: str) -> None: ...
+
+
+class Worktrees(Protocol):
+    """The pool of worktrees, linked to the control repository. A name is `1`, `2`, … or `lane`."""
+
+    def path(self, name: str) -> Path: ...
+
+    def prepare(self, name: str, commit: str, branch: str | None, keep_ignored: bool) -> bool:
+        """The tree at exactly `commit` and clean; made if it is not there or broken. Whether it was made.
+
+        Call only when its work is kept.
+        """
+
+    def leave_out(self, names: Sequence[str]) -> None:
+        """Untracked files of these names are no work of any attempt."""
+
+    def keep(self, name: str, key: AttemptKey, base: str, message: str, by: Identity) -> Kept:
+        """Commit what is uncommitted (without the tree's own index), and point the attempt's ref at it all."""
+
+    def trial(self, name: str, base: str, onto: str) -> tuple[Drift, tuple[str, ...]]:
+        """What a rebase of the tree as it stands would meet, and where; the tree is not touched."""
+
+    def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
+        """After a crash: mend half-made trees and stale locks. What was mended, in words."""

@@ -1,0 +1,176 @@
+"""The ticket files, and the store where all commands meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ticketd.domain.attempt import Attempt, AttemptKey, Drift
+from ticketd.domain.claims import Claim
+from ticketd.domain.events import Event, EventKind
+from ticketd.domain.globs import PatternSet
+from ticketd.domain.landing import Landing
+from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
+from ticketd.domain.schedule import Start
+from ticketd.domain.settings import Settings
+from ticketd.domain.settingsfile import ParsedSettings
+from ticketd.domain.ticket import Priority, TicketRecord, TicketState
+from ticketd.domain.ticketfile import Parsed
+from ticketd.domain.verdict import Cancel, Fail, Requeue, Verdict
+from ticketd.ports.processes import Pulse
+from ticketd.ports.repository import Kept
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A ticket file as read. `stamp` changes whenever its content may have."""
+
+    stamp: str
+    parsed: Parsed
+
+
+class TicketFiles(Protocol):
+    """The ticket files and `ticketd.toml` of the user's checkout."""
+
+    def stamps(self) -> Mapping[str, str]:
+        """Path (relative to the root) to stamp, of every file under `tickets/` that ends in `.md`."""
+
+    def read(self, path: str, stamp: str, settings: Settings) -> FoundFile: ...
+
+    def settings(self) -> ParsedSettings:
+        """What `ticketd.toml` says; the defaults where there is none."""
+
+    def last_good_settings(self) -> Settings | None:
+        """What `ticketd.toml` said when it last had no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """All of the session that a screen or a decision needs, read at one moment."""
+
+    tickets: Mapping[str, TicketRecord]
+    attempts: tuple[Attempt, ...]
+    claims: tuple[Claim, ...]
+    landings: tuple[Landing, ...]
+    pool: Pool
+    daemon: DaemonRecord | None
+    target: TargetRecord | None
+    cost_usd: float
+
+
+class Store(Protocol):
+    """Where all commands meet. Each write is one transaction that holds the change and its event."""
+
+    # reading
+    def board(self) -> Board:
+        """`attempts` are the live ones only."""
+
+    def target(self) -> TargetRecord | None: ...
+
+    def live_attempts(self) -> tuple[Attempt, ...]: ...
+
+    def ticket(self, id_: str) -> TicketRecord | None: ...
+
+    def attempts(self, ticket: str) -> tuple[Attempt, ...]: ...
+
+    def attempt(self, key: AttemptKey) -> Attempt | None: ...
+
+    def events(self, after: int = 0, ticket: str | None = None, limit: int = 1000) -> tuple[Event, ...]: ...
+
+    def moves(self) -> int:
+        """The number of the newest event that may change who can run; see `events.NO_MOVES`."""
+
+    def landings(self) -> tuple[Landing, ...]:
+        """What is in the lane, oldest first."""
+
+    def pool(self) -> Pool: ...
+
+    def files(self) -> Mapping[str, FoundFile]:
+        """By path, as last read."""
+
+    def landed(self) -> frozenset[str]:
+        """Ids of the tickets that have landed."""
+
+    # ticket files
+    def save_files(self, found: Sequence[FoundFile], gone: Sequence[str], at: float) -> bool:
+        """New and changed tickets enter the queue; those whose file is gone leave it. Whether anything changed."""
+
+    # what a person asks
+    def hold(self, ticket: str, held: bool, at: float) -> None: ...
+
+    def bump(self, ticket: str, priority: Priority, at: float) -> None: ...
+
+    def cancel(self, ticket: str, at: float) -> TicketState:
+        """Queued: at once. Running: asked for; the daemon ends the agent and keeps its work."""
+
+    def retry(self, ticket: str, at: float) -> TicketState:
+        """Back to the queue; to the lane where only the push was refused."""
+
+    def ask_to_start(self, ticket: str, at: float) -> None:
+        """Into review, before it runs."""
+
+    def skip(self, ticket: str, because: str, at: float) -> None: ...
+
+    def approve(self, ticket: str, at: float) -> TicketState: ...
+
+    def reject(self, ticket: str, reason: str, at: float) -> None: ...
+
+    def pause(self, why: str, at: float) -> None: ...
+
+    def resume(self, at: float) -> None: ...
+
+    def set_slots(self, slots: int | None, at: float) -> None: ...
+
+    def ask_stop(self, stop: Stop, at: float) -> None: ...
+
+    # the daemon's own
+    def daemon_started(self, record: DaemonRecord) -> None: ...
+
+    def daemon_stopped(self, at: float) -> None: ...
+
+    def set_target(self, target: TargetRecord, at: float) -> None: ...
+
+    # attempts
+    def dispatch(
+        self, start: Start, record: TicketRecord, base: str, agent: str, shared: PatternSet, at: float
+    ) -> AttemptKey | str:
+        """Check and claim in one transaction: the new attempt, or why it may not start after all."""
+
+    def attempt_started(self, key: AttemptKey, worktree: str, pid: int, at: float) -> None: ...
+
+    def set_worktree(self, key: AttemptKey, worktree: str) -> None: ...
+
+    def attempt_over(self, key: AttemptKey, exit_code: int | None, outcome: str, detail: str, at: float) -> None:
+        """The process is gone: the slot is free, the work is yet to be kept."""
+
+    def pulse(self, pulses: Mapping[AttemptKey, Pulse]) -> None: ...
+
+    def set_drift(self, key: AttemptKey, behind: int, drift: Drift, paths: Sequence[str], at: float) -> None: ...
+
+    def close_attempt(
+        self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost_usd: float | None, at: float, *, retire: bool
+    ) -> None:
+        """The work is kept and the verdict known: the ticket goes on to landing, review, the queue or its end.
+
+        `retire`: its worktree holds what no commit does, and leaves the pool for good.
+        """
+
+    # landing
+    def set_phase(self, landing: Landing, at: float) -> None: ...
+
+    def land(self, key: AttemptKey, commit: str, target: TargetRecord, detail: str, at: float) -> None:
+        """The claim is released and the target moves in the same transaction."""
+
+    def landing_failed(self, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None: ...
+
+    # worktrees
+    def worktree_setups(self) -> Mapping[str, str]:
+        """Each worktree of the pool and what its setup was last made of."""
+
+    def worktree_names(self) -> frozenset[str]:
+        """All there have ever been, retired ones too: a name is not used twice."""
+
+    def set_worktree_setup(self, name: str, setup_of: str) -> None: ...
+
+    def note(self, kind: EventKind, at: float, key: AttemptKey | None = None, **data: object) -> None: ...
