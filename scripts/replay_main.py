@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from replay_steps import History, Step, git, load_history, longest_chain, touches
+from replay_steps import History, Step, entries_of, git, load_history, longest_chain, touches
 
 from ticketd.boot.session import open_session
 from ticketd.domain.attempt import Attempt
@@ -76,13 +76,29 @@ def make_yard(yard: Yard, source: Path, history: History) -> None:
     (yard.root / "home" / ".gitconfig").write_text(HOME_CONFIG)
     kind = git(source, "rev-parse", "--show-object-format").decode().strip()
     git(yard.root, "init", "--quiet", "--bare", "--initial-branch=main", f"--object-format={kind}", str(yard.origin))
-    tree = tree_of(source, history.start)
-    objects = git(source, "rev-list", "--objects", "--no-object-names", tree)
-    git(yard.origin, "index-pack", "--stdin", given=git(source, "pack-objects", "-q", "--stdout", given=objects))
+    tree = start_tree(yard, source, history)
+    borrowed = str(Path(git(source, "rev-parse", "--path-format=absolute", "--git-path", "objects").decode().strip()))
+    lender = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": borrowed}
+    objects = git(yard.origin, "rev-list", "--objects", "--no-object-names", tree, env=lender)
+    packed = git(yard.origin, "pack-objects", "-q", "--stdout", given=objects, env=lender)
+    git(yard.origin, "index-pack", "--stdin", given=packed)
     who = ("-c", "user.name=Replay", "-c", "user.email=replay@ticketd.invalid")
     commit = git(yard.origin, *who, "commit-tree", tree, "-m", f"The tree of {history.start}").decode().strip()
     git(yard.origin, "update-ref", "refs/heads/main", commit)
     git(yard.root, "clone", "--quiet", "--no-checkout", str(yard.origin), str(yard.work))
+
+
+def start_tree(yard: Yard, source: Path, history: History) -> str:
+    """The start's tree, less the files that the repository itself lacks."""
+    tree = tree_of(source, history.start)
+    if not history.absent:
+        return tree
+    objects = git(source, "rev-parse", "--path-format=absolute", "--git-path", "objects").decode().strip()
+    own = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": objects, "GIT_INDEX_FILE": str(yard.root / "start-index")}
+    git(yard.origin, "read-tree", tree, env=own)
+    gone = b"".join(b"0 " + b"0" * len(tree) + b"\t" + os.fsencode(path) + b"\0" for path in sorted(history.absent))
+    git(yard.origin, "update-index", "-z", "--index-info", given=gone, env=own)
+    return git(yard.origin, "write-tree", env=own).decode().strip()
 
 
 def tree_of(repo: Path, commit: str) -> str:
@@ -164,6 +180,7 @@ class Report:
     differing: tuple[str, ...]
     skipped_empty: int
     skipped_submodules: int
+    left_out: tuple[str, ...]
     wall_s: float
     agent_s: float
     chain_s: float
@@ -198,6 +215,7 @@ def report(yard: Yard, source: Path, history: History, slots: int, wall_s: float
         differing=differing[:20],
         skipped_empty=history.empty,
         skipped_submodules=history.only_gitlinks,
+        left_out=tuple(sorted(history.left_out)),
         wall_s=round(wall_s, 2),
         agent_s=round(sum(seconds.values()), 2),
         chain_s=round(chain, 2),
@@ -228,20 +246,15 @@ def _lost(step: Step, record: TicketRecord | None) -> Lost:
 
 
 def differences(yard: Yard, source: Path, history: History) -> tuple[str, ...]:
-    """The paths at which main's tree and the real one differ, but for submodules that were left out. The origin has
+    """The paths at which main's tree and the real one differ, but for those that were left out. The origin has
     to hold every object of its own tree: nothing is borrowed there."""
     git(yard.origin, "fsck", "--connectivity-only", "--no-dangling", "main")
     ours, theirs = tree_of(yard.origin, "main"), tree_of(source, history.end)
     if ours == theirs:
         return ()
-    trees = [_entries(yard.origin, ours), _entries(source, theirs)]
+    trees = [entries_of(yard.origin, ours), entries_of(source, theirs)]
     paths = sorted(path for path in {**trees[0], **trees[1]} if trees[0].get(path) != trees[1].get(path))
     return tuple(path for path in paths if path not in history.left_out)
-
-
-def _entries(repo: Path, tree: str) -> dict[str, bytes]:
-    lines = (line.partition(b"\t") for line in git(repo, "ls-tree", "-r", "-z", tree).split(b"\0") if line)
-    return {os.fsdecode(path): entry for entry, _, path in lines}
 
 
 def phases(store: Store, attempts: Iterable[Attempt]) -> dict[str, float]:
@@ -269,6 +282,8 @@ def lines(it: Report) -> Iterator[str]:
     yield f"{it.tickets} steps of {it.repository}, {it.start[:9]} to {it.end[:9]}, on {it.slots} slots"
     if it.skipped_empty or it.skipped_submodules:
         yield f"skipped:      {it.skipped_empty} that change nothing, {it.skipped_submodules} that only add submodules"
+    if it.left_out:
+        yield f"left out:     {len(it.left_out)} paths (new submodules, files that the repository lacks)"
     yield f"wall time:    {it.wall_s:.1f} s ({it.wall_s / it.tickets:.3f} s per ticket)"
     yield f"landed:       {it.landed}"
     yield f"lost:         {len(it.lost)}"

@@ -50,8 +50,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`steps` in order, `start` the commit before the first. `left_out` paths are submodules that came within these
-    steps: ticketd lands none, so they are no part of the replay."""
+    """`steps` in order, `start` the commit before the first. `left_out` paths of the end are no part of the replay:
+    submodules that came within these steps, since ticketd lands none, and files that the repository lacks; `absent`
+    are those that the start lacks already."""
 
     start: str
     end: str
@@ -59,11 +60,12 @@ class History:
     empty: int
     only_gitlinks: int
     left_out: frozenset[str]
+    absent: frozenset[str]
 
 
-def git(repo: Path, *args: str, given: bytes = b"") -> bytes:
-    env = {**os.environ, "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0"}
-    done = subprocess.run(["git", "-C", repo, *args], input=given, env=env, capture_output=True, check=False)
+def git(repo: Path, *args: str, given: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
+    own = {**os.environ, "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0", **(env or {})}
+    done = subprocess.run(["git", "-C", repo, *args], input=given, env=own, capture_output=True, check=False)
     if done.returncode:
         raise SystemExit(f"git {args[0]} in {repo}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
@@ -82,9 +84,26 @@ def load_history(repo: Path, end: str, wanted: int, think: float, seed: int) -> 
     if not found:
         raise SystemExit(f"{repo} has no step up to {end} that changes something")
     start = found[-1].parent
-    steps, left_out = without_new_gitlinks(reversed(found))
+    entries = entries_of(repo, f"{start}^{{tree}}")
+    missing = _missing(repo, (*entries.values(), *(change.after for step in found for change in step.changes)))
+    absent = {path for path, entry in entries.items() if entry[1] in missing}
+    steps, left_out = without_what_cannot_be(reversed(found), missing, absent)
     named = _named(_with_texts(repo, steps), think, random.Random(seed))
-    return History(start, tip, named, empty, len(found) - len(steps), frozenset(left_out))
+    return History(start, tip, named, empty, len(found) - len(steps), frozenset(left_out), frozenset(absent))
+
+
+def entries_of(repo: Path, tree: str) -> dict[str, tuple[str, str]]:
+    """Mode and object of each path."""
+    lines = (line.partition(b"\t") for line in git(repo, "ls-tree", "-r", "-z", tree).split(b"\0") if line)
+    fields = {os.fsdecode(path): entry.decode().split() for entry, _, path in lines}
+    return {path: (mode, sha) for path, (mode, _, sha) in fields.items()}
+
+
+def _missing(repo: Path, entries: Iterable[tuple[str, str]]) -> set[str]:
+    """Blobs that the repository names but lacks, as copies without their largest files do."""
+    shas = {sha for mode, sha in entries if mode not in (NOTHING, GITLINK)}
+    found = git(repo, "cat-file", "--batch-check", given="".join(f"{sha}\n" for sha in sorted(shas)).encode())
+    return {line.split()[0] for line in found.decode().splitlines() if line.endswith(" missing")}
 
 
 def _newest_first(repo: Path, tip: str) -> Iterator[Step]:
@@ -116,23 +135,24 @@ def _changes(repo: Path, pairs: Sequence[tuple[str, str]]) -> dict[str, tuple[Ch
     return {commit: tuple(found) for commit, found in changes.items()}
 
 
-def without_new_gitlinks(steps: Iterable[Step]) -> tuple[list[Step], set[str]]:
-    """The steps less every submodule that comes within them, and the paths at which the end has one for that."""
-    left_out: set[str] = set()
+def without_what_cannot_be(steps: Iterable[Step], missing: set[str], absent: set[str]) -> tuple[list[Step], set[str]]:
+    """The steps less every submodule that comes within them and every file that is missing, and the paths at which the
+    end lacks one for that. `absent` are those of the start."""
+    left_out = set(absent)
     kept = []
     for step in steps:
-        changes = [change for change in (_settle(change, left_out) for change in step.changes) if change]
+        changes = [change for change in (_settle(change, left_out, missing) for change in step.changes) if change]
         if changes:
             kept.append(replace(step, changes=tuple(changes)))
     return kept, left_out
 
 
-def _settle(change: Change, left_out: set[str]) -> Change | None:
+def _settle(change: Change, left_out: set[str], missing: set[str]) -> Change | None:
     was_out = change.path in left_out
     stays = change.before[0] == GITLINK and not was_out
     before = (NOTHING, "0" * len(change.was[1])) if was_out else change.before
     after = change.after
-    if after[0] == GITLINK and not stays:
+    if (after[0] == GITLINK and not stays) or after[1] in missing:
         left_out.add(change.path)
         after = (NOTHING, "0" * len(after[1]))
     else:

@@ -175,6 +175,19 @@ def test_a_submodule_that_comes_is_left_out_and_said(author: Author) -> None:
     assert (report["tickets"], report["skipped_submodules"]) == (2, 1)
 
 
+def test_files_that_the_repository_itself_lacks_are_left_out_and_said(author: Author) -> None:
+    author.write("huge.bin", "too large for this copy\n")
+    author.commit("start with a large file")
+    author.write("a.txt", "changed\n")
+    author.commit("first")
+    author.write("huge.bin", "small now\n")
+    author.commit("the large file becomes small")
+    lost = author.git("rev-parse", "HEAD~2:huge.bin")
+    (author.root / ".git" / "objects" / lost[:2] / lost[2:]).unlink()
+    assert expect_exact(author.root, "--commits", "2")["left_out"] == []
+    assert expect_exact(author.root, "--commits", "1", "--from", "HEAD~1")["left_out"] == ["huge.bin"]
+
+
 def test_the_agent_refuses_a_path_that_is_not_as_it_was(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
     author.write("a.txt", "one\n")
     parent = author.commit("one")
