@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ticketd.cli.render.told import Teller
 from ticketd.domain.attempt import AttemptKey, AttemptState, Drift
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING, PatternSet
@@ -232,6 +233,19 @@ def test_paths_written_outside_are_added_to_the_claim_unless_somebody_holds_them
     held = {claim.ticket: claim.patterns.patterns for claim in store.board().claims}
     assert held["a"] == ("/a", "/new")
     assert {EventKind.CLAIM_EXTENDED, EventKind.CLAIM_COLLIDED} <= set(kinds(store, "a"))
+    told = [Teller().line(event) or "" for event in store.events(ticket="a")]
+    assert any("wrote what another ticket holds: /b" in line for line in told)
+
+
+def test_a_worktree_that_holds_what_no_commit_does_leaves_the_pool(store: SqliteStore) -> None:
+    add(store, found("a"))
+    key = dispatch(store, "a")
+    assert isinstance(key, AttemptKey)
+    store.set_worktree(key, "7")
+    store.attempt_over(key, 0, "exited", "", 4.0)
+    store.close_attempt(key, None, Fail(Reason.LOST, "x"), None, 5.0, retire=True)
+    assert "7" not in store.worktree_setups() and "7" in store.worktree_names()
+    assert any("left worktree 7" in (Teller().line(event) or "") for event in store.events())
 
 
 def test_phases_of_landing_are_kept_and_pushing_needs_a_candidate(store: SqliteStore) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from ticketd.app.tickets import sync
-from ticketd.cli.lint import line_of
+from ticketd.cli.render.words import safe
 from ticketd.cli.repository import View, view
 from ticketd.domain import values
 from ticketd.domain.lint import lint
@@ -65,7 +65,7 @@ def add(
     sync(here.session, here.settings)
     here.session.ring()
     for warning in warnings:
-        click.echo(line_of(warning), err=True)
+        click.echo(safe(warning), err=True)
     click.echo(json.dumps({"schema": 1, "id": Path(path).stem, "path": path}) if as_json else path)
 
 

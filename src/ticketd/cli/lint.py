@@ -54,7 +54,7 @@ def lint(ctx: click.Context, paths: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_document(finding, errors)))
     else:
-        click.echo("\n".join([*map(line_of, finding.problems), _verdict(finding, errors)]))
+        click.echo("\n".join([*map(safe, finding.problems), _verdict(finding, errors)]))
     ctx.exit(1 if errors else 0)
 
 
@@ -76,10 +76,6 @@ def _named(root: Path, path: Path, files: Collection[str]) -> list[str]:
     if name.startswith(f"{TICKETS}/") and given.is_dir():
         return []
     raise BadInput(f"{path} is not a ticket file", mend=f"Tickets are *.md files in {root / TICKETS}.")
-
-
-def line_of(problem: Problem) -> str:
-    return safe(problem)
 
 
 def _verdict(finding: Finding, errors: int) -> str:

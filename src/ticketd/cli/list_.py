@@ -7,7 +7,6 @@ import json
 import click
 
 from ticketd.app import queries
-from ticketd.cli.render.words import safe
 from ticketd.cli.repository import view
 from ticketd.domain.ticket import TicketState
 
@@ -31,9 +30,7 @@ def list_(ctx: click.Context, states: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(document))
         return
-    for problem in here.problems:
-        if problem.severity == "error":
-            click.echo(safe(problem), err=True)
+    here.tell_errors()
     from ticketd.cli.render.tickets import show_tickets
 
     show_tickets(document)

@@ -7,7 +7,6 @@ import json
 import click
 
 from ticketd.app.plan import plan as plan_of
-from ticketd.cli.render.words import safe
 from ticketd.cli.repository import view
 
 
@@ -21,9 +20,7 @@ def plan(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(document))
         return
-    for problem in here.problems:
-        if problem.severity == "error":
-            click.echo(safe(problem), err=True)
+    here.tell_errors()
     from ticketd.cli.render.plan import show_plan
 
     show_plan(document)

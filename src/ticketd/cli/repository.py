@@ -10,6 +10,7 @@ from ticketd.app.act import act_without_daemon
 from ticketd.app.session import Session
 from ticketd.app.tickets import problems, settings_of, sync
 from ticketd.boot.session import Opened, open_session
+from ticketd.cli.render.words import safe
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.settings import Settings
 
@@ -25,6 +26,12 @@ class View:
     @property
     def session(self) -> Session:
         return self.opened.session
+
+    def tell_errors(self) -> None:
+        """Tickets that are missing from what is shown, because their files are faulty."""
+        for problem in self.problems:
+            if problem.severity is Severity.ERROR:
+                click.echo(safe(problem), err=True)
 
     def now(self) -> float:
         return self.session.clock.now()

@@ -102,9 +102,6 @@ class Settings:
     def retries_of(self, ticket: Ticket) -> int:
         return self.limits.retries if ticket.retries is None else ticket.retries
 
-    def budget_of(self, ticket: Ticket) -> float | None:
-        return self.limits.budget_usd if ticket.budget_usd is None else ticket.budget_usd
-
     def profile_of(self, ticket: Ticket) -> AgentProfile | None:
         """The ticket's own profile, else its scope's or size's route, else `default`, else the only one there is."""
         name = ticket.agent or self.routes.get(ticket.scope) or self.routes.get(ticket.size) or "default"

@@ -13,8 +13,8 @@ ROOM_FOR_ID = 16
 Words = Callable[[dict[str, Any]], str]
 
 
-def _paths(data: dict[str, Any]) -> str:
-    paths = data.get("paths") or []
+def _paths(data: dict[str, Any], key: str = "paths") -> str:
+    paths = data.get(key) or []
     return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
 
 
@@ -43,7 +43,8 @@ OF_TICKET: dict[EventKind, Words] = {
     EventKind.TICKET_CHANGED: lambda data: "its file has changed",
     EventKind.TICKET_WITHDRAWN: lambda data: "its file is gone",
     EventKind.AGENT_ENDED: _ended,
-    EventKind.CLAIM_COLLIDED: lambda data: f"wrote outside its claim what another ticket holds: {data['pattern']}",
+    EventKind.CLAIM_COLLIDED: lambda data: f"wrote what another ticket holds: {_paths(data, 'patterns')}",
+    EventKind.WORKTREE_RETIRED: lambda data: f"left worktree {data['worktree']} as it is: no commit holds all of it",
     EventKind.OUTSIDE_CLAIM: lambda data: f"wrote outside its claim: {_paths(data)}",
     EventKind.REVIEW_ASKED: lambda data: "waits for a person before it " + ("lands" if _at_end(data) else "starts"),
     EventKind.APPROVED: lambda data: "is approved",
