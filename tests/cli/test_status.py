@@ -240,7 +240,7 @@ def test_every_kind_of_event_that_is_told_has_words_for_a_pool_and_a_ticket(kind
         "path",
         "detail",
         "how",
-        "pattern",
+        "worktree",
         "gate",
         "commit",
         "reason",
