@@ -73,7 +73,7 @@ class Yard:
     def start(self, id_: str, slot: int) -> AttemptKey:
         """Dispatch it; its agent is said to run."""
         store = self.session.store
-        key = store.dispatch(Start(id_, slot), store.ticket(id_), BASE, "default", NOTHING, NOW)
+        key = store.dispatch(Start(id_, slot, "default"), store.ticket(id_), BASE, NOTHING, NOW)
         assert isinstance(key, AttemptKey), key
         store.attempt_started(key, str(slot), 4242, NOW)
         return key

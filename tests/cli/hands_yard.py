@@ -93,8 +93,8 @@ class Hands:
     def dispatch(self, id_: str, base: str = "0" * 40) -> AttemptKey:
         """The store as a daemon leaves it that dies right after it has given the ticket a slot."""
         with self.store() as store:
-            start = Start(id_, slot=len(store.live_attempts()) + 1)
-            key = store.dispatch(start, store.board().tickets[id_], base, "default", NOTHING, 1.0)
+            start = Start(id_, len(store.live_attempts()) + 1, "default")
+            key = store.dispatch(start, store.board().tickets[id_], base, NOTHING, 1.0)
             assert isinstance(key, AttemptKey), key
             return key
 

@@ -49,7 +49,7 @@ def add(store: SqliteStore, *files: FoundFile) -> None:
 def dispatch(store: SqliteStore, id_: str, slot: int = 1) -> AttemptKey | str:
     record = store.ticket(id_)
     assert record is not None
-    return store.dispatch(Start(id_, slot), record, BASE, "default", NOTHING, 2.0)
+    return store.dispatch(Start(id_, slot, "default"), record, BASE, NOTHING, 2.0)
 
 
 def run(store: SqliteStore, id_: str, verdict: Verdict, slot: int = 1) -> AttemptKey:
@@ -179,7 +179,7 @@ def test_shared_patterns_are_left_out_of_the_test(store: SqliteStore) -> None:
     for slot, id_ in enumerate(("a", "b"), start=1):
         record = store.ticket(id_)
         assert record is not None
-        assert isinstance(store.dispatch(Start(id_, slot), record, BASE, "default", shared, 2.0), AttemptKey)
+        assert isinstance(store.dispatch(Start(id_, slot, "default"), record, BASE, shared, 2.0), AttemptKey)
 
 
 def test_an_illegal_move_is_refused_by_the_schema(store: SqliteStore) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.claims import Claim
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.schedule import Schedule, Snapshot, Start, WaitsOn
@@ -50,7 +50,10 @@ def snapshot(*records: TicketRecord, slots: int = 8, settings: Settings = SETTIN
     return Snapshot(
         tickets={record.id: record for record in records},
         claims=tuple(Claim(record.id, 1, record.ticket.touches) for record in holding),
-        busy={slot: AttemptKey(record.id, 1) for slot, record in enumerate(running, start=1)},
+        attempts=tuple(
+            Attempt(AttemptKey(record.id, 1), AttemptState.RUNNING, slot, "0" * 40, "default")
+            for slot, record in enumerate(running, start=1)
+        ),
         slots=slots,
         settings=settings,
         **said,  # type: ignore[arg-type]

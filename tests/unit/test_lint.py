@@ -152,7 +152,7 @@ def test_a_misspelled_scope_is_a_warning_and_a_free_one_is_not() -> None:
 
 def test_a_ticket_that_no_agent_takes_is_an_error() -> None:
     two = {name: AgentProfile(name, command=("x",)) for name in ("quick", "deep")}
-    config = Settings(agents=two, routes={"S": "quick"})
+    config = Settings(agents=two, routes={"S": ("quick",)})
     named = file("tickets/b.md", "agent: deep", config=config)
     (problem,) = lint([file("tickets/a.md", config=config), file("tickets/s.md", "size: S"), named], config)
     assert (problem.file, problem.severity) == ("tickets/a.md", Severity.ERROR)

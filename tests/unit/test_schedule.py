@@ -25,7 +25,7 @@ from ticketd.domain.ticket import (
 
 def test_all_that_is_ready_starts_at_once_up_to_the_slots() -> None:
     schedule = decide(snapshot(*(ticket(f"t{n}", n) for n in range(5)), slots=3), 0.0)
-    assert schedule.decisions == (Start("t0", 1), Start("t1", 2), Start("t2", 3))
+    assert schedule.decisions == (Start("t0", 1, "default"), Start("t1", 2, "default"), Start("t2", 3, "default"))
     assert waits(schedule, "t3")[0].kind is WaitKind.SLOT
 
 
@@ -277,7 +277,7 @@ def test_a_finite_queue_whose_tickets_land_runs_them_all_but_those_that_cannot(q
             queue,
             tickets=records,
             claims=tuple(c for c in queue.claims if records[c.ticket].state in HOLDING),
-            busy={s: k for s, k in queue.busy.items() if records[k.ticket].state is TicketState.RUNNING},
+            attempts=tuple(a for a in queue.attempts if records[a.key.ticket].state is TicketState.RUNNING),
         )
         schedule = decide(now, 0.0)
         in_hand = [r for r in records.values() if r.state in HOLDING]

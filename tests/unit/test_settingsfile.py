@@ -18,8 +18,13 @@ from ticketd.domain.settings import (
     LandingSettings,
     Limits,
     Outside,
+    Preempt,
+    ReviewClaim,
+    ReviewSettings,
+    SchedulerSettings,
     ScopeSettings,
     Settings,
+    Shadow,
     TargetSettings,
     WorktreeSettings,
 )
@@ -63,6 +68,13 @@ branch = "trunk/next"
 poll = "1m"
 [scheduler]
 backfill = "estimate"
+preempt = "critical"
+aging = "1h"
+fair_share = true
+shadow = "strict"
+[review]
+claim = "release"
+protect = ["deploy/**"]
 [landing]
 verify = [["make"], ["make", "test"]]
 verify_timeout = "1h"
@@ -80,9 +92,11 @@ command = ["./agent.sh", "--fast"]
 env = ["API_KEY"]
 [agents.tame]
 preset = "scripted"
+account = "house"
+max_slots = 2
 [routes]
 S = "tame"
-acme = "default"
+acme = ["default", "tame"]
 [scopes.acme]
 paths = ["brands/acme/**"]
 env = ["ACME_TOKEN"]
@@ -103,7 +117,8 @@ def test_every_key_is_read() -> None:
     assert read(EVERYTHING) == Settings(
         slots=3,
         target=TargetSettings(remote="", branch="trunk/next", poll_s=60.0),
-        backfill=Backfill.ESTIMATE,
+        scheduler=SchedulerSettings(Backfill.ESTIMATE, Preempt.CRITICAL, 3600.0, True, Shadow.STRICT),
+        review=ReviewSettings(ReviewClaim.RELEASE, PatternSet(("deploy/**",))),
         landing=LandingSettings(verify=(("make",), ("make", "test")), verify_timeout_s=3600.0, patience_s=90.0),
         claims=ClaimsSettings(outside=Outside.FAIL, shared=PatternSet(("CHANGELOG.md", "!docs/CHANGELOG.md"))),
         worktrees=WorktreeSettings(
@@ -117,9 +132,9 @@ def test_every_key_is_read() -> None:
         ),
         agents={
             "default": AgentProfile("default", command=("./agent.sh", "--fast"), env=("API_KEY",)),
-            "tame": AgentProfile("tame", preset="scripted"),
+            "tame": AgentProfile("tame", preset="scripted", account="house", max_slots=2),
         },
-        routes={"S": "tame", "acme": "default"},
+        routes={"S": ("tame",), "acme": ("default", "tame")},
         scopes={"acme": ScopeSettings("acme", PatternSet(("brands/acme/**",)), ("ACME_TOKEN",), 2)},
         gates={Priority.CRITICAL: Gate.START, Priority.LOW: Gate.LAND},
     )
@@ -339,7 +354,7 @@ def test_the_template_reads_back_to_what_it_was_made_of(remote: str, branch: str
 
 def test_several_profiles_without_a_default_are_routed() -> None:
     agents = [AgentProfile("quick", command=("q",)), AgentProfile("deep", command=("d",))]
-    assert read(template("origin", "main", agents)).routes == {"S": "quick", "M": "quick", "L": "quick"}
+    assert read(template("origin", "main", agents)).routes == {"S": ("quick",), "M": ("quick",), "L": ("quick",)}
     assert read(template("origin", "main", [*agents, AgentProfile("default", command=("x",))])).routes == {}
 
 
@@ -349,7 +364,7 @@ def test_the_keys_in_the_templates_comments_are_valid_and_show_the_defaults() ->
     made = read(loud)
     assert made.agents["default"].command == ("./agent.sh",)
     assert made.scopes["acme"].max_slots == 3
-    assert (made.slots, made.target, made.backfill) == (8, TargetSettings(), Backfill.STRICT)
+    assert (made.slots, made.target, made.scheduler.backfill) == (8, TargetSettings(), Backfill.STRICT)
     assert (made.limits.retries, made.limits.timeouts, made.limits.grace_s) == (1, Limits().timeouts, Limits().grace_s)
     assert (made.landing.patience_s, made.landing.verify_timeout_s) == (600.0, 1800.0)
     assert max(map(len, plain.splitlines())) <= 120

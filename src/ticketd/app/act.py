@@ -31,9 +31,7 @@ def act(works: Works, decision: Decision, record: TicketRecord, base: str, setti
     store, now = works.session.store, works.session.clock.now()
     match decision:
         case Start():
-            profile = settings.profile_of(record.ticket)
-            assert profile is not None, record.id
-            answer = store.dispatch(decision, record, base, profile.name, settings.claims.shared, now)
+            answer = store.dispatch(decision, record, base, settings.claims.shared, now)
             return answer if isinstance(answer, AttemptKey) else None
         case AskToStart() | Skip():
             note(works.session, decision)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations, product
 from typing import Any
 
-from ticketd.domain.estimates import estimate
+from ticketd.domain.estimates import Estimates
 from ticketd.domain.globs import PatternSet, overlap
 from ticketd.domain.graph import fold, levels
 from ticketd.domain.ranking import in_order
@@ -20,6 +20,7 @@ LOW, HIGH = 0.6, 1.6
 """Nothing has been learned of these tickets yet; sizes are rough, and the range says so."""
 
 Pair = tuple[str, str]
+ESTIMATES = Estimates()
 
 
 def plan(board: Board, settings: Settings) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def plan(board: Board, settings: Settings) -> dict[str, Any]:
         "levels": rows,
         "width": max((len(row) for row in rows), default=0),
         "critical_path": path,
-        "critical_path_s": round(sum(estimate(unfinished[id_].ticket) for id_ in path)),
+        "critical_path_s": round(sum(ESTIMATES.of(unfinished[id_].ticket).likely for id_ in path)),
         "makespan_s": {"low": round(likely * LOW), "likely": round(likely), "high": round(likely * HIGH)},
         "overlaps": [{"a": a, "b": b, "path": witness} for (a, b), witness in apart.items()],
         "stuck": [{"ticket": ticket, "why": why} for ticket, why in stuck.items()],
@@ -69,7 +70,7 @@ def _critical_path(records: Mapping[str, TicketRecord], depends_on: Mapping[str,
     before: dict[str, str] = {}
 
     def longest(ticket: str, seconds: list[float]) -> float:
-        return max(seconds, default=0.0) + estimate(records[ticket].ticket)
+        return max(seconds, default=0.0) + ESTIMATES.of(records[ticket].ticket).likely
 
     ends = fold(records, depends_on, longest)
     for ticket, dependencies in depends_on.items():
@@ -117,12 +118,12 @@ def _makespan(
         if one in neighbours and other in neighbours:
             neighbours[one].add(other)
             neighbours[other].add(one)
-    waiting = [record.id for record in in_order(records.values(), records)]
+    waiting = [record.id for record in in_order(records.values(), records, ESTIMATES)]
     now, done, running = 0.0, set[str](), list[tuple[float, str]]()
     while waiting or running:
         under_way = {ticket for _, ticket in running}
         for ticket in list(_startable(waiting, depends_on, neighbours, done, under_way, slots)):
-            heapq.heappush(running, (now + estimate(records[ticket].ticket), ticket))
+            heapq.heappush(running, (now + ESTIMATES.of(records[ticket].ticket).likely, ticket))
             waiting.remove(ticket)
         if not running:
             break

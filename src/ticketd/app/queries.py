@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from ticketd.app.observe import IN_A_SLOT, snapshot_of
+from ticketd.app.observe import snapshot_of
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import Event
@@ -16,6 +16,7 @@ from ticketd.domain.landing import Landing
 from ticketd.domain.problems import Problem
 from ticketd.domain.schedule import (
     IDLE_BECAUSE,
+    IN_A_SLOT,
     AskToStart,
     Decision,
     Skip,

@@ -226,7 +226,7 @@ def _place(parsed: Parsed, ticket: Ticket, settings: Settings) -> Iterator[Probl
         if near:
             what = f"scope {shown(ticket.scope)} is not in `ticketd.toml`"
             yield _warning(parsed, "scope", what, f"did you mean `{near}`?")
-    if ticket.agent is None and settings.agents and settings.profile_of(ticket) is None:
+    if ticket.agent is None and settings.agents and not settings.route_of(ticket):
         what = f"no agent takes this ticket: it names none, and none is `default` or routed to size {ticket.size}"
         choices = or_list(f"`agent: {name}`" for name in settings.agents)
         yield Problem(parsed.path, 0, what, f"write {choices}, or add `[agents.default]` to `ticketd.toml`")

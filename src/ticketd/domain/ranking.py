@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ticketd.domain.estimates import estimate
+from ticketd.domain.estimates import Estimates
 from ticketd.domain.graph import dependents_of, fold
 from ticketd.domain.ticket import GLOBAL_SCOPE, Priority, TicketRecord
 
@@ -19,22 +19,24 @@ def inherited_priorities(records: Mapping[str, TicketRecord]) -> dict[str, Prior
     )
 
 
-def chains(records: Mapping[str, TicketRecord]) -> dict[str, float]:
+def chains(records: Mapping[str, TicketRecord], estimates: Estimates) -> dict[str, float]:
     """Seconds of the longest chain of dependents behind each ticket, itself not counted."""
     dependents = dependents_of({r.id: r.ticket.depends_on for r in records.values()})
     following = {t: [d for d in after if d in records] for t, after in dependents.items()}
     through = fold(
         records,
         following,
-        lambda ticket, after: estimate(records[ticket].ticket) + max(after, default=0.0),
+        lambda ticket, after: estimates.of(records[ticket].ticket).likely + max(after, default=0.0),
     )
-    return {ticket: through[ticket] - estimate(records[ticket].ticket) for ticket in records}
+    return {ticket: through[ticket] - estimates.of(records[ticket].ticket).likely for ticket in records}
 
 
-def in_order(queued: Iterable[TicketRecord], unfinished: Mapping[str, TicketRecord]) -> list[TicketRecord]:
+def in_order(
+    queued: Iterable[TicketRecord], unfinished: Mapping[str, TicketRecord], estimates: Estimates
+) -> list[TicketRecord]:
     """`queued` by rank. `unfinished` are all tickets whose urgency counts: those not yet landed or ended."""
     urgency = inherited_priorities(unfinished)
-    chain = chains(unfinished)
+    chain = chains(unfinished, estimates)
 
     def rank(record: TicketRecord) -> tuple[bool, int, float, int, str]:
         return (

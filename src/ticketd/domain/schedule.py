@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.attempt import Attempt, AttemptState
 from ticketd.domain.claims import Claim, ClaimTable
+from ticketd.domain.estimates import Estimates
 from ticketd.domain.ranking import in_order
 from ticketd.domain.settings import Settings
+from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import Gate, OnFailure, TicketRecord, TicketState
 from ticketd.domain.verdict import is_due
+
+IN_A_SLOT = (AttemptState.PREPARING, AttemptState.RUNNING)
 
 
 class WaitKind(StrEnum):
@@ -41,21 +45,31 @@ class WaitsOn:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a decision may depend on, read in one transaction. `busy`: the slots taken, and by whom."""
+    """All that a decision may depend on, read in one transaction: the live `attempts`, the `throttles` by profile."""
 
     tickets: Mapping[str, TicketRecord]
     claims: tuple[Claim, ...]
-    busy: Mapping[int, AttemptKey]
+    attempts: tuple[Attempt, ...]
     slots: int
     settings: Settings
+    estimates: Estimates = field(default_factory=Estimates)
+    throttles: Mapping[str, Throttle] = field(default_factory=dict)
     paused: str = ""
     stopping: bool = False
+
+    @property
+    def busy(self) -> Mapping[int, Attempt]:
+        """The slots taken, and by whom."""
+        return {attempt.slot: attempt for attempt in self.attempts if attempt.state in IN_A_SLOT}
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
+    """`agent`: the profile that runs it."""
+
     ticket: str
     slot: int
+    agent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +144,24 @@ class _Pass:
         self.snapshot = snapshot
         self.now = now
         self.explain = explain
-        free = [slot for slot in range(1, snapshot.slots + 1) if slot not in snapshot.busy]
-        self.free = free[: max(0, snapshot.slots - len(snapshot.busy))]
+        busy = snapshot.busy
+        free = [slot for slot in range(1, snapshot.slots + 1) if slot not in busy]
+        self.free = free[: max(0, snapshot.slots - len(busy))]
         self.held = ClaimTable(snapshot.settings.claims.shared)
         self.reserved = ClaimTable(snapshot.settings.claims.shared)
         for claim in snapshot.claims:
             self.held.add(claim.ticket, claim.patterns)
         self.running_in = Counter(
-            snapshot.tickets[key.ticket].ticket.scope
-            for key in snapshot.busy.values()
-            if key.ticket in snapshot.tickets
+            snapshot.tickets[attempt.key.ticket].ticket.scope
+            for attempt in busy.values()
+            if attempt.key.ticket in snapshot.tickets
         )
 
     def schedule(self) -> Schedule:
         unfinished = {r.id: r for r in self.snapshot.tickets.values() if not r.state.is_final}
-        queue = in_order((r for r in unfinished.values() if r.state is TicketState.QUEUED), unfinished)
+        queue = in_order(
+            (r for r in unfinished.values() if r.state is TicketState.QUEUED), unfinished, self.snapshot.estimates
+        )
         decisions: list[Decision] = []
         waiting: list[Waiting] = []
         for rank, record in enumerate(queue, start=1):
@@ -175,7 +192,7 @@ class _Pass:
     def start(self, record: TicketRecord) -> Start:
         self.held.add(record.id, record.ticket.touches)
         self.running_in[record.ticket.scope] += 1
-        return Start(record.id, self.free.pop(0))
+        return Start(record.id, self.free.pop(0), self.snapshot.settings.route_of(record.ticket)[0].name)
 
     def doomed_by(self, record: TicketRecord) -> str | None:
         for dependency in record.ticket.depends_on:
@@ -191,7 +208,7 @@ class _Pass:
         waits = []
         if record.held:
             waits.append(WaitsOn(WaitKind.HELD, detail=f"held by a person; `ticketd unhold {record.id}` lets it go"))
-        if self.snapshot.settings.profile_of(record.ticket) is None:
+        if not self.snapshot.settings.route_of(record.ticket):
             name = record.ticket.agent or "default"
             waits.append(WaitsOn(WaitKind.HELD, detail=f"no agent profile `{name}` in ticketd.toml"))
         if not is_due(record.not_before, self.now):

@@ -21,8 +21,33 @@ class Outside(StrEnum):
 
 
 class Backfill(StrEnum):
+    """May a lower-ranked ticket pass a waiting one that it overlaps? `ESTIMATE`: if it is expected to be out of the way
+    before the other could start."""
+
     STRICT = "strict"
     ESTIMATE = "estimate"
+
+
+class Preempt(StrEnum):
+    """Whether an attempt may be ended so that a critical ticket can run."""
+
+    OFF = "off"
+    CRITICAL = "critical"
+
+
+class Shadow(StrEnum):
+    """A policy that runs beside the live one, to see where it would decide otherwise."""
+
+    OFF = "off"
+    STRICT = "strict"
+    ESTIMATE = "estimate"
+
+
+class ReviewClaim(StrEnum):
+    """Whether a ticket keeps its files while it waits for a person before it lands."""
+
+    HOLD = "hold"
+    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +55,25 @@ class TargetSettings:
     remote: str = "origin"
     branch: str = "main"
     poll_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSettings:
+    """`aging_s`: a ticket that has waited this long ranks one priority higher, up to `high`; None: never."""
+
+    backfill: Backfill = Backfill.STRICT
+    preempt: Preempt = Preempt.OFF
+    aging_s: float | None = 14400.0
+    fair_share: bool = False
+    shadow: Shadow = Shadow.OFF
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSettings:
+    """`protect`: a ticket whose work touches these lands only after a person's word."""
+
+    claim: ReviewClaim = ReviewClaim.HOLD
+    protect: PatternSet = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +103,13 @@ class AgentProfile:
     preset: str = "command"
     command: Argv = ()
     env: tuple[str, ...] = ()
+    account: str | None = None
+    max_slots: int | None = None
+
+    @property
+    def bills(self) -> str:
+        """The account whose rate limits this profile shares; its own where none is named."""
+        return self.account or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +134,14 @@ class Limits:
 class Settings:
     slots: int = 8
     target: TargetSettings = TargetSettings()
-    backfill: Backfill = Backfill.STRICT
+    scheduler: SchedulerSettings = SchedulerSettings()
     landing: LandingSettings = LandingSettings()
     claims: ClaimsSettings = ClaimsSettings()
+    review: ReviewSettings = ReviewSettings()
     worktrees: WorktreeSettings = WorktreeSettings()
     limits: Limits = field(default_factory=Limits)
     agents: Mapping[str, AgentProfile] = field(default_factory=dict)
-    routes: Mapping[str, str] = field(default_factory=dict)
+    routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scopes: Mapping[str, ScopeSettings] = field(default_factory=dict)
     gates: Mapping[Priority, Gate] = field(default_factory=dict)
 
@@ -102,10 +154,13 @@ class Settings:
     def retries_of(self, ticket: Ticket) -> int:
         return self.limits.retries if ticket.retries is None else ticket.retries
 
-    def profile_of(self, ticket: Ticket) -> AgentProfile | None:
-        """The ticket's own profile, else its scope's or size's route, else `default`, else the only one there is."""
-        name = ticket.agent or self.routes.get(ticket.scope) or self.routes.get(ticket.size) or "default"
-        if name in self.agents:
-            return self.agents[name]
-        only = list(self.agents.values())
-        return only[0] if len(only) == 1 and not ticket.agent else None
+    def route_of(self, ticket: Ticket) -> tuple[AgentProfile, ...]:
+        """The profiles that may run it, the preferred one first: its own; else its scope's or size's route; else
+        `default`; else the only one there is."""
+        if ticket.agent:
+            names: tuple[str, ...] = (ticket.agent,)
+        else:
+            names = self.routes.get(ticket.scope) or self.routes.get(ticket.size) or ("default",)
+        route = tuple(self.agents[name] for name in names if name in self.agents)
+        only = tuple(self.agents.values())
+        return route or (only if len(only) == 1 and not ticket.agent else ())

@@ -21,8 +21,13 @@ from ticketd.domain.settings import (
     LandingSettings,
     Limits,
     Outside,
+    Preempt,
+    ReviewClaim,
+    ReviewSettings,
+    SchedulerSettings,
     ScopeSettings,
     Settings,
+    Shadow,
     TargetSettings,
     WorktreeSettings,
 )
@@ -143,7 +148,7 @@ def _text(check: Callable[[str], Any], wanted: str) -> Read:
     return read
 
 
-def _choice(kinds: type[Gate | Outside | Backfill]) -> Read:
+def _choice(kinds: type[Gate | Outside | Backfill | Preempt | Shadow | ReviewClaim]) -> Read:
     words = values.or_list(f'"{k.value}"' for k in kinds)
     return _text(lambda text: values.choice(kinds, text), f"one of {words}")
 
@@ -154,6 +159,17 @@ def _duration(value: object, here: _Here) -> float | None:
         return None
     result: float | None = _text(values.duration, 'a duration like "90s", "45m" or "2h"')(value, here)
     return result
+
+
+def _duration_or_off(value: object, here: _Here) -> float | None:
+    return None if value == "off" else _duration(value, here)
+
+
+def _yes_or_no(value: object, here: _Here) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    here.error(f"true or false is wanted, not {_kind(value)}", f"write `{here.key} = true` or `{here.key} = false`")
+    return None
 
 
 def _whole(low: int, high: int) -> Read:
@@ -193,6 +209,17 @@ def _list(check: Callable[[str], str], wanted: str) -> Read:
         return tuple(word for word in words if word is not None)
 
     return read
+
+
+def _route(value: object, here: _Here) -> tuple[str, ...]:
+    """One profile, or several in order of preference."""
+    if isinstance(value, list):
+        if not value:
+            here.error("an empty list leads nowhere", "name a profile, or take the key out")
+        names: tuple[str, ...] = _list(values.name, "an agent profile's name")(value, here)
+        return names
+    name = _text(values.name, "an agent profile's name, or a list of them")(value, here)
+    return () if name is None else (name,)
 
 
 def _patterns(value: object, here: _Here) -> PatternSet:
@@ -323,6 +350,8 @@ _AGENT_KEYS = {
     "preset": _Key("preset", _text(_preset, "a preset")),
     "command": _Key("command", _argv),
     "env": _ENV,
+    "account": _Key("account", _text(values.name, "an account's name")),
+    "max_slots": _Key("max_slots", _whole(1, MAX_SLOTS)),
 }
 
 _SCOPE_KEYS = {
@@ -335,6 +364,19 @@ _TARGET_KEYS = {
     "remote": _Key("remote", _text(values.remote, "a remote's name")),
     "branch": _Key("branch", _text(values.branch, "a branch")),
     "poll": _Key("poll_s", _duration),
+}
+
+_SCHEDULER_KEYS = {
+    "backfill": _Key("backfill", _choice(Backfill)),
+    "preempt": _Key("preempt", _choice(Preempt)),
+    "aging": _Key("aging_s", _duration_or_off),
+    "fair_share": _Key("fair_share", _yes_or_no),
+    "shadow": _Key("shadow", _choice(Shadow)),
+}
+
+_REVIEW_KEYS = {
+    "claim": _Key("claim", _choice(ReviewClaim)),
+    "protect": _Key("protect", _patterns),
 }
 
 _LANDING_KEYS = {
@@ -367,15 +409,13 @@ _SETTINGS = _table(
     {
         "slots": _Key("slots", _whole(1, MAX_SLOTS)),
         "target": _Key("target", _table(TargetSettings, _TARGET_KEYS)),
-        "scheduler": _Key(
-            "backfill",
-            _table(lambda backfill=Backfill.STRICT: backfill, {"backfill": _Key("backfill", _choice(Backfill))}),
-        ),
+        "scheduler": _Key("scheduler", _table(SchedulerSettings, _SCHEDULER_KEYS)),
         "landing": _Key("landing", _table(LandingSettings, _LANDING_KEYS)),
         "claims": _Key("claims", _table(ClaimsSettings, _CLAIMS_KEYS)),
+        "review": _Key("review", _table(ReviewSettings, _REVIEW_KEYS)),
         "worktrees": _Key("worktrees", _table(WorktreeSettings, _WORKTREE_KEYS)),
         "agents": _Key("agents", _named(values.name, _agent)),
-        "routes": _Key("routes", _named(values.name, lambda _: _text(values.name, "an agent profile's name"))),
+        "routes": _Key("routes", _named(values.name, lambda _: _route)),
         "scopes": _Key("scopes", _named(values.name, _scope)),
         "limits": _Key("limits", _table(_limits, _LIMITS_KEYS)),
         "gates": _Key("gates", _named(values.priority, lambda _: _choice(Gate))),
@@ -389,7 +429,9 @@ def _check_routes(raw: Mapping[str, Any], here: _Here) -> None:
     routes, agents = raw.get("routes"), raw.get("agents", {})
     if not isinstance(routes, dict) or not isinstance(agents, dict):
         return
-    for name, profile in routes.items():
-        if isinstance(profile, str) and profile not in agents:
+    for name, profiles in routes.items():
+        for profile in profiles if isinstance(profiles, list) else [profiles]:
+            if not isinstance(profile, str) or profile in agents:
+                continue
             mend = values.did_you_mean(profile, agents) or "add it as `[agents.NAME]`"
             here.at("routes").at(name).error(f"there is no agent profile {shown(profile)}", mend)

@@ -124,7 +124,8 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class TicketRecord:
-    """A ticket and how it stands. `age` counts up in the order tickets were first seen; times are epoch seconds."""
+    """A ticket and how it stands. `age` counts up in the order tickets were first seen, at `seen_at`; times are epoch
+    seconds. `resume`: the attempt whose commits the next one goes on from."""
 
     ticket: Ticket
     age: int
@@ -140,6 +141,9 @@ class TicketRecord:
     cancel_requested: bool = False
     start_approved: bool = False
     landed_sha: str | None = None
+    seen_at: float = 0.0
+    preemptions: int = 0
+    resume: int | None = None
 
     @property
     def id(self) -> str:

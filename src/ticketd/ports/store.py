@@ -133,7 +133,7 @@ class Store(Protocol):
 
     # attempts
     def dispatch(
-        self, start: Start, record: TicketRecord, base: str, agent: str, shared: PatternSet, at: float
+        self, start: Start, record: TicketRecord, base: str, shared: PatternSet, at: float
     ) -> AttemptKey | str:
         """Check and claim in one transaction: the new attempt, or why it may not start after all."""
 

@@ -21,7 +21,7 @@ from ticketd.store.tickets import Tickets
 
 class Attempts(Tickets):
     def dispatch(
-        self, start: Start, record: TicketRecord, base: str, agent: str, shared: PatternSet, at: float
+        self, start: Start, record: TicketRecord, base: str, shared: PatternSet, at: float
     ) -> AttemptKey | str:
         """Check and claim in one transaction. The schema refuses a slot, ticket or file that is taken."""
         try:
@@ -32,7 +32,7 @@ class Attempts(Tickets):
                 if (pool := self._rows(db, "SELECT * FROM pool")[0])["paused"] or pool["stop"]:
                     return "the pool was paused or stopped meanwhile"
                 key = AttemptKey(start.ticket, now.attempts + 1)
-                self._dispatch(db, key, start.slot, base, agent, at)
+                self._dispatch(db, key, start, base, at)
                 db.execute(
                     "INSERT INTO claims (ticket, attempt, patterns, shared, held) VALUES (?, ?, ?, ?, 1)",
                     [key.ticket, key.number, patterns_text(record.ticket.touches), patterns_text(shared)],
@@ -41,14 +41,14 @@ class Attempts(Tickets):
         except sqlite3.IntegrityError as error:
             return str(error)
 
-    def _dispatch(self, db: Database, key: AttemptKey, slot: int, base: str, agent: str, at: float) -> None:
+    def _dispatch(self, db: Database, key: AttemptKey, start: Start, base: str, at: float) -> None:
         db.execute(
             "INSERT INTO attempts (ticket, number, state, slot, base, agent, dispatched_at)"
             " VALUES (?, ?, 'preparing', ?, ?, ?, ?)",
-            [key.ticket, key.number, slot, base, agent, at],
+            [key.ticket, key.number, start.slot, base, start.agent, at],
         )
         self._move(db, key.ticket, TicketState.RUNNING, attempts=key.number)
-        self._event(db, at, EventKind.DISPATCHED, key.ticket, key.number, slot=slot, base=base, agent=agent)
+        self._event(db, at, EventKind.DISPATCHED, key.ticket, key.number, slot=start.slot, base=base, agent=start.agent)
 
     def set_worktree(self, key: AttemptKey, worktree: str) -> None:
         with self.connections.transaction() as db:

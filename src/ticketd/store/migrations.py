@@ -51,6 +51,9 @@ def m001_first(db: Database) -> None:
             start_approved INTEGER NOT NULL DEFAULT 0 CHECK (start_approved IN (0, 1)),
             withdrawn INTEGER NOT NULL DEFAULT 0 CHECK (withdrawn IN (0, 1)),
             landed_sha TEXT,
+            seen_at REAL NOT NULL,
+            preemptions INTEGER NOT NULL DEFAULT 0,
+            resume INTEGER,
             CHECK ((state = 'failed') <= (reason IS NOT NULL)),
             CHECK ((state = 'landed') = (landed_sha IS NOT NULL))
         ) STRICT

@@ -91,6 +91,9 @@ def record_of(row: Row) -> TicketRecord:
         cancel_requested=bool(row["cancel_requested"]),
         start_approved=bool(row["start_approved"]),
         landed_sha=row["landed_sha"],
+        seen_at=row["seen_at"],
+        preemptions=row["preemptions"],
+        resume=row["resume"],
     )
 
 

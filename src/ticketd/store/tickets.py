@@ -69,9 +69,9 @@ class Tickets(Tables):
 
     def _add(self, db: Database, ticket: Ticket, at: float) -> None:
         db.execute(
-            "INSERT INTO tickets (id, age, path, spec, body)"
-            " VALUES (?, (SELECT COALESCE(MAX(age), 0) + 1 FROM tickets), ?, ?, ?)",
-            [ticket.id, ticket.path, spec_of(ticket), ticket.body],
+            "INSERT INTO tickets (id, age, path, spec, body, seen_at)"
+            " VALUES (?, (SELECT COALESCE(MAX(age), 0) + 1 FROM tickets), ?, ?, ?, ?)",
+            [ticket.id, ticket.path, spec_of(ticket), ticket.body, at],
         )
         self._event(db, at, EventKind.TICKET_ADDED, ticket.id, path=ticket.path)
 
