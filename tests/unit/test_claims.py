@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ticketd.domain.claims import Blocker, ClaimTable
 from ticketd.domain.globs import NOTHING, PatternSet, overlap
+from ticketd.domain.reach import Reaches
 
 PATTERNS = ["/a", "/a/b.py", "/a/", "b.py", "*.py", "**", "!/a/b.py", "/c/**", "/c/d/e", "c", "/*/e", "!*.py"]
 sets = st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=4).map(lambda listed: PatternSet(tuple(listed)))
@@ -16,10 +17,12 @@ sets = st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=4).map(lambda li
 def test_the_index_finds_exactly_what_asking_each_claim_finds(
     claims: list[PatternSet], wanted: PatternSet, shared: PatternSet
 ) -> None:
-    table = ClaimTable(shared)
+    table = ClaimTable(Reaches(shared))
     for number, claim in enumerate(claims):
-        table.add(str(number), claim)
+        table.put(str(number), claim)
     asked = [(str(number), overlap(claim, wanted, shared)) for number, claim in enumerate(claims)]
     expected = [Blocker(ticket, path) for ticket, path in asked if path is not None]
     assert list(table.blockers(wanted)) == expected
-    assert table.first_blocker(wanted) == (expected[0] if expected else None)
+    for ticket in [blocker.ticket for blocker in expected]:
+        table.remove(ticket)
+    assert not table.blockers(wanted)

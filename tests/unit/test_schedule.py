@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from queues import SETTINGS, snapshot, started, ticket, waits
 
 from ticketd.domain.globs import PatternSet, overlap
-from ticketd.domain.schedule import AskToStart, Skip, Snapshot, Start, WaitKind, WaitsOn, decide
+from ticketd.domain.queue import decide
+from ticketd.domain.schedule import AskToStart, Skip, Snapshot, Start
 from ticketd.domain.settings import ClaimsSettings, ScopeSettings
 from ticketd.domain.ticket import (
     GLOBAL_SCOPE,
@@ -21,6 +22,7 @@ from ticketd.domain.ticket import (
     TicketRecord,
     TicketState,
 )
+from ticketd.domain.waits import WaitKind, WaitsOn
 
 
 def test_all_that_is_ready_starts_at_once_up_to_the_slots() -> None:
@@ -166,7 +168,6 @@ def test_a_backoff_ends_when_its_time_has_come() -> None:
 def test_a_paused_pool_starts_nothing_and_says_why() -> None:
     schedule = decide(snapshot(ticket("a"), paused="lunch"), 0.0)
     assert waits(schedule, "a") == (WaitsOn(WaitKind.PAUSED, detail="lunch"),)
-    assert schedule.idle_why == "the pool is paused"
 
 
 def test_a_scope_runs_no_more_than_its_cap() -> None:
@@ -290,8 +291,3 @@ def test_a_finite_queue_whose_tickets_land_runs_them_all_but_those_that_cannot(q
             records[decision.ticket] = replace(records[decision.ticket], state=state)
     stuck = {WaitKind.DEPENDENCY, WaitKind.HELD}
     assert all(on.kind in stuck for each in schedule.waiting for on in each.waits_on)
-
-
-@given(queues())
-def test_without_explanations_the_decisions_are_the_same(queue: Snapshot) -> None:
-    assert decide(queue, 0.0, explain=False).decisions == decide(queue, 0.0).decisions

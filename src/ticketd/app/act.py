@@ -5,16 +5,17 @@ from __future__ import annotations
 from ticketd.app.observe import snapshot_of
 from ticketd.app.session import Session, Works
 from ticketd.domain.attempt import AttemptKey
-from ticketd.domain.schedule import AskToStart, Decision, Skip, Start, decide
+from ticketd.domain.queue import Queue
+from ticketd.domain.schedule import AskToStart, Decision, PreemptAttempt, Skip, Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import TicketRecord
 
 
 def act_without_daemon(session: Session, settings: Settings) -> None:
     """What takes no agent, so that a person can approve and see what is skipped though no daemon runs."""
-    snapshot = snapshot_of(session.store.board(), settings)
-    for decision in decide(snapshot, session.clock.now()).decisions:
-        if not isinstance(decision, Start):
+    now = session.clock.now()
+    for decision in Queue(snapshot_of(session.store.board(), settings), now).decide(now):
+        if isinstance(decision, AskToStart | Skip):
             note(session, decision)
 
 
@@ -35,4 +36,6 @@ def act(works: Works, decision: Decision, record: TicketRecord, base: str, setti
             return answer if isinstance(answer, AttemptKey) else None
         case AskToStart() | Skip():
             note(works.session, decision)
+            return None
+        case PreemptAttempt():
             return None

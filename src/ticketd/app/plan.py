@@ -10,7 +10,7 @@ from typing import Any
 from ticketd.domain.estimates import Estimates
 from ticketd.domain.globs import PatternSet, overlap
 from ticketd.domain.graph import fold, levels
-from ticketd.domain.ranking import in_order
+from ticketd.domain.ranking import in_order, rank, weights
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import TicketRecord
 from ticketd.ports import Board
@@ -118,7 +118,9 @@ def _makespan(
         if one in neighbours and other in neighbours:
             neighbours[one].add(other)
             neighbours[other].add(one)
-    waiting = [record.id for record in in_order(records.values(), records, ESTIMATES)]
+    weight = weights(records, ESTIMATES)
+    ranks = {id_: rank(record, weight[id_], None, 0.0) for id_, record in records.items()}
+    waiting = [record.id for record in in_order(records.values(), ranks)]
     now, done, running = 0.0, set[str](), list[tuple[float, str]]()
     while waiting or running:
         under_way = {ticket for _, ticket in running}

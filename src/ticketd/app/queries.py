@@ -14,20 +14,11 @@ from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import Event
 from ticketd.domain.landing import Landing
 from ticketd.domain.problems import Problem
-from ticketd.domain.schedule import (
-    IDLE_BECAUSE,
-    IN_A_SLOT,
-    AskToStart,
-    Decision,
-    Skip,
-    Snapshot,
-    Start,
-    WaitKind,
-    WaitsOn,
-    decide,
-)
+from ticketd.domain.queue import decide
+from ticketd.domain.schedule import IN_A_SLOT, AskToStart, PreemptAttempt, Skip, Snapshot, Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import Gate, Reason, TicketRecord, TicketState
+from ticketd.domain.waits import WaitKind, WaitsOn
 from ticketd.ports import Board
 
 SCHEMA = 1
@@ -38,6 +29,18 @@ WITH_WORK = (Reason.CONFLICT, Reason.VERIFY_FAILED, Reason.PUSH_REJECTED, Reason
 """Failures after which the attempt's commits are worth a look."""
 
 NO_DAEMON = "no daemon runs; `ticketd start` starts one"
+IDLE_BECAUSE: dict[WaitKind, str] = {
+    WaitKind.DEPENDENCY: "what is queued waits for its dependencies to land",
+    WaitKind.OVERLAP: "every queued ticket overlaps a running one",
+    WaitKind.RESERVED: "every queued ticket overlaps one that is running or ahead of it",
+    WaitKind.SLOT: "about to be filled",
+    WaitKind.GATE: "what is queued waits for a person",
+    WaitKind.BACKOFF: "what is queued waits out a backoff",
+    WaitKind.BUDGET: "the budget is used up",
+    WaitKind.SCOPE_CAP: "the scopes of what is queued run as many as they may",
+    WaitKind.HELD: "what is queued is held",
+    WaitKind.PAUSED: "the pool is paused",
+}
 IN_SHORT: dict[WaitKind, str] = {
     WaitKind.DEPENDENCY: "wait for dependencies",
     WaitKind.OVERLAP: "overlap a running one",
@@ -98,7 +101,8 @@ def _outlook(board: Board, settings: Settings, running: bool, now: float) -> Out
     schedule = decide(snapshot, now)
     still = _standstill(board, running)
     waits = {waiting.ticket: tuple(_still(on, still) for on in waiting.waits_on) for waiting in schedule.waiting}
-    waits |= {decision.ticket: _until_acted_on(decision, still, board) for decision in schedule.decisions}
+    decided = [decision for decision in schedule.decisions if not isinstance(decision, PreemptAttempt)]
+    waits |= {decision.ticket: _until_acted_on(decision, still, board) for decision in decided}
     return Outlook(schedule.order, waits, still or _idle_why(snapshot, waits))
 
 
@@ -116,7 +120,7 @@ def _still(on: WaitsOn, still: str) -> WaitsOn:
     return replace(on, detail=still) if still and on.kind is WaitKind.SLOT else on
 
 
-def _until_acted_on(decision: Decision, still: str, board: Board) -> tuple[WaitsOn, ...]:
+def _until_acted_on(decision: Start | AskToStart | Skip, still: str, board: Board) -> tuple[WaitsOn, ...]:
     """What a ticket waits on that the scheduler has decided about but the daemon has not acted on."""
     match decision:
         case Start():

@@ -15,7 +15,8 @@ from ticketd.daemon.chores import Chores
 from ticketd.daemon.lanes import LaneThread
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.pool import Stop
-from ticketd.domain.schedule import Schedule, Snapshot, Start, decide
+from ticketd.domain.queue import decide
+from ticketd.domain.schedule import PreemptAttempt, Schedule, Snapshot, Start
 from ticketd.domain.settings import Settings
 from ticketd.errors import StoreTrouble
 from ticketd.ports import Alive, Board, Exited, LostRun, NeverStarted, Pulse
@@ -86,7 +87,7 @@ class Loop:
         board = self.works.session.store.board()
         self._end_those_asked(board)
         snapshot = snapshot_of(board, settings)
-        schedule = decide(snapshot, now, explain=False)
+        schedule = decide(snapshot, now)
         if schedule.next_at is not None:
             due = self.works.session.clock.monotonic() + schedule.next_at - now
             self._decide_at = min(self._decide_at, due)
@@ -144,6 +145,8 @@ class Loop:
             if isinstance(decision, Start) and (board.target is None or board.target.sha is None):
                 continue
             base = (board.target and board.target.sha) or ""
+            if isinstance(decision, PreemptAttempt):
+                continue
             record = snapshot.tickets[decision.ticket]
             launched = act(self.works, decision, record, base, snapshot.settings)
             if launched is not None:

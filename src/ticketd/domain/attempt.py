@@ -41,7 +41,8 @@ class AttemptKey:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Times are epoch seconds; `outcome` is the agent's, once it has ended."""
+    """Times are epoch seconds; `outcome` is the agent's, once it has ended; `preempted`: it is being
+    ended for another ticket."""
 
     key: AttemptKey
     state: AttemptState
@@ -65,3 +66,4 @@ class Attempt:
     heartbeat_at: float | None = None
     output_at: float | None = None
     output_bytes: int = 0
+    preempted: bool = False

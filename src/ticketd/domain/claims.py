@@ -1,15 +1,12 @@
-"""Claims that are held or reserved, and the question every pick asks of them: who is in the way, and on which path?"""
+"""Claims that are held, and the question every pick asks of them: who is in the way, and on which path?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
-from ticketd.domain.globs import NOTHING, PatternSet, hulls, overlap
-
-# A queue of n tickets that are all held back asks the same pairs again at each tick.
-_overlap = lru_cache(maxsize=1 << 18)(overlap)
+from ticketd.domain.globs import PatternSet
+from ticketd.domain.reach import Part, Reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,40 +27,70 @@ class Blocker:
 
 
 class ClaimTable:
-    """Claims in the order they were added, indexed by where they lie. Paths of `shared` never make an overlap."""
+    """The claims held, indexed by where they lie."""
 
-    def __init__(self, shared: PatternSet = NOTHING) -> None:
-        self._shared = shared
-        self._claims: list[tuple[str, PatternSet]] = []
-        self._at: dict[str, list[int]] = {}
-        self._under: dict[str, list[int]] = {}
+    def __init__(self, reaches: Reaches) -> None:
+        self._reaches = reaches
+        self._claims: dict[str, PatternSet] = {}
+        self._at: dict[str, set[str]] = {}
+        self._below: dict[str, set[str]] = {}
+        self._asked: dict[Part, str | None] = {}
 
-    def add(self, ticket: str, patterns: PatternSet) -> None:
-        number = len(self._claims)
-        self._claims.append((ticket, patterns))
-        at, above = hulls(patterns)
-        for hull in at:
-            self._at.setdefault(hull, []).append(number)
-        for directory in above:
-            self._under.setdefault(directory, []).append(number)
+    def __contains__(self, ticket: str) -> bool:
+        return ticket in self._claims
 
-    def blockers(self, patterns: PatternSet) -> Iterator[Blocker]:
-        """All that overlap `patterns`, in the order they were added."""
-        for number in self._near(patterns):
-            ticket, claimed = self._claims[number]
-            witness = _overlap(claimed, patterns, self._shared)
-            if witness is not None:
-                yield Blocker(ticket, witness)
+    def of(self, ticket: str) -> PatternSet | None:
+        return self._claims.get(ticket)
 
-    def first_blocker(self, patterns: PatternSet) -> Blocker | None:
-        return next(self.blockers(patterns), None)
+    def tickets(self) -> list[str]:
+        return list(self._claims)
 
-    def _near(self, patterns: PatternSet) -> list[int]:
-        """Claims that lie where these patterns do; all others cannot overlap them."""
-        at, above = hulls(patterns)
-        near: set[int] = set()
-        for hull in at:
-            near.update(self._at.get(hull, ()), self._under.get(hull, ()))
-        for directory in above:
+    def put(self, ticket: str, patterns: PatternSet) -> None:
+        """Hold these patterns for the ticket instead of what it held."""
+        self.remove(ticket)
+        self._claims[ticket] = patterns
+        for part in self._reaches.parts(patterns):
+            for hull in part.at:
+                self._at.setdefault(hull, set()).add(ticket)
+            for directory in part.above:
+                self._below.setdefault(directory, set()).add(ticket)
+        self._asked.clear()
+
+    def remove(self, ticket: str) -> None:
+        patterns = self._claims.pop(ticket, None)
+        if patterns is None:
+            return
+        for part in self._reaches.parts(patterns):
+            for index, places in ((self._at, part.at), (self._below, part.above)):
+                for place in places:
+                    _take_out(index, place, ticket)
+        self._asked.clear()
+
+    def holder(self, part: Part) -> str | None:
+        """Somebody who holds a path of this part; the first by name."""
+        if part not in self._asked:
+            self._asked[part] = next(self.holders(part), None)
+        return self._asked[part]
+
+    def holders(self, part: Part) -> Iterator[str]:
+        """All who hold a path of this part, by name."""
+        near: set[str] = set()
+        for hull in part.at:
+            near.update(self._at.get(hull, ()), self._below.get(hull, ()))
+        for directory in part.above:
             near.update(self._at.get(directory, ()))
-        return sorted(near)
+        return (ticket for ticket in sorted(near) if self._reaches.meet(part, self._claims[ticket]))
+
+    def blockers(self, patterns: PatternSet) -> tuple[Blocker, ...]:
+        """All that overlap `patterns`, by name, each with a witness."""
+        near = {ticket for part in self._reaches.parts(patterns) for ticket in self.holders(part)}
+        found = ((ticket, self._reaches.witness(self._claims[ticket], patterns)) for ticket in sorted(near))
+        return tuple(Blocker(ticket, path) for ticket, path in found if path is not None)
+
+
+def _take_out(index: dict[str, set[str]], place: str, ticket: str) -> None:
+    there = index.get(place)
+    if there is not None:
+        there.discard(ticket)
+        if not there:
+            del index[place]

@@ -3,48 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from ticketd.domain.estimates import Estimates
 from ticketd.domain.graph import dependents_of, fold
 from ticketd.domain.ticket import GLOBAL_SCOPE, Priority, TicketRecord
 
+Rank = tuple[bool, int, int, int, str]
+"""Sorts the queue, the first to run first; ends in the ticket's id, so no two are equal."""
 
-def inherited_priorities(records: Mapping[str, TicketRecord]) -> dict[str, Priority]:
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What waits for a ticket. `urgency`: the highest priority of it and of all its dependents, 0 the most urgent;
+    `chain_s`: seconds of the longest chain of dependents behind it, and `through_s`: its own on top."""
+
+    urgency: int
+    chain_s: int
+    through_s: int
+
+
+def weigh(record: TicketRecord, dependents: Iterable[Weight], estimates: Estimates) -> Weight:
     """A ticket is as urgent as the most urgent ticket that waits for it."""
-    dependents = dependents_of({r.id: r.ticket.depends_on for r in records.values()})
-    return fold(
-        records,
-        {t: [d for d in after if d in records] for t, after in dependents.items()},
-        lambda ticket, after: min([records[ticket].priority, *after], key=lambda p: p.rank),
-    )
+    after = list(dependents)
+    chain = max((weight.through_s for weight in after), default=0)
+    urgency = min([record.priority.rank, *(weight.urgency for weight in after)])
+    return Weight(urgency, chain, chain + expected_s(record, estimates))
 
 
-def chains(records: Mapping[str, TicketRecord], estimates: Estimates) -> dict[str, float]:
-    """Seconds of the longest chain of dependents behind each ticket, itself not counted."""
-    dependents = dependents_of({r.id: r.ticket.depends_on for r in records.values()})
-    following = {t: [d for d in after if d in records] for t, after in dependents.items()}
-    through = fold(
-        records,
-        following,
-        lambda ticket, after: estimates.of(records[ticket].ticket).likely + max(after, default=0.0),
-    )
-    return {ticket: through[ticket] - estimates.of(records[ticket].ticket).likely for ticket in records}
+def weights(unfinished: Mapping[str, TicketRecord], estimates: Estimates) -> dict[str, Weight]:
+    """Of all tickets that have not ended. Those of a cycle never run; what they come to is the same each time."""
+    dependents = dependents_of({id_: record.ticket.depends_on for id_, record in unfinished.items()})
+    following = {ticket: sorted(d for d in after if d in unfinished) for ticket, after in dependents.items()}
+    return fold(sorted(unfinished), following, lambda id_, after: weigh(unfinished[id_], after, estimates))
 
 
-def in_order(
-    queued: Iterable[TicketRecord], unfinished: Mapping[str, TicketRecord], estimates: Estimates
-) -> list[TicketRecord]:
-    """`queued` by rank. `unfinished` are all tickets whose urgency counts: those not yet landed or ended."""
-    urgency = inherited_priorities(unfinished)
-    chain = chains(unfinished, estimates)
+def expected_s(record: TicketRecord, estimates: Estimates) -> int:
+    """Whole seconds: sums of them come out the same in whatever order they are added."""
+    return max(1, round(estimates.of(record.ticket).likely))
 
-    def rank(record: TicketRecord) -> tuple[bool, int, float, int, str]:
-        return (
-            record.ticket.scope != GLOBAL_SCOPE,
-            urgency[record.id].rank,
-            -chain[record.id],
-            record.age,
-            record.id,
-        )
 
-    return sorted(queued, key=rank)
+def boost(record: TicketRecord, aging_s: float | None, now: float) -> int:
+    """How many priorities a ticket has risen by waiting."""
+    return 0 if aging_s is None else max(0, int((now - record.seen_at) // aging_s))
+
+
+def rank(record: TicketRecord, weight: Weight, aging_s: float | None, now: float) -> Rank:
+    """Waiting lifts a ticket within its scope, and to `high` at most: `critical` is a person's word."""
+    risen = max(Priority.HIGH.rank, weight.urgency - boost(record, aging_s, now))
+    urgency = min(weight.urgency, risen)
+    return (record.ticket.scope != GLOBAL_SCOPE, urgency, -weight.chain_s, record.age, record.id)
+
+
+def next_boost_at(record: TicketRecord, weight: Weight, aging_s: float | None, now: float) -> float | None:
+    """When waiting will lift it next (epoch seconds)."""
+    risen = boost(record, aging_s, now)
+    if aging_s is None or weight.urgency - risen <= Priority.HIGH.rank:
+        return None
+    return record.seen_at + (risen + 1) * aging_s
+
+
+def in_order(queued: Iterable[TicketRecord], ranks: Mapping[str, Rank]) -> list[TicketRecord]:
+    return sorted(queued, key=lambda record: ranks[record.id])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from ticketd.domain.settings import AgentProfile
+from ticketd.domain.waits import WaitKind, WaitsOn
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +22,19 @@ class Throttle:
     until: float | None = None
     why: str = ""
     limit: float | None = None
+
+
+def choose(
+    route: Sequence[AgentProfile], throttles: Mapping[str, Throttle], running: Mapping[str, int], now: float
+) -> AgentProfile | WaitsOn:
+    """The first profile of the route that may start one more, or why none may. `now` in epoch seconds."""
+    for profile in route:
+        if profile.max_slots is None or running.get(profile.name, 0) < profile.max_slots:
+            throttle = throttles.get(profile.name)
+            if throttle is None or throttle.until is None or throttle.until <= now:
+                return profile
+    first = route[0]
+    throttle = throttles.get(first.name)
+    if throttle is not None and throttle.until is not None and throttle.until > now:
+        return WaitsOn(WaitKind.BACKOFF, detail=throttle.why, until=throttle.until)
+    return WaitsOn(WaitKind.SLOT, detail=f"profile {first.name} runs {first.max_slots} at a time")

@@ -1,0 +1,67 @@
+"""Room for one more: in a scope, and among the agent profiles of a route. Tickets that differ in neither share a lane
+of the queue: either all of them have room or none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ticketd.domain.schedule import Snapshot
+from ticketd.domain.settings import AgentProfile, Settings
+from ticketd.domain.throttle import Throttle, choose
+from ticketd.domain.ticket import Ticket
+from ticketd.domain.waits import WaitKind, WaitsOn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """What decides whether there is room for a ticket. `scope` is None where the scope does not matter."""
+
+    scope: str | None
+    route: tuple[AgentProfile, ...]
+
+
+class Kinds:
+    """The kind of each ticket; as many as there are different scopes and routes in use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._made: dict[tuple[str | None, tuple[str, ...]], Kind] = {}
+
+    def of(self, ticket: Ticket) -> Kind:
+        settings = self._settings
+        scope = settings.scopes.get(ticket.scope)
+        capped = scope is not None and scope.max_slots is not None
+        name = ticket.scope if capped or settings.scheduler.fair_share else None
+        route = settings.route_of(ticket)
+        key = (name, tuple(profile.name for profile in route))
+        if key not in self._made:
+            self._made[key] = Kind(name, route)
+        return self._made[key]
+
+
+class Capacity:
+    """Who runs where now, and what that leaves."""
+
+    def __init__(self, snapshot: Snapshot, now: float) -> None:
+        self._settings = snapshot.settings
+        self._throttles: Mapping[str, Throttle] = snapshot.throttles
+        self._now = now
+        running = [attempt for attempt in snapshot.busy.values() if attempt.key.ticket in snapshot.tickets]
+        self.in_scope = Counter(snapshot.tickets[attempt.key.ticket].ticket.scope for attempt in running)
+        self.in_profile = Counter(attempt.agent for attempt in running)
+
+    def take(self, ticket: Ticket, agent: str) -> None:
+        self.in_scope[ticket.scope] += 1
+        self.in_profile[agent] += 1
+
+    def room(self, kind: Kind) -> AgentProfile | WaitsOn:
+        """The profile that would run one more of this kind, or why none may."""
+        scope = self._settings.scopes.get(kind.scope or "")
+        if scope is not None and scope.max_slots is not None and self.in_scope[scope.name] >= scope.max_slots:
+            return WaitsOn(WaitKind.SCOPE_CAP, detail=f"scope {scope.name} runs {scope.max_slots} at a time")
+        return choose(kind.route, self._throttles, self.in_profile, self._now)
+
+    def open(self, kinds: Iterable[Kind]) -> set[Kind]:
+        return {kind for kind in kinds if isinstance(self.room(kind), AgentProfile)}

@@ -1,0 +1,267 @@
+"""The queue in memory: takes in what has changed, and answers what `rules` would at a fraction of the cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from heapq import heappop, heappush
+
+from ticketd.domain.backfill import longest_s, remaining
+from ticketd.domain.capacity import Capacity, Kind, Kinds
+from ticketd.domain.claims import ClaimTable
+from ticketd.domain.line import Entry, Line
+from ticketd.domain.picking import Picking
+from ticketd.domain.preemption import preemptions, wants_preemption
+from ticketd.domain.ranking import expected_s
+from ticketd.domain.reach import Reaches
+from ticketd.domain.readiness import Doomed, NotReady, Ready, WantsAWord, readiness
+from ticketd.domain.schedule import AskToStart, Decision, PreemptAttempt, Schedule, Skip, Snapshot, Start
+from ticketd.domain.settings import AgentProfile, Backfill
+from ticketd.domain.standings import Standings
+from ticketd.domain.ticket import GLOBAL_SCOPE, TicketRecord, TicketState
+from ticketd.domain.waits import Waiting, WaitKind, WaitsOn, no_slot
+
+CLOCK_SET_BACK_S = 60.0
+
+
+def decide(snapshot: Snapshot, now: float) -> Schedule:
+    """Who starts in which slot, and what everybody else waits on. `now` in epoch seconds."""
+    return Queue(snapshot, now).schedule(now)
+
+
+class Queue:
+    """Fed by `update`, asked by `decide`. What it decides it takes for done until the next update says otherwise."""
+
+    _snapshot: Snapshot
+    _now: float
+    _assumed: list[Start]
+    _standings: Standings
+
+    def __init__(self, snapshot: Snapshot, now: float) -> None:
+        self._build(snapshot, now)
+
+    def update(self, snapshot: Snapshot, changed: Iterable[str], now: float) -> None:
+        """`changed`: the tickets that may differ from those of the last snapshot."""
+        before = self._snapshot
+        alike = (before.settings, before.estimates) == (snapshot.settings, snapshot.estimates)
+        if not alike or now < self._now - CLOCK_SET_BACK_S:
+            self._build(snapshot, now)
+            return
+        changed = {*changed, *(start.ticket for start in self._assumed)}
+        self._snapshot, self._now, self._assumed = snapshot, max(now, self._now), []
+        self._take_claims()
+        ranked = self._standings.change(changed, snapshot.tickets)
+        waiting_for = {dependent for id_ in changed for dependent in self._standings.dependents(id_)}
+        for id_ in changed | ranked | waiting_for:
+            self._place(id_)
+
+    def decide(self, now: float) -> tuple[Decision, ...]:
+        """What to do now, in the order of `rules.decide`."""
+        self._let_time_pass(now)
+        settled = tuple(self._settled.values())
+        if len(settled) > 1:
+            settled = tuple(self._settled[id_] for id_ in self._by_rank(self._settled))
+        starts = list(self._starts())
+        self._note_room()
+        return (*settled, *starts, *self._preemptions())
+
+    def schedule(self, now: float) -> Schedule:
+        """What to do now, and what all others wait on: for eyes, since it walks the whole queue."""
+        decisions = self.decide(now)
+        decided = {decision.ticket for decision in decisions if not isinstance(decision, PreemptAttempt)}
+        order = self._by_rank(self._queued)
+        waiting = tuple(
+            Waiting(id_, number, self._waits_on(id_)) for number, id_ in enumerate(order, start=1) if id_ not in decided
+        )
+        untils = (on.until for one in waiting for on in one.waits_on if on.until is not None)
+        return Schedule(tuple(order), decisions, waiting, min(untils, default=None))
+
+    def next_at(self) -> float | None:
+        """When waiting alone may let something start (epoch seconds)."""
+        untils = [self._due[0][0]] if self._due else []
+        for kind, count in self._ready.items():
+            room = self._capacity.room(kind) if count else None
+            if isinstance(room, WaitsOn) and room.until is not None:
+                untils.append(room.until)
+        return min(untils, default=None)
+
+    # ---- taking in
+
+    def _build(self, snapshot: Snapshot, now: float) -> None:
+        settings = snapshot.settings
+        self._snapshot, self._now = snapshot, now
+        self._assumed = []
+        self._reaches = Reaches(settings.claims.shared)
+        self._kinds = Kinds(settings)
+        self._line = Line(self._reaches)
+        self._held = ClaimTable(self._reaches)
+        self._picking = Picking(self._line, self._held, settings.scheduler.backfill is Backfill.ESTIMATE)
+        self._standings = Standings(snapshot.tickets, snapshot.estimates, settings.scheduler.aging_s)
+        self._capacity = Capacity(snapshot, now)
+        self._queued: set[str] = set()
+        self._settled: dict[str, Skip | AskToStart] = {}
+        self._critical: set[str] = set()
+        self._due: list[tuple[float, str]] = []
+        self._ready: Counter[Kind] = Counter()
+        self._open: set[Kind] = set()
+        self._take_claims()
+        queued = [id_ for id_, record in snapshot.tickets.items() if record.state is TicketState.QUEUED]
+        for id_ in self._by_rank(queued):
+            self._place(id_)
+
+    def _take_claims(self) -> None:
+        claims = {claim.ticket: claim.patterns for claim in self._snapshot.claims}
+        for ticket in self._held.tickets():
+            if ticket not in claims:
+                self._held.remove(ticket)
+                self._picking.wake(ticket)
+        for ticket, patterns in claims.items():
+            held = self._held.of(ticket)
+            if held != patterns:
+                self._held.put(ticket, patterns)
+                if held is not None and not set(held.patterns) <= set(patterns.patterns):
+                    self._picking.wake(ticket)
+
+    def _place(self, id_: str) -> None:
+        """Put a ticket where it belongs, now that it or what it depends on may have changed."""
+        record = self._snapshot.tickets.get(id_)
+        self._settled.pop(id_, None)
+        if record is None or record.state is not TicketState.QUEUED:
+            self._queued.discard(id_)
+            self._withdraw(id_)
+            return
+        self._queued.add(id_)
+        match readiness(record, self._snapshot.tickets, self._snapshot.settings, self._now):
+            case Ready():
+                self._enter(record)
+                return
+            case NotReady(waits_on):
+                for until in (on.until for on in waits_on if on.until is not None):
+                    heappush(self._due, (until, id_))
+            case WantsAWord():
+                self._settled[id_] = AskToStart(id_)
+            case Doomed(because):
+                self._settled[id_] = Skip(id_, because)
+        self._withdraw(id_)
+
+    def _enter(self, record: TicketRecord) -> None:
+        old, new = self._line.entries.get(record.id), self._entry(record)
+        if old is not None:
+            if old.is_like(new):
+                return
+            self._withdraw(record.id)
+        self._picking.add(new)
+        self._ready[new.kind] += 1
+        self._standings.watch(record.id, self._now)
+        if wants_preemption(self._snapshot, record):
+            self._critical.add(record.id)
+
+    def _entry(self, record: TicketRecord) -> Entry:
+        touches, estimates = record.ticket.touches, self._snapshot.estimates
+        return Entry(
+            rank=self._standings.rank(record.id, self._now),
+            kind=self._kinds.of(record.ticket),
+            touches=touches,
+            parts=self._reaches.parts(touches),
+            expected_s=expected_s(record, estimates),
+            longest_s=longest_s(record.ticket, estimates),
+        )
+
+    def _withdraw(self, id_: str) -> None:
+        entry = self._line.entries.get(id_)
+        if entry is not None:
+            self._picking.remove(entry)
+            self._left_line(entry)
+
+    def _left_line(self, entry: Entry) -> None:
+        self._ready[entry.kind] -= 1
+        self._critical.discard(entry.id)
+
+    def _let_time_pass(self, now: float) -> None:
+        self._now = max(now, self._now)
+        due: set[str] = set()
+        while self._due and self._due[0][0] <= now:
+            due.add(heappop(self._due)[1])
+        for id_ in due | self._standings.risen(now):
+            self._place(id_)
+        self._capacity = Capacity(self._snapshot, now)
+        self._left = remaining(self._snapshot, now)
+        for start in self._assumed:
+            record = self._snapshot.tickets[start.ticket]
+            self._capacity.take(record.ticket, start.agent)
+            self._left[start.ticket] = expected_s(record, self._snapshot.estimates)
+
+    # ---- deciding
+
+    def _starts(self) -> Iterator[Start]:
+        taken = {start.slot for start in self._assumed}
+        for slot in self._snapshot.free:
+            if slot in taken:
+                continue
+            self._note_room()
+            entry = self._picking.next(self._tiers(), self._open, self._left)
+            if entry is None:
+                return
+            profile = self._capacity.room(entry.kind)
+            assert isinstance(profile, AgentProfile), entry
+            start = Start(entry.id, slot, profile.name)
+            self._picking.start(entry)
+            self._left_line(entry)
+            self._left[entry.id] = entry.expected_s
+            self._capacity.take(self._snapshot.tickets[entry.id].ticket, profile.name)
+            self._assumed.append(start)
+            yield start
+
+    def _note_room(self) -> None:
+        """Which kinds have room now, and which no longer."""
+        has_room = self._capacity.open(kind for kind, count in self._ready.items() if count)
+        for kind in self._open - has_room:
+            self._picking.close(kind)
+        self._open = has_room
+
+    def _tiers(self) -> Iterable[Collection[Kind]]:
+        """With fair shares: `_global`, then the scopes by how few slots they have."""
+        if not self._snapshot.settings.scheduler.fair_share:
+            return (self._open,)
+        tiers: dict[tuple[bool, int], list[Kind]] = {}
+        for kind in self._open:
+            other = kind.scope != GLOBAL_SCOPE
+            share = self._capacity.in_scope[kind.scope or ""] if other else 0
+            tiers.setdefault((other, share), []).append(kind)
+        return (tiers[key] for key in sorted(tiers))
+
+    def _preemptions(self) -> list[PreemptAttempt]:
+        if not self._critical:
+            return []
+        waiting = [self._line.entries[id_] for id_ in self._by_rank(self._critical)]
+        first = (entry for entry in waiting if entry.kind in self._open and self._ahead(entry) is None)
+        critical = ((self._snapshot.tickets[entry.id], self._holders(entry)) for entry in first)
+        return preemptions(self._snapshot, self._now, critical)
+
+    # ---- explaining
+
+    def _waits_on(self, id_: str) -> tuple[WaitsOn, ...]:
+        record = self._snapshot.tickets[id_]
+        standing = readiness(record, self._snapshot.tickets, self._snapshot.settings, self._now)
+        if isinstance(standing, NotReady):
+            return standing.waits_on
+        touches = record.ticket.touches
+        if blockers := self._held.blockers(touches):
+            return tuple(WaitsOn(WaitKind.OVERLAP, blocker.ticket, blocker.path) for blocker in blockers)
+        entry = self._line.entries[id_]
+        if (ahead := self._ahead(entry)) is not None:
+            return (WaitsOn(WaitKind.RESERVED, ahead.id, self._reaches.witness(ahead.touches, touches)),)
+        room = self._capacity.room(entry.kind)
+        return (room,) if isinstance(room, WaitsOn) else (no_slot(self._snapshot.paused, self._snapshot.stopping),)
+
+    def _ahead(self, entry: Entry) -> Entry | None:
+        """The first ticket that has reserved files of this one."""
+        found = (self._line.first_ahead(part, entry.rank, self._open) for part in entry.parts)
+        first = min((rank for rank in found if rank is not None), default=None)
+        return None if first is None else self._line.entries[first[-1]]
+
+    def _holders(self, entry: Entry) -> list[str]:
+        return sorted({ticket for part in entry.parts for ticket in self._held.holders(part)})
+
+    def _by_rank(self, ids: Iterable[str]) -> list[str]:
+        return sorted(ids, key=lambda id_: self._standings.rank(id_, self._now))
