@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ticketd.domain.schedule import Snapshot
 from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.domain.throttle import Throttle, choose
-from ticketd.domain.ticket import Ticket
+from ticketd.domain.ticket import Size, Ticket
 from ticketd.domain.waits import WaitKind, WaitsOn
 
 
@@ -28,8 +28,15 @@ class Kinds:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._made: dict[tuple[str | None, tuple[str, ...]], Kind] = {}
+        self._known: dict[tuple[str, str | None, Size], Kind] = {}
 
     def of(self, ticket: Ticket) -> Kind:
+        said = (ticket.scope, ticket.agent, ticket.size)
+        if said not in self._known:
+            self._known[said] = self._kind(ticket)
+        return self._known[said]
+
+    def _kind(self, ticket: Ticket) -> Kind:
         settings = self._settings
         scope = settings.scopes.get(ticket.scope)
         capped = scope is not None and scope.max_slots is not None

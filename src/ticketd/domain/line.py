@@ -12,8 +12,6 @@ from ticketd.domain.globs import PatternSet
 from ticketd.domain.ranking import Rank
 from ticketd.domain.reach import Part, Reaches
 
-Ranks = dict[Kind, list[Rank]]
-
 
 @dataclass(slots=True, eq=False)
 class Entry:
@@ -45,6 +43,31 @@ class Entry:
         return self.rank < other.rank
 
 
+class _Places:
+    """Ranks in order, by the kind of ticket and by place."""
+
+    def __init__(self) -> None:
+        self._of: dict[Kind, dict[str, list[Rank]]] = {}
+
+    def add(self, entry: Entry, place: str) -> None:
+        insort(self._of.setdefault(entry.kind, {}).setdefault(place, []), entry.rank)
+
+    def remove(self, entry: Entry, place: str) -> None:
+        there = self._of[entry.kind][place]
+        del there[bisect_left(there, entry.rank)]
+        if not there:
+            del self._of[entry.kind][place]
+
+    def at(self, place: str, kinds: Collection[Kind]) -> Iterator[list[Rank]]:
+        for kind in kinds:
+            there = self._of.get(kind, _NOWHERE).get(place)
+            if there:
+                yield there
+
+
+_NOWHERE: dict[str, list[Rank]] = {}
+
+
 class Line:
     """`plain`: by hull, tickets that claim all that lies there, so those of one place overlap each other. `other`: by
     hull, the rest. `below`: by directory, those whose hull lies deeper; kept only for places that a claim has asked
@@ -52,50 +75,47 @@ class Line:
 
     def __init__(self, reaches: Reaches) -> None:
         self._reaches = reaches
-        self._plain: dict[str, Ranks] = {}
-        self._other: dict[str, Ranks] = {}
-        self._below: dict[str, Ranks] = {}
+        self._plain, self._other, self._below = _Places(), _Places(), _Places()
+        self._asked: set[str] = set()
         self._deeper: Counter[str] = Counter()
         self.entries: dict[str, Entry] = {}
 
     def add(self, entry: Entry) -> None:
         self.entries[entry.id] = entry
-        for ranks in self._places(entry):
-            insort(ranks.setdefault(entry.kind, []), entry.rank)
-        self._deeper.update(place for part in entry.parts for place in part.above)
+        for places, place in self._places(entry):
+            places.add(entry, place)
+        for part in entry.parts:
+            for place in part.above:
+                self._deeper[place] += 1
 
     def remove(self, entry: Entry) -> None:
         del self.entries[entry.id]
-        self._deeper.subtract(place for part in entry.parts for place in part.above)
-        for ranks in self._places(entry):
-            there = ranks[entry.kind]
-            del there[bisect_left(there, entry.rank)]
-            if not there:
-                del ranks[entry.kind]
+        for places, place in self._places(entry):
+            places.remove(entry, place)
+        for part in entry.parts:
+            for place in part.above:
+                self._deeper[place] -= 1
 
-    def _places(self, entry: Entry) -> Iterator[Ranks]:
+    def _places(self, entry: Entry) -> Iterator[tuple[_Places, str]]:
         """Where a ticket is listed, each place once."""
-        plain = {hull for part in entry.parts if part.plain for hull in part.at}
-        other = {hull for part in entry.parts if not part.plain for hull in part.at}
-        below = {place for part in entry.parts for place in part.above if place in self._below} if self._below else ()
-        for index, places in ((self._plain, plain), (self._other, other), (self._below, below)):
-            for place in places:
-                yield index.setdefault(place, {})
+        yield from {
+            (self._plain if part.plain else self._other, hull): None for part in entry.parts for hull in part.at
+        }
+        if self._asked:
+            below = {place for part in entry.parts for place in part.above if place in self._asked}
+            yield from ((self._below, place) for place in below)
 
     def first_ahead(self, part: Part, rank: Rank, kinds: Collection[Kind]) -> Rank | None:
         """The highest-ranked ticket of these kinds above `rank` that overlaps the part."""
-        best: Rank | None = None
-        for ranks, plain in self._near(part):
-            for kind, there in ranks.items():
-                if kind not in kinds:
-                    continue
-                for found in there:
-                    if found >= (rank if best is None else best):
-                        break
-                    if plain or self._reaches.meet(part, self.entries[found[-1]].touches):
-                        best = found
-                        break
-        return best
+        best = rank
+        for there, alike in self._near(part, kinds):
+            for found in there:
+                if found >= best:
+                    break
+                if alike or self._reaches.meet(part, self.entries[found[-1]].touches):
+                    best = found
+                    break
+        return None if best is rank else best
 
     def soonest_ahead(self, part: Part, rank: Rank, kinds: Collection[Kind]) -> Iterator[Rank]:
         """Of the tickets ahead on this part, all but those that have to wait for one that is given."""
@@ -106,40 +126,31 @@ class Line:
         return self._some_ahead(part, rank, kinds, topmost=False)
 
     def _some_ahead(self, part: Part, rank: Rank, kinds: Collection[Kind], topmost: bool) -> Iterator[Rank]:
-        for ranks, plain in self._near(part):
-            for kind, there in ranks.items():
-                if kind in kinds:
-                    end = bisect_left(there, rank)
-                    one = (0 if topmost else end - 1,) if end else ()
-                    for at in one if plain else range(end):
-                        if plain or self._reaches.meet(part, self.entries[there[at][-1]].touches):
-                            yield there[at]
+        for there, alike in self._near(part, kinds):
+            end = bisect_left(there, rank)
+            if alike and end:
+                yield there[0 if topmost else end - 1]
+            elif not alike:
+                ahead = (there[at] for at in range(end))
+                yield from (found for found in ahead if self._reaches.meet(part, self.entries[found[-1]].touches))
 
-    def _near(self, part: Part) -> Iterator[tuple[Ranks, bool]]:
-        """Places where tickets may overlap the part, and whether all there do, and each other."""
+    def _near(self, part: Part, kinds: Collection[Kind]) -> Iterator[tuple[list[Rank], bool]]:
+        """Tickets that may overlap the part; and whether all of them do, and each other."""
+        for place in (*part.at, *part.above):
+            for there in self._plain.at(place, kinds):
+                yield there, part.plain
+            for there in self._other.at(place, kinds):
+                yield there, False
         for hull in part.at:
-            if hull in self._plain:
-                yield self._plain[hull], part.plain
-            if hull in self._other:
-                yield self._other[hull], False
-            below = self._watched(hull)
-            if below:
-                yield below, False
-        for directory in part.above:
-            if directory in self._plain:
-                yield self._plain[directory], part.plain
-            if directory in self._other:
-                yield self._other[directory], False
+            if self._deeper[hull]:
+                self._ask(hull)
+                for there in self._below.at(hull, kinds):
+                    yield there, False
 
-    def _watched(self, place: str) -> Ranks:
-        if not self._deeper[place]:
-            return {}
-        ranks = self._below.get(place)
-        if ranks is None:
-            ranks = self._below[place] = {}
+    def _ask(self, place: str) -> None:
+        """From now on keep track of what lies below this place."""
+        if place not in self._asked:
+            self._asked.add(place)
             for entry in self.entries.values():
                 if any(place in part.above for part in entry.parts):
-                    ranks.setdefault(entry.kind, []).append(entry.rank)
-            for there in ranks.values():
-                there.sort()
-        return ranks
+                    self._below.add(entry, place)

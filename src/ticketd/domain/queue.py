@@ -69,7 +69,7 @@ class Queue:
         """What to do now, and what all others wait on: for eyes, since it walks the whole queue."""
         decisions = self.decide(now)
         decided = {decision.ticket for decision in decisions if not isinstance(decision, PreemptAttempt)}
-        order = self._by_rank(self._queued)
+        order = self._by_rank(self._queued())
         waiting = tuple(
             Waiting(id_, number, self._waits_on(id_)) for number, id_ in enumerate(order, start=1) if id_ not in decided
         )
@@ -98,15 +98,13 @@ class Queue:
         self._picking = Picking(self._line, self._held, settings.scheduler.backfill is Backfill.ESTIMATE)
         self._standings = Standings(snapshot.tickets, snapshot.estimates, settings.scheduler.aging_s)
         self._capacity = Capacity(snapshot, now)
-        self._queued: set[str] = set()
         self._settled: dict[str, Skip | AskToStart] = {}
         self._critical: set[str] = set()
         self._due: list[tuple[float, str]] = []
         self._ready: Counter[Kind] = Counter()
         self._open: set[Kind] = set()
         self._take_claims()
-        queued = [id_ for id_, record in snapshot.tickets.items() if record.state is TicketState.QUEUED]
-        for id_ in self._by_rank(queued):
+        for id_ in self._by_rank(self._queued()):
             self._place(id_)
 
     def _take_claims(self) -> None:
@@ -127,10 +125,8 @@ class Queue:
         record = self._snapshot.tickets.get(id_)
         self._settled.pop(id_, None)
         if record is None or record.state is not TicketState.QUEUED:
-            self._queued.discard(id_)
             self._withdraw(id_)
             return
-        self._queued.add(id_)
         match readiness(record, self._snapshot.tickets, self._snapshot.settings, self._now):
             case Ready():
                 self._enter(record)
@@ -262,6 +258,9 @@ class Queue:
 
     def _holders(self, entry: Entry) -> list[str]:
         return sorted({ticket for part in entry.parts for ticket in self._held.holders(part)})
+
+    def _queued(self) -> list[str]:
+        return [id_ for id_, record in self._snapshot.tickets.items() if record.state is TicketState.QUEUED]
 
     def _by_rank(self, ids: Iterable[str]) -> list[str]:
         return sorted(ids, key=lambda id_: self._standings.rank(id_, self._now))

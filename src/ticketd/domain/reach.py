@@ -30,19 +30,19 @@ class Reaches:
 
     def __init__(self, shared: PatternSet = NOTHING) -> None:
         self._shared = shared
-        self._parts: dict[PatternSet, tuple[Part, ...]] = {}
+        self._negating: dict[PatternSet, tuple[Part, ...]] = {}
         self._single: dict[str, Part | None] = {}
         self._names: dict[str, str] = {}
 
     def parts(self, patterns: PatternSet) -> tuple[Part, ...]:
         """Without those that lie in `shared` as a whole. Two sets overlap if and only if parts of them meet."""
-        if len(patterns.patterns) == 1:
-            part = self._part(patterns.patterns[0])
-            return () if part is None else (part,)
-        known = self._parts.get(patterns)
-        if known is None:
-            known = self._parts[patterns] = self._made(patterns)
-        return known
+        if any(pattern.startswith("!") for pattern in patterns.patterns):
+            if patterns not in self._negating:
+                at, above = hulls(patterns)
+                self._negating[patterns] = (Part(patterns, tuple(at), tuple(above), plain=False),)
+            return self._negating[patterns]
+        parts = map(self._part, dict.fromkeys(patterns.patterns))
+        return tuple([part for part in parts if part is not None])
 
     def meet(self, part: Part, patterns: PatternSet) -> bool:
         """Whether some path of the part is in `patterns` too."""
@@ -51,13 +51,6 @@ class Reaches:
     def witness(self, one: PatternSet, other: PatternSet) -> str | None:
         """The shortest path both can touch."""
         return _overlap(one, other, self._shared)
-
-    def _made(self, patterns: PatternSet) -> tuple[Part, ...]:
-        if any(pattern.startswith("!") for pattern in patterns.patterns):
-            at, above = hulls(patterns)
-            return (Part(patterns, tuple(at), tuple(above), plain=False),)
-        parts = (self._part(pattern) for pattern in dict.fromkeys(patterns.patterns))
-        return tuple(part for part in parts if part is not None)
 
     def _part(self, pattern: str) -> Part | None:
         if pattern not in self._single:

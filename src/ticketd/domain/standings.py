@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 
 from ticketd.domain.estimates import Estimates
-from ticketd.domain.ranking import Rank, next_boost_at, rank, weigh, weights
+from ticketd.domain.ranking import Rank, Weight, next_boost_at, rank, weigh, weights
 from ticketd.domain.ticket import TicketRecord
 
 
@@ -16,10 +16,11 @@ class Standings:
         self._aging_s = aging_s
         self._unfinished = {id_: record for id_, record in tickets.items() if not record.state.is_final}
         self._dependents: dict[str, set[str]] = {}
-        self._boosts: list[tuple[float, str]] = []
+        self._boosts: list[float] = []
+        self._boosted: dict[float, list[str]] = {}
         for record in self._unfinished.values():
             self._link(record)
-        self._weights = weights(self._unfinished, estimates)
+        self._weigh_all()
 
     def change(self, ids: Iterable[str], tickets: Mapping[str, TicketRecord]) -> set[str]:
         """Take in these tickets as they are now. All whose rank may be another."""
@@ -49,13 +50,16 @@ class Standings:
         """Tell with `risen` when waiting has lifted this ticket."""
         at = next_boost_at(self._unfinished[id_], self._weights[id_], self._aging_s, now)
         if at is not None:
-            heappush(self._boosts, (at, id_))
+            # Tickets that were first seen together rise together.
+            if at not in self._boosted:
+                heappush(self._boosts, at)
+            self._boosted.setdefault(at, []).append(id_)
 
     def risen(self, now: float) -> set[str]:
         """Watched tickets that waiting has lifted since this was last asked."""
         ids: set[str] = set()
-        while self._boosts and self._boosts[0][0] <= now:
-            ids.add(heappop(self._boosts)[1])
+        while self._boosts and self._boosts[0] <= now:
+            ids.update(self._boosted.pop(heappop(self._boosts)))
         return ids & self._unfinished.keys()
 
     def _relink(self, old: TicketRecord | None, new: TicketRecord | None) -> None:
@@ -75,16 +79,23 @@ class Standings:
         ready = [id_ for id_, count in missing.items() if count == 0]
         for id_ in ready:
             record = self._unfinished[id_]
-            self._weights[id_] = weigh(record, [self._weights[d] for d in self.dependents(id_)], self._estimates)
+            weight = weigh(record, [self._weights[d] for d in self.dependents(id_)], self._estimates)
+            self._weights[id_] = self._alike.setdefault(weight, weight)
             for dependency in dict.fromkeys(record.ticket.depends_on):
                 if dependency in missing:
                     missing[dependency] -= 1
                     if missing[dependency] == 0:
                         ready.append(dependency)
         if len(ready) < len(affected):  # a cycle: what its tickets weigh depends on where one begins
-            self._weights = weights(self._unfinished, self._estimates)
+            self._weigh_all()
             return set(self._unfinished)
         return affected
+
+    def _weigh_all(self) -> None:
+        """Most tickets weigh the same, and share what says so."""
+        self._alike: dict[Weight, Weight] = {}
+        found = weights(self._unfinished, self._estimates)
+        self._weights = {id_: self._alike.setdefault(weight, weight) for id_, weight in found.items()}
 
     def _with_dependencies(self, ids: Iterable[str]) -> set[str]:
         found: set[str] = set()

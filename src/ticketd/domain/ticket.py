@@ -21,7 +21,10 @@ class Priority(StrEnum):
     @property
     def rank(self) -> int:
         """0 is the most urgent."""
-        return tuple(Priority).index(self)
+        return _URGENCY[self]
+
+
+_URGENCY = {priority: number for number, priority in enumerate(Priority)}
 
 
 class Size(StrEnum):
