@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -44,17 +43,19 @@ class Entry:
 
 
 class _Places:
-    """Ranks in order, by the kind of ticket and by place."""
+    """Ranks by the kind of ticket and by place, the highest last: it is the first to go, and a list's end is cheap to
+    take off."""
 
     def __init__(self) -> None:
         self._of: dict[Kind, dict[str, list[Rank]]] = {}
 
     def add(self, entry: Entry, place: str) -> None:
-        insort(self._of.setdefault(entry.kind, {}).setdefault(place, []), entry.rank)
+        there = self._of.setdefault(entry.kind, {}).setdefault(place, [])
+        there.insert(_above(there, entry.rank), entry.rank)
 
     def remove(self, entry: Entry, place: str) -> None:
         there = self._of[entry.kind][place]
-        del there[bisect_left(there, entry.rank)]
+        del there[_above(there, entry.rank)]
         if not there:
             del self._of[entry.kind][place]
 
@@ -66,6 +67,18 @@ class _Places:
 
 
 _NOWHERE: dict[str, list[Rank]] = {}
+
+
+def _above(there: list[Rank], rank: Rank) -> int:
+    """Where those that rank above begin but for this one itself: `bisect` for a list that falls."""
+    low, high = 0, len(there)
+    while low < high:
+        middle = (low + high) // 2
+        if there[middle] > rank:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 class Line:
@@ -109,7 +122,7 @@ class Line:
         """The highest-ranked ticket of these kinds above `rank` that overlaps the part."""
         best = rank
         for there, alike in self._near(part, kinds):
-            for found in there:
+            for found in reversed(there):
                 if found >= best:
                     break
                 if alike or self._reaches.meet(part, self.entries[found[-1]].touches):
@@ -127,11 +140,12 @@ class Line:
 
     def _some_ahead(self, part: Part, rank: Rank, kinds: Collection[Kind], topmost: bool) -> Iterator[Rank]:
         for there, alike in self._near(part, kinds):
-            end = bisect_left(there, rank)
-            if alike and end:
-                yield there[0 if topmost else end - 1]
+            begin = _above(there, rank)
+            begin += begin < len(there) and there[begin] == rank
+            if alike and begin < len(there):
+                yield there[-1 if topmost else begin]
             elif not alike:
-                ahead = (there[at] for at in range(end))
+                ahead = (there[at] for at in range(len(there) - 1, begin - 1, -1))
                 yield from (found for found in ahead if self._reaches.meet(part, self.entries[found[-1]].touches))
 
     def _near(self, part: Part, kinds: Collection[Kind]) -> Iterator[tuple[list[Rank], bool]]:

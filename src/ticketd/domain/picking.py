@@ -8,7 +8,7 @@ the two-watched-literals idea of SAT solvers (Moskewicz et al., 2001), with one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -76,6 +76,13 @@ class Picking:
         """A ticket has become ready."""
         self._line.add(entry)
         self._put(entry, None)
+
+    def add_all(self, entries: Sequence[Entry]) -> None:
+        """Many at once, in order of rank."""
+        for entry in reversed(entries):
+            self._line.add(entry)
+        for entry in entries:
+            self._put(entry, None)
 
     def remove(self, entry: Entry) -> None:
         """A ticket is ready no longer, nor does it hold anything."""

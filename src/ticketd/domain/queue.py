@@ -104,8 +104,10 @@ class Queue:
         self._ready: Counter[Kind] = Counter()
         self._open: set[Kind] = set()
         self._take_claims()
-        for id_ in self._by_rank(self._queued()):
-            self._place(id_)
+        ready = [entry for id_ in self._by_rank(self._queued()) if (entry := self._placed(id_)) is not None]
+        self._picking.add_all(ready)
+        for entry in ready:
+            self._joined_line(entry)
 
     def _take_claims(self) -> None:
         claims = {claim.ticket: claim.patterns for claim in self._snapshot.claims}
@@ -122,15 +124,25 @@ class Queue:
 
     def _place(self, id_: str) -> None:
         """Put a ticket where it belongs, now that it or what it depends on may have changed."""
+        old, new = self._line.entries.get(id_), self._placed(id_)
+        if old is not None and new is not None and old.is_like(new):
+            return
+        if old is not None:
+            self._picking.remove(old)
+            self._left_line(old)
+        if new is not None:
+            self._picking.add(new)
+            self._joined_line(new)
+
+    def _placed(self, id_: str) -> Entry | None:
+        """A ticket as it stands in the line if it is ready; what else it waits for is noted."""
         record = self._snapshot.tickets.get(id_)
         self._settled.pop(id_, None)
         if record is None or record.state is not TicketState.QUEUED:
-            self._withdraw(id_)
-            return
+            return None
         match readiness(record, self._snapshot.tickets, self._snapshot.settings, self._now):
             case Ready():
-                self._enter(record)
-                return
+                return self._entry(record)
             case NotReady(waits_on):
                 for until in (on.until for on in waits_on if on.until is not None):
                     heappush(self._due, (until, id_))
@@ -138,19 +150,7 @@ class Queue:
                 self._settled[id_] = AskToStart(id_)
             case Doomed(because):
                 self._settled[id_] = Skip(id_, because)
-        self._withdraw(id_)
-
-    def _enter(self, record: TicketRecord) -> None:
-        old, new = self._line.entries.get(record.id), self._entry(record)
-        if old is not None:
-            if old.is_like(new):
-                return
-            self._withdraw(record.id)
-        self._picking.add(new)
-        self._ready[new.kind] += 1
-        self._standings.watch(record.id, self._now)
-        if wants_preemption(self._snapshot, record):
-            self._critical.add(record.id)
+        return None
 
     def _entry(self, record: TicketRecord) -> Entry:
         touches, estimates = record.ticket.touches, self._snapshot.estimates
@@ -163,11 +163,11 @@ class Queue:
             longest_s=longest_s(record.ticket, estimates),
         )
 
-    def _withdraw(self, id_: str) -> None:
-        entry = self._line.entries.get(id_)
-        if entry is not None:
-            self._picking.remove(entry)
-            self._left_line(entry)
+    def _joined_line(self, entry: Entry) -> None:
+        self._ready[entry.kind] += 1
+        self._standings.watch(entry.id, self._now)
+        if wants_preemption(self._snapshot, self._snapshot.tickets[entry.id]):
+            self._critical.add(entry.id)
 
     def _left_line(self, entry: Entry) -> None:
         self._ready[entry.kind] -= 1
