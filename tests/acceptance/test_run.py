@@ -118,6 +118,30 @@ def test_exit_75_costs_no_retry(yard: Yard) -> None:
     assert yard.json("show", "later")["failures"] == 0
 
 
+def test_a_rate_limited_profile_hands_its_tickets_to_the_next_of_the_route(yard: Yard) -> None:
+    yard.config(
+        'slots = 2\n[routes]\nM = ["busy", "free"]\n',
+        agent='[agents.busy]\ncommand = ["sh", "-c", "exit 75"]\n'
+        '[agents.free]\ncommand = ["sh", "-c", "echo x > $TICKETD_TICKET"]\n',
+    )
+    for id_ in ("a", "b", "c"):
+        yard.ticket(id_, touches=f"/{id_}", retries=0)
+    assert yard.until_idle().returncode == 0
+    shown = {id_: yard.json("show", id_) for id_ in ("a", "b", "c")}
+    assert all(ticket["attempt_list"][-1]["agent"] == "free" for ticket in shown.values())
+    assert [shown[id_]["attempt_list"][0]["agent"] for id_ in ("a", "b")] == ["busy", "busy"]
+    assert all(ticket["failures"] == 0 for ticket in shown.values())
+
+
+def test_a_missing_program_fails_its_ticket_at_once_and_says_how_to_mend_it(yard: Yard) -> None:
+    yard.config(agent='[agents.default]\ncommand = ["no-such-agent"]\n')
+    yard.ticket("a", touches="/a", retries=5)
+    assert yard.until_idle().returncode == 1
+    line = yard.ticket_line("a")
+    assert (line["state"], line["reason"], line["attempts"]) == ("failed", "agent-failed", 1)
+    assert "no-such-agent" in line["detail"] and "[agents.default]" in line["detail"]
+
+
 def test_the_agents_environment_is_the_allow_list_and_its_brief_is_on_stdin(yard: Yard, monkeypatch: object) -> None:
     script = yard.root / "agent.sh"
     script.write_text('env > env.txt\ncat > stdin.txt\ncp "$TICKETD_BRIEF" brief.txt\n')

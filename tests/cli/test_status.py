@@ -17,8 +17,10 @@ from ticketd.app.tickets import settings_of
 from ticketd.cli.display import Display, settled
 from ticketd.cli.render.screen import screen
 from ticketd.cli.render.told import Teller
-from ticketd.cli.render.words import age, duration, one_wait, output_words, safe
+from ticketd.cli.render.words import age, clock, duration, one_wait, output_words, safe
 from ticketd.domain.events import Event, EventKind
+from ticketd.domain.throttle import Limited
+from ticketd.domain.verdict import Requeue
 
 SIZES = [(200, 60), (80, 24), (60, 24), (50, 20), (30, 10), (12, 4)]
 
@@ -87,6 +89,27 @@ def test_every_why_not_has_an_answer(yard: Yard) -> None:
         "4 queued  2 running  2 review  1 landing  0 landed  1 failed",
     ):
         assert said in out, said
+
+
+def test_a_throttled_profile_is_told_with_its_reason_and_its_end(yard: Yard) -> None:
+    yard.ticket("first", touches=["a/**"])
+    yard.ticket("second", touches=["b/**"])
+    yard.sync()
+    store, now = yard.session.store, yard.session.clock.now()
+    key = yard.start("first", 1)
+    limited = Limited(("default",), now + 3600.0, "exit code 75")
+    store.close_attempt(key, None, Requeue("later"), None, now, retire=False, capacity=limited)
+    with yard.daemon():
+        document, out = document_of(yard), yard.run("status").out
+    until = queries.iso(now + 3600.0)
+    assert document["throttles"] == [
+        {"profile": "default", "until": until, "why": "rate limited: exit code 75", "limit": 1}
+    ]
+    assert f"! default: rate limited: exit code 75; until {clock(str(until))}; then 1 at a time" in out
+    waits = [entry["waits_on"][0] for entry in document["queue"]]
+    assert [(on["kind"], on["until"]) for on in waits] == [("backoff", until)] * 2
+    assert yard.run("resume").code == 0
+    assert document_of(yard)["throttles"] == []
 
 
 def test_a_long_queue_is_cut_and_counted(yard: Yard) -> None:
@@ -249,8 +272,9 @@ def test_every_kind_of_event_that_is_told_has_words_for_a_pool_and_a_ticket(kind
         "why",
         "new",
         "drift",
+        "profile",
     )
-    data = {**dict.fromkeys(texts, "x"), "paths": ["a"], "slot": 1, "slots": 1, "pid": 1, "trouble": ""}
+    data = {**dict.fromkeys(texts, "x"), "paths": ["a"], "slot": 1, "slots": 1, "pid": 1, "trouble": "", "until": NOW}
     for ticket in ("some-id", None):
         told = Teller().line(Event(1, NOW, kind, ticket, 2 if ticket else None, data))
         assert told is None or told.isprintable()

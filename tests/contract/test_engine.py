@@ -3,6 +3,7 @@ when the last of them is dead, which no scan of processes could prove."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -21,7 +22,7 @@ import pytest
 
 from ticketd.engines import run, supervisor
 from ticketd.engines.local import LocalEngine
-from ticketd.ports import Alive, Engine, Exited, LostRun, NeverStarted, RunSpec
+from ticketd.ports import Alive, Engine, Exited, LostRun, NeverStarted, NoCapacity, RunSpec
 
 PATIENCE_S = 30.0
 SH = "/bin/sh"
@@ -144,9 +145,83 @@ def test_cpu_and_memory_are_counted(engine: Engine, spec: RunSpec) -> None:
 def test_a_missing_program_is_named(engine: Engine, spec: RunSpec) -> None:
     state = engine.start(replace(spec, argv=("no-such-program", "x")))
     assert isinstance(state, Exited)
-    assert (state.code, state.reason) == (None, "spawn-failed")
+    assert (state.code, state.reason) == (None, "cannot-run")
     assert "no-such-program" in state.detail
     assert engine.look(spec.run_dir) == state
+
+
+def test_a_program_that_may_not_be_executed_is_told_from_one_that_is_just_being_written(
+    engine: Engine, spec: RunSpec, tmp_path: Path
+) -> None:
+    program = tmp_path / "agent"
+    shutil.copy("/bin/true", program)
+    program.chmod(0o600)
+    refused = engine.start(replace(spec, argv=(str(program),)))
+    program.chmod(0o700)
+    with program.open("r+b"):
+        busy = engine.start(replace(spec, run_dir=spec.run_dir.with_name("2"), argv=(str(program),)))
+    assert isinstance(refused, Exited) and refused.reason == "cannot-run"
+    assert isinstance(busy, Exited) and busy.reason == "spawn-failed"
+
+
+STARVED = """
+import os, resource, sys
+from pathlib import Path
+from ticketd.engines.local import LocalEngine
+from ticketd.ports import RunSpec
+run_dir, log = sys.argv[1:]
+spec = RunSpec(Path(run_dir), ("true",), Path("/"), {}, None, Path(log), None)
+engine = LocalEngine()
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+for _ in range(int(sys.stdin.readline())):
+    os.close(held.pop())
+print(type(engine.start(spec)).__name__)
+"""
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_start_without_descriptors_left_is_refused_and_begins_nothing(spec: RunSpec, left: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STARVED, str(spec.run_dir), str(spec.log)],
+        input=f"{left}\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "NoCapacity\n"
+    assert isinstance(LocalEngine().settle(spec.run_dir), NeverStarted)
+
+
+def test_without_a_process_to_be_had_a_start_is_refused_and_can_be_asked_again(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object, **__: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ticketd.engines.local.os.posix_spawn", none_left)
+        refused = LocalEngine().start(spec)
+    assert isinstance(refused, NoCapacity) and "temporarily unavailable" in refused.detail
+    shutil.rmtree(spec.run_dir)
+    assert outcome(LocalEngine(), spec).code == 0
+
+
+def test_a_supervisor_that_finds_no_process_for_its_agent_is_a_refused_start(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starved = tmp_path / "supervisor.py"
+    text = Path(supervisor.__file__).read_text().replace("os.fork()", "no_fork()")
+    starved.write_text(
+        text.replace("if __name__ ==", 'def no_fork():\n    raise OSError(11, "none left")\n\n\nif __name__ ==')
+    )
+    monkeypatch.setattr("ticketd.engines.local._program", lambda: str(starved))
+    assert isinstance(LocalEngine().start(spec), NoCapacity)
 
 
 def test_a_missing_working_directory_is_named(engine: Engine, spec: RunSpec) -> None:

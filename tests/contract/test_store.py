@@ -17,6 +17,7 @@ from ticketd.domain.landing import Phase
 from ticketd.domain.pool import PAUSED_BY_A_PERSON, DaemonRecord, Stop, TargetRecord
 from ticketd.domain.schedule import Start
 from ticketd.domain.settings import Settings
+from ticketd.domain.throttle import Capacity, Limited, Served, Throttle
 from ticketd.domain.ticket import Priority, Reason, TicketState
 from ticketd.domain.ticketfile import parse_ticket
 from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
@@ -46,10 +47,10 @@ def add(store: SqliteStore, *files: FoundFile) -> None:
     store.save_files(files, [], 1.0)
 
 
-def dispatch(store: SqliteStore, id_: str, slot: int = 1) -> AttemptKey | str:
+def dispatch(store: SqliteStore, id_: str, slot: int = 1, agent: str = "default", batch: int = 0) -> AttemptKey | str:
     record = store.ticket(id_)
     assert record is not None
-    return store.dispatch(Start(id_, slot, "default"), record, BASE, NOTHING, 2.0)
+    return store.dispatch(Start(id_, slot, agent), record, BASE, NOTHING, 2.0, batch)
 
 
 def run(store: SqliteStore, id_: str, verdict: Verdict, slot: int = 1) -> AttemptKey:
@@ -377,6 +378,168 @@ def test_many_threads_race_for_one_slot_and_one_wins(store: SqliteStore) -> None
         thread.join()
     assert sum(isinstance(answer, AttemptKey) for answer in answers) == 1
     assert len([a for a in store.live_attempts() if a.state is AttemptState.PREPARING]) == 1
+
+
+# --- capacity ---
+
+
+def batch_of(store: SqliteStore, number: int, *ids: str, agent: str = "default") -> list[AttemptKey]:
+    keys = [dispatch(store, id_, slot, agent, number) for slot, id_ in enumerate(ids, start=1)]
+    assert all(isinstance(key, AttemptKey) for key in keys), keys
+    return [key for key in keys if isinstance(key, AttemptKey)]
+
+
+def refuse(store: SqliteStore, keys: list[AttemptKey], at: float = 100.0) -> None:
+    for key in keys:
+        store.start_refused(key, "no process left", at)
+
+
+def ended(store: SqliteStore, key: AttemptKey, capacity: Capacity, at: float) -> None:
+    store.attempt_started(key, key.ticket, 1, at - 1)
+    store.attempt_over(key, 75, "exited", "", at)
+    store.close_attempt(key, None, Requeue("later"), None, at, retire=False, capacity=capacity)
+
+
+def test_a_refused_start_leaves_the_ticket_as_it_was_but_for_its_reason(store: SqliteStore) -> None:
+    add(store, found("a"))
+    run(store, "a", Requeue("again", deferred=True))
+    before = store.ticket("a")
+    [key] = batch_of(store, 7, "a")
+    refuse(store, [key])
+    after = store.ticket("a")
+    assert before is not None and after == replace(before, detail="no process left")
+    assert (store.attempt(key), store.board().claims, store.live_attempts()) == (None, (), ())
+    assert batch_of(store, 8, "a") == [key]
+
+
+def test_only_a_batch_refused_whole_makes_the_backoff_grow_and_a_start_sets_it_back(store: SqliteStore) -> None:
+    add(store, *(found(id_) for id_ in "abc"))
+    refuse(store, batch_of(store, 1, "a", "b", "c"), at=100.0)
+    refuse(store, batch_of(store, 2, "a", "b"), at=200.0)
+    throttle = store.board().throttles["default"]
+    assert (throttle.refused, throttle.until) == (2, 210.0)
+    first, *others = batch_of(store, 3, "a", "b", "c")
+    store.attempt_started(first, "1", 1, 300.0)
+    refuse(store, others, at=301.0)
+    throttle = store.board().throttles["default"]
+    assert (throttle.refused, throttle.until) == (0, 306.0)
+
+
+def test_a_refusal_is_the_profiles_own(store: SqliteStore) -> None:
+    add(store, found("a"), found("b"))
+    [key] = batch_of(store, 1, "a", agent="claude")
+    dispatch(store, "b", 2, "codex", 1)
+    refuse(store, [key])
+    assert {name: one.refused for name, one in store.board().throttles.items()} == {"claude": 1}
+
+
+def test_a_refused_start_of_a_ticket_that_is_to_be_cancelled_cancels_it(store: SqliteStore) -> None:
+    add(store, found("a"), found("gone"))
+    keys = batch_of(store, 1, "a", "gone")
+    store.cancel("a", 3.0)
+    store.save_files([], ["tickets/gone.md"], 3.0)
+    refuse(store, keys)
+    assert (state(store, "a"), state(store, "gone")) == (TicketState.CANCELLED, TicketState.CANCELLED)
+
+
+def test_a_burst_of_rate_limits_suspends_the_whole_account_once(store: SqliteStore) -> None:
+    add(store, *(found(id_) for id_ in "abcd"))
+    keys = batch_of(store, 1, *"abcd", agent="opus")
+    limited = Limited(("opus", "sonnet"), None, "overloaded")
+    for key in keys:
+        store.attempt_started(key, key.ticket, 1, 10.0)
+    for key in keys:
+        ended(store, key, limited, 20.0)
+    opus, sonnet = store.board().throttles["opus"], store.board().throttles["sonnet"]
+    assert (opus.limited, opus.until, opus.limit) == (1, 25.0, 2.0)
+    assert (sonnet.limited, sonnet.until, sonnet.limit) == (1, 25.0, 1.0)
+    throttled = [event.data["profile"] for event in store.events() if event.kind is EventKind.THROTTLED]
+    assert throttled == ["opus", "sonnet"]
+    assert all(record.failures == record.deferrals == 0 for record in store.board().tickets.values())
+
+
+def test_success_gives_room_back_until_the_throttle_is_lifted(store: SqliteStore) -> None:
+    add(store, *(found(id_) for id_ in "abc"))
+    first, second, third = batch_of(store, 1, *"abc")
+    ended(store, first, Limited(("default",), None, "overloaded"), 20.0)
+    ended(store, second, Served({"default": 3}), 30.0)
+    assert store.board().throttles["default"].limit == 2.0
+    ended(store, third, Served({"default": 2}), 31.0)
+    assert store.board().throttles == {}
+    kinds = [event.kind for event in store.events() if "throttle" in event.kind]
+    assert kinds == [EventKind.THROTTLED, EventKind.THROTTLE_EASED, EventKind.THROTTLE_LIFTED]
+
+
+def test_events_hold_all_of_a_throttle(store: SqliteStore) -> None:
+    add(store, found("a"))
+    [key] = batch_of(store, 1, "a")
+    ended(store, key, Limited(("default",), 900.0, "overloaded"), 20.0)
+    event = next(event for event in store.events() if event.kind is EventKind.THROTTLED)
+    assert Throttle(**event.data) == store.board().throttles["default"]  # type: ignore[arg-type]
+
+
+def test_a_person_who_resumes_the_pool_lifts_every_throttle(store: SqliteStore) -> None:
+    add(store, found("a"))
+    refuse(store, batch_of(store, 1, "a"))
+    store.resume(101.0)
+    assert store.board().throttles == {}
+
+
+def test_a_board_says_which_event_was_the_newest(store: SqliteStore) -> None:
+    assert store.board().as_of == 0
+    add(store, found("a"))
+    assert store.board().as_of == store.events()[-1].number
+
+
+# --- reports that come too late ---
+
+
+def test_what_is_said_of_an_attempt_that_has_ended_changes_nothing(store: SqliteStore) -> None:
+    add(store, found("a"))
+    old = run(store, "a", Requeue("again", failed=True, reason=Reason.TIMEOUT))
+    new = dispatch(store, "a")
+    assert isinstance(new, AttemptKey)
+    before, told = store.board(), len(store.events())
+    store.attempt_started(old, "9", 9, 50.0)
+    store.attempt_over(old, 9, "exited", "late", 50.0)
+    store.set_drift(old, 9, Drift.CONFLICT, ["x"], 50.0)
+    store.pulse({old: Pulse(50.0, 9, 50.0, None, None)})
+    store.start_refused(old, "late", 50.0)
+    late = Limited(("default",), None, "late")
+    store.close_attempt(old, None, Fail(Reason.LOST, "late"), 9.0, 50.0, retire=True, capacity=late)
+    assert (store.board(), len(store.events())) == (before, told)
+    assert "late" not in str(store.attempt(old))
+    assert "1" in store.worktree_setups()
+
+
+def test_an_end_is_noted_once(store: SqliteStore) -> None:
+    add(store, found("a"))
+    key = dispatch(store, "a")
+    assert isinstance(key, AttemptKey)
+    store.attempt_over(key, 3, "exited", "first", 4.0)
+    store.attempt_over(key, None, "lost", "second", 5.0)
+    store.attempt_started(key, "9", 9, 6.0)
+    attempt = store.attempt(key)
+    assert attempt is not None
+    assert (attempt.state, attempt.exit_code, attempt.detail) == (AttemptState.COLLECTING, 3, "first")
+    assert kinds(store, "a").count(EventKind.AGENT_ENDED) == 1
+
+
+def test_a_start_that_has_come_through_is_refused_no_more(store: SqliteStore) -> None:
+    add(store, found("a"))
+    key = dispatch(store, "a")
+    assert isinstance(key, AttemptKey)
+    store.attempt_started(key, "1", 1, 3.0)
+    store.start_refused(key, "late", 4.0)
+    assert state(store, "a") is TicketState.RUNNING
+
+
+def test_reports_of_what_never_was_are_passed_over(store: SqliteStore) -> None:
+    ghost = AttemptKey("ghost", 1)
+    store.attempt_over(ghost, 0, "exited", "", 4.0)
+    store.start_refused(ghost, "", 4.0)
+    store.close_attempt(ghost, None, Requeue(""), None, 4.0, retire=False)
+    assert store.events() == ()
 
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:

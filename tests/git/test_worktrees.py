@@ -44,6 +44,15 @@ def test_a_new_tree_is_at_the_commit_on_its_branch_without_upstream(world: World
     assert git(tree, "rev-parse", "--abbrev-ref", "@{upstream}", ok=False) in ("", "@{upstream}")
 
 
+def test_a_branch_that_a_tree_has_left_can_be_given_to_another_and_outlives_the_first(world: World) -> None:
+    _, base = fresh(world)
+    world.pool.leave("1", base)
+    is_exactly(world, base, None)
+    world.pool.prepare("2", base, "ticketd/fix-it/1", keep_ignored=False)
+    world.pool.prepare("1", base, "ticketd/other/1", keep_ignored=False)
+    assert git(world.pool.path("2"), "rev-parse", "HEAD") == base
+
+
 def test_a_name_cannot_leave_the_pool(world: World) -> None:
     with pytest.raises(BadInput):
         world.pool.path("../1")

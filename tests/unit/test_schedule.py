@@ -11,7 +11,8 @@ from queues import SETTINGS, snapshot, started, ticket, waits
 from ticketd.domain.globs import PatternSet, overlap
 from ticketd.domain.queue import decide
 from ticketd.domain.schedule import AskToStart, Skip, Snapshot, Start
-from ticketd.domain.settings import ClaimsSettings, ScopeSettings
+from ticketd.domain.settings import AgentProfile, ClaimsSettings, ScopeSettings, Settings
+from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import (
     GLOBAL_SCOPE,
     Gate,
@@ -175,6 +176,34 @@ def test_a_scope_runs_no_more_than_its_cap() -> None:
     schedule = decide(snapshot(ticket("a"), ticket("b", 1), ticket("c", 2, scope="globex"), settings=settings), 0.0)
     assert started(schedule) == ["a", "c"]
     assert waits(schedule, "b")[0].kind is WaitKind.SCOPE_CAP
+
+
+def profiles(*given: AgentProfile, route: tuple[str, ...]) -> Settings:
+    return replace(SETTINGS, agents={one.name: one for one in given}, routes={"acme": route})
+
+
+def test_a_profile_runs_no_more_than_its_cap_and_the_next_of_the_route_takes_what_is_left() -> None:
+    settings = profiles(AgentProfile("a", max_slots=2), AgentProfile("b", max_slots=1), route=("a", "b"))
+    schedule = decide(snapshot(*(ticket(f"t{n}", n) for n in range(4)), settings=settings), 0.0)
+    assert [d.agent for d in schedule.decisions if isinstance(d, Start)] == ["a", "a", "b"]
+    detail = "profile a runs 2 at a time; profile b runs 1 at a time"
+    assert waits(schedule, "t3") == (WaitsOn(WaitKind.SLOT, detail=detail),)
+
+
+def test_a_suspended_profile_is_waited_for_unless_the_route_has_another() -> None:
+    limited = {"a": Throttle("a", until=60.0, why="rate limited: x")}
+    alone = decide(snapshot(ticket("t"), settings=profiles(AgentProfile("a"), route=("a",)), throttles=limited), 0.0)
+    assert waits(alone, "t") == (WaitsOn(WaitKind.BACKOFF, detail="a: rate limited: x", until=60.0),)
+    assert alone.next_at == 60.0
+    both = profiles(AgentProfile("a"), AgentProfile("b"), route=("a", "b"))
+    assert decide(snapshot(ticket("t"), settings=both, throttles=limited), 0.0).decisions == (Start("t", 1, "b"),)
+    assert decide(snapshot(ticket("t"), settings=both, throttles=limited), 60.0).decisions == (Start("t", 1, "a"),)
+
+
+def test_after_a_rate_limit_fewer_run_at_once() -> None:
+    limited = {"default": Throttle("default", limit=2.9)}
+    schedule = decide(snapshot(*(ticket(f"t{n}", n) for n in range(4)), throttles=limited), 0.0)
+    assert started(schedule) == ["t0", "t1"]
 
 
 def test_a_start_gate_asks_a_person_once() -> None:

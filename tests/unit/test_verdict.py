@@ -48,7 +48,7 @@ def test_the_tickets_own_failure_uses_up_a_retry_and_then_fails_it(finish: Finis
     assert isinstance(last, Fail) and last.reason is reason
 
 
-@pytest.mark.parametrize("how", ["ended", "never-started", "lost"])
+@pytest.mark.parametrize("how", ["ended", "never-started", "no-capacity", "lost"])
 def test_what_was_not_the_tickets_fault_costs_no_retry(how: str) -> None:
     verdict = after_attempt(RUNNING, Finish(how, "failed", "x"), NO_RETRY, 0.0)
     assert isinstance(verdict, Requeue) and not verdict.failed
@@ -67,10 +67,18 @@ def test_a_backoff_that_a_set_back_clock_left_behind_is_over() -> None:
     assert [is_due(at, 1000.0) for at in (None, 999.0, 1001.0, 1900.0, 90_000.0)] == [True, True, False, False, True]
 
 
-def test_later_is_put_off_longer_each_time_and_costs_no_retry() -> None:
+@pytest.mark.parametrize("deferrals", [0, 50])
+def test_later_costs_no_retry_and_lets_another_profile_take_the_ticket_at_once(deferrals: int) -> None:
     later = Finish("exited", "later", "rate limit")
-    times = [after_attempt(replace(RUNNING, deferrals=n), later, NO_RETRY, 100.0) for n in (0, 1, 2, 50)]
-    assert [t.not_before for t in times if isinstance(t, Requeue)] == [105.0, 110.0, 120.0, 1000.0]
+    verdict = after_attempt(replace(RUNNING, deferrals=deferrals), later, NO_RETRY, 100.0)
+    assert verdict == Requeue("rate limit")
+
+
+def test_an_agent_that_cannot_be_run_fails_its_ticket_at_once_and_says_how_to_mend_it() -> None:
+    verdict = after_attempt(RUNNING, Finish("cannot-run", "failed", "cannot run 'x'", agent="claude"), SETTINGS, 0.0)
+    assert isinstance(verdict, Fail) and verdict.reason is Reason.AGENT_FAILED
+    assert "cannot run 'x'" in verdict.detail
+    assert "[agents.claude]" in verdict.detail and "`ticketd retry t`" in verdict.detail
 
 
 def test_a_cancelled_ticket_stays_cancelled_however_its_agent_ended() -> None:

@@ -27,12 +27,14 @@ def note(session: Session, decision: AskToStart | Skip) -> None:
             session.store.skip(ticket, because, session.clock.now())
 
 
-def act(works: Works, decision: Decision, record: TicketRecord, base: str, settings: Settings) -> AttemptKey | None:
-    """Make one decision true. The attempt to launch, if there is one."""
+def act(
+    works: Works, decision: Decision, record: TicketRecord, base: str, settings: Settings, batch: int
+) -> AttemptKey | None:
+    """Make one decision true. The attempt to launch, if there is one. `batch`: the same for all of one tick."""
     store, now = works.session.store, works.session.clock.now()
     match decision:
         case Start():
-            answer = store.dispatch(decision, record, base, settings.claims.shared, now)
+            answer = store.dispatch(decision, record, base, settings.claims.shared, now, batch)
             return answer if isinstance(answer, AttemptKey) else None
         case AskToStart() | Skip():
             note(works.session, decision)

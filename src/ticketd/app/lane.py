@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ticketd.app.session import Works
-from ticketd.app.steps import SetupFailed, StepAbandoned, make_ready, run_steps, set_up
+from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, make_ready, run_steps, set_up
 from ticketd.app.tracker import Tracker
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.ticket import Reason, TicketRecord
@@ -48,7 +48,7 @@ class Lane:
             return self._go(landing)
         except StepAbandoned:
             return self._abandoned(landing)
-        except (GitFailed, OSError) as error:
+        except (GitFailed, OSError, StepRefused) as error:
             # As stored, not as it was when the step began: a candidate that may have been pushed is never forgotten.
             stored = self._stored(landing)
             return self._wait(stored, Phase.BLOCKED, str(error)) if stored else None

@@ -14,6 +14,7 @@ def snapshot_of(board: Board, settings: Settings) -> Snapshot:
         attempts=board.attempts,
         slots=board.pool.slots or settings.slots,
         settings=settings,
+        throttles=board.throttles,
         paused=board.pool.paused,
         stopping=board.pool.stop is not None,
     )

@@ -17,6 +17,7 @@ from ticketd.domain.problems import Problem
 from ticketd.domain.queue import decide
 from ticketd.domain.schedule import IN_A_SLOT, AskToStart, PreemptAttempt, Skip, Snapshot, Start
 from ticketd.domain.settings import Settings
+from ticketd.domain.throttle import Throttle, suspended_until
 from ticketd.domain.ticket import Gate, Reason, TicketRecord, TicketState
 from ticketd.domain.waits import WaitKind, WaitsOn
 from ticketd.ports import Board
@@ -62,8 +63,9 @@ def iso(at: float | None) -> str | None:
 
 def status(session: Session, settings: Settings, problems: Iterable[Problem]) -> Document:
     """The contract's `status --json`; beside its keys `at` (when this was read), `repository`, `collecting` (agents
-    that have ended, their work being kept), `ended` (what failed or was skipped, and the commands that mend it),
-    `problems` (of ticket files and the configuration), and in each part what a screen shows of it."""
+    that have ended, their work being kept), `throttles` (agent profiles that may start nothing until a time, or fewer
+    than they otherwise might), `ended` (what failed or was skipped, and the commands that mend it), `problems` (of
+    ticket files and the configuration), and in each part what a screen shows of it."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
     outlook = _outlook(board, settings, running, now)
     return {
@@ -77,6 +79,7 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
         "collecting": _collecting(board),
         "landing": [_landing(landing) for landing in board.landings],
         "review": _review(board),
+        "throttles": list(_throttles(board, now)),
         "counts": _counts(board),
         "cost_usd": round(board.cost_usd, 6),
         "ended": [_ended(session, record) for record in board.tickets.values() if record.state in BADLY],
@@ -142,7 +145,7 @@ def _idle_why(snapshot: Snapshot, waits: Mapping[str, tuple[WaitsOn, ...]]) -> s
     if not waits:
         return "nothing is queued"
     if not all(waits.values()):
-        return IDLE_BECAUSE[WaitKind.SLOT]
+        return "about to be filled"
     kinds = Counter(on[0].kind for on in waits.values())
     if len(kinds) == 1:
         return IDLE_BECAUSE[next(iter(kinds))]
@@ -274,6 +277,17 @@ def _review(board: Board) -> list[Document]:
         for record in board.tickets.values()
         if record.state is TicketState.REVIEW
     ]
+
+
+def _throttles(board: Board, now: float) -> Iterator[Document]:
+    for name, throttle in sorted(board.throttles.items()):
+        until = suspended_until(throttle, now)
+        if until is not None or throttle.limit is not None:
+            yield {"profile": name, "until": iso(until), "why": throttle.why, "limit": _whole(throttle)}
+
+
+def _whole(throttle: Throttle) -> int | None:
+    return None if throttle.limit is None else int(throttle.limit)
 
 
 def _ended(session: Session, record: TicketRecord) -> Document:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import shutil
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ticketd.app.environment import agent_environment
 from ticketd.app.session import Works
-from ticketd.app.steps import SetupFailed, StepAbandoned, exit_words, make_ready, set_up
+from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, make_ready, set_up
 from ticketd.app.trees import Trees
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import matches
 from ticketd.domain.settings import AgentProfile, Settings
+from ticketd.domain.throttle import Capacity, learned
 from ticketd.domain.ticket import Reason, TicketRecord
 from ticketd.domain.verdict import Fail, Finish, Requeue, Verdict, after_attempt, backoff
 from ticketd.errors import BadInput, GitFailed, TicketdError
-from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, RunSpec, RunState, Unreachable
+from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunSpec, RunState, Unreachable
 
 KEEP_TRIES = 3
 
@@ -32,9 +33,9 @@ class Slots:
 
     def launch(self, key: AttemptKey) -> None:
         """Ready a worktree at the attempt's base and start the agent in it."""
-        attempt, record = self._attempt(key), self._record(key)
-        if attempt.state is not AttemptState.PREPARING:
-            return
+        attempt, record = self.works.session.store.attempt(key), self._record(key)
+        if attempt is None or attempt.state is not AttemptState.PREPARING:
+            return  # a refused start is no attempt any more
         if self.works.session.places.run_dir(key).exists():
             self._take_up(attempt)
             return
@@ -47,12 +48,27 @@ class Slots:
         except StepAbandoned:
             self.over(key, NeverStarted())
             return
+        except StepRefused as refusal:
+            self._refused(attempt, tree, str(refusal))
+            return
         except (TicketdError, OSError) as error:
             self._give_up(key, record, error)
             return
         # Not in the try: if this fails the agent may run all the same, and the next look at its run directory tells.
-        self._begun(key, tree, self.works.engine.start(spec))
+        match self.works.engine.start(spec):
+            case NoCapacity(detail):
+                self._refused(attempt, tree, detail)
+            case state:
+                self._begun(key, tree, state)
         self.works.bell.ring()
+
+    def _refused(self, attempt: Attempt, tree: str, detail: str) -> None:
+        """As if it had never been dispatched. Its number will be given again, so first all that goes by that number
+        goes: should the daemon be killed in between, the attempt is launched anew."""
+        shutil.rmtree(self.works.session.places.run_dir(attempt.key), ignore_errors=True)
+        self.works.worktrees.leave(tree, attempt.base)
+        self.works.session.store.start_refused(attempt.key, detail, self.works.session.clock.now())
+        self.trees.give_back(tree, attempt.base)
 
     def _take_tree(self, attempt: Attempt) -> str:
         tree = self.trees.take(attempt.base)
@@ -99,12 +115,11 @@ class Slots:
         if kept is None:
             where = self.works.worktrees.path(attempt.worktree)
             detail = f"its work could not be kept as a commit; it stands in {where}"
-            self._store_verdict(key, None, Fail(Reason.LOST, detail), cost, retire=True)
+            self._store_verdict(key, None, Fail(Reason.LOST, detail), cost, True, self._learned(finish))
             self.trees.forget(attempt.worktree)
         else:
             changed = self._own_changes(attempt, record, kept)
-            finish = Finish(finish.how, finish.outcome, finish.detail, changed, kept.nested)
-            self._close(key, kept, finish, cost)
+            self._close(key, kept, replace(finish, changed=changed, nested=kept.nested), cost)
             self._hand_back(attempt.worktree, kept)
         self.works.bell.ring()
 
@@ -127,13 +142,24 @@ class Slots:
 
     def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, cost: float | None) -> None:
         verdict = after_attempt(self._record(key), finish, self.works.settings(), self.works.session.clock.now())
-        self._store_verdict(key, kept, verdict, cost, retire=bool(kept and kept.nested))
+        self._store_verdict(key, kept, verdict, cost, bool(kept and kept.nested), self._learned(finish))
+
+    def _learned(self, finish: Finish) -> Capacity | None:
+        settings = self.works.settings()
+        slots = self.works.session.store.pool().slots or settings.slots
+        return learned(finish, _profile(settings, finish.agent), settings, slots)
 
     def _store_verdict(
-        self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost: float | None, retire: bool = False
+        self,
+        key: AttemptKey,
+        kept: Kept | None,
+        verdict: Verdict,
+        cost: float | None,
+        retire: bool = False,
+        capacity: Capacity | None = None,
     ) -> None:
         now = self.works.session.clock.now()
-        self.works.session.store.close_attempt(key, kept, verdict, cost, now, retire=retire)
+        self.works.session.store.close_attempt(key, kept, verdict, cost, now, retire=retire, capacity=capacity)
 
     def _keep(self, attempt: Attempt, record: TicketRecord) -> Kept | None:
         assert attempt.worktree is not None
@@ -152,12 +178,12 @@ class Slots:
     def _finish(self, attempt: Attempt, state: RunState) -> tuple[Finish, float | None]:
         how = attempt.outcome or "lost"
         if how != "exited" or not isinstance(state, Exited):
-            return Finish(how, "failed", attempt.detail), None
-        # A profile that has gone from ticketd.toml meanwhile: its exit code still counts.
-        profile = self.works.settings().agents.get(attempt.agent, AgentProfile(attempt.agent))
+            return Finish(how, "failed", attempt.detail, agent=attempt.agent), None
+        profile = _profile(self.works.settings(), attempt.agent)
         log = self.works.session.places.log(attempt.key)
         result = self.works.agent_of(profile).read_result(state, log)
-        return Finish(how, result.outcome, result.detail or attempt.detail), result.cost_usd
+        detail = result.detail or attempt.detail
+        return Finish(how, result.outcome, detail, agent=attempt.agent, until=result.until), result.cost_usd
 
     def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> None:
         branch = f"ticketd/{attempt.key.ticket}/{attempt.key.number}"
@@ -221,6 +247,11 @@ class Slots:
         record = self.works.session.store.ticket(key.ticket)
         assert record is not None, key
         return record
+
+
+def _profile(settings: Settings, name: str) -> AgentProfile:
+    """One that has gone from ticketd.toml meanwhile still has an exit code that counts."""
+    return settings.agents.get(name, AgentProfile(name))
 
 
 def copy_files(root: Path, tree: Path, names: tuple[str, ...]) -> None:

@@ -13,14 +13,19 @@ from ticketd.app.session import Works
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.settings import Argv, Settings
 from ticketd.errors import TicketdError
-from ticketd.ports import Alive, Exited, RunSpec, RunState
+from ticketd.ports import Alive, Exited, NoCapacity, RunSpec, RunState
 
 STEP_LOG_LIMIT = 64 * 2**20
 LOOK_UP_S = 0.5
+NOT_BEGUN = ("cannot-run", "spawn-failed")
 
 
 class StepAbandoned(Exception):
     """A step was ended by a person, with the daemon or with the machine: it has come to no verdict."""
+
+
+class StepRefused(Exception):
+    """There was no capacity to start a step; it says why. Nothing has run."""
 
 
 class SetupFailed(TicketdError):
@@ -47,12 +52,13 @@ def run_steps(
 
     Raises:
         StepAbandoned: a step was ended before it could tell.
+        StepRefused: there was no capacity to start one.
     """
     for number, argv in enumerate(steps):
         log = works.session.places.log(key, what)
         over = _run(works, argv, f"{what}-{number}", key, tree, timeout_s, log)
         if over.reason != "exited" or over.code != 0:
-            return StepFailed(argv, exit_words(over), log, begun=over.reason != "spawn-failed")
+            return StepFailed(argv, exit_words(over), log, begun=over.reason not in NOT_BEGUN)
     return None
 
 
@@ -75,8 +81,10 @@ def _run(works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeo
             log_limit=STEP_LOG_LIMIT,
         )
     )
-    over = begun if isinstance(begun, Exited) else _wait(works, run_dir, key)
+    over = _wait(works, run_dir, key) if isinstance(begun, Alive) else begun
     shutil.rmtree(run_dir, ignore_errors=True)  # its output stays in the log
+    if isinstance(over, NoCapacity):
+        raise StepRefused(over.detail)
     if not isinstance(over, Exited) or over.reason == "ended":
         raise StepAbandoned
     return over

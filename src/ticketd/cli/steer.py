@@ -163,9 +163,10 @@ def pause(ctx: click.Context) -> None:
 @click.command()
 @click.pass_context
 def resume(ctx: click.Context) -> None:
-    """Start agents again after `pause`, or after a failure that asked for a person."""
+    """Start agents again after `pause`, after a failure that asked for a person, or before a rate limit is over."""
     here = view(ctx)
-    if not here.session.store.pool().paused:
+    board = here.session.store.board()
+    if not board.pool.paused and not board.throttles:
         click.echo("the pool is not paused")
         return
     here.session.store.resume(here.now())

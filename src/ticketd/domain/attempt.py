@@ -41,8 +41,8 @@ class AttemptKey:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Times are epoch seconds; `outcome` is the agent's, once it has ended; `preempted`: it is being
-    ended for another ticket."""
+    """Times are epoch seconds; `outcome` is the agent's, once it has ended; `preempted`: it is being ended for another
+    ticket. `batch`: the same for all attempts that were dispatched together."""
 
     key: AttemptKey
     state: AttemptState
@@ -67,3 +67,4 @@ class Attempt:
     output_at: float | None = None
     output_bytes: int = 0
     preempted: bool = False
+    batch: int = 0

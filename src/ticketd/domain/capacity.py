@@ -48,7 +48,7 @@ class Kinds:
         return self._made[key]
 
 
-class Capacity:
+class Room:
     """Who runs where now, and what that leaves."""
 
     def __init__(self, snapshot: Snapshot, now: float) -> None:
@@ -63,12 +63,15 @@ class Capacity:
         self.in_scope[ticket.scope] += 1
         self.in_profile[agent] += 1
 
-    def room(self, kind: Kind) -> AgentProfile | WaitsOn:
+    def of(self, kind: Kind) -> AgentProfile | WaitsOn:
         """The profile that would run one more of this kind, or why none may."""
         scope = self._settings.scopes.get(kind.scope or "")
         if scope is not None and scope.max_slots is not None and self.in_scope[scope.name] >= scope.max_slots:
             return WaitsOn(WaitKind.SCOPE_CAP, detail=f"scope {scope.name} runs {scope.max_slots} at a time")
-        return choose(kind.route, self._throttles, self.in_profile, self._now)
+        found = choose(kind.route, self._throttles, self.in_profile, self._now)
+        if isinstance(found, AgentProfile):
+            return found
+        return WaitsOn(WaitKind.SLOT if found.full else WaitKind.BACKOFF, detail=found.detail, until=found.until)
 
     def open(self, kinds: Iterable[Kind]) -> set[Kind]:
-        return {kind for kind in kinds if isinstance(self.room(kind), AgentProfile)}
+        return {kind for kind in kinds if isinstance(self.of(kind), AgentProfile)}

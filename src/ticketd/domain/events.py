@@ -12,6 +12,7 @@ class EventKind(StrEnum):
     TICKET_CHANGED = "ticket-changed"
     TICKET_WITHDRAWN = "ticket-withdrawn"
     DISPATCHED = "dispatched"
+    START_REFUSED = "start-refused"
     STARTED = "started"
     AGENT_ENDED = "agent-ended"
     WORK_KEPT = "work-kept"
@@ -40,6 +41,9 @@ class EventKind(StrEnum):
     TARGET_MOVED = "target-moved"
     TARGET_TROUBLE = "target-trouble"
     DRIFTED = "drifted"
+    THROTTLED = "throttled"
+    THROTTLE_EASED = "throttle-eased"
+    THROTTLE_LIFTED = "throttle-lifted"
     RECOVERED = "recovered"
     WORKTREE_RETIRED = "worktree-retired"
 

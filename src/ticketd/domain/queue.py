@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from heapq import heappop, heappush
 
 from ticketd.domain.backfill import longest_s, remaining
-from ticketd.domain.capacity import Capacity, Kind, Kinds
+from ticketd.domain.capacity import Kind, Kinds, Room
 from ticketd.domain.claims import ClaimTable
 from ticketd.domain.line import Entry, Line
 from ticketd.domain.picking import Picking
@@ -80,7 +80,7 @@ class Queue:
         """When waiting alone may let something start (epoch seconds)."""
         untils = [self._due[0][0]] if self._due else []
         for kind, count in self._ready.items():
-            room = self._capacity.room(kind) if count else None
+            room = self._room.of(kind) if count else None
             if isinstance(room, WaitsOn) and room.until is not None:
                 untils.append(room.until)
         return min(untils, default=None)
@@ -97,7 +97,7 @@ class Queue:
         self._held = ClaimTable(self._reaches)
         self._picking = Picking(self._line, self._held, settings.scheduler.backfill is Backfill.ESTIMATE)
         self._standings = Standings(snapshot.tickets, snapshot.estimates, settings.scheduler.aging_s)
-        self._capacity = Capacity(snapshot, now)
+        self._room = Room(snapshot, now)
         self._settled: dict[str, Skip | AskToStart] = {}
         self._critical: set[str] = set()
         self._due: list[tuple[float, str]] = []
@@ -180,11 +180,11 @@ class Queue:
             due.add(heappop(self._due)[1])
         for id_ in due | self._standings.risen(now):
             self._place(id_)
-        self._capacity = Capacity(self._snapshot, now)
+        self._room = Room(self._snapshot, now)
         self._left = remaining(self._snapshot, now)
         for start in self._assumed:
             record = self._snapshot.tickets[start.ticket]
-            self._capacity.take(record.ticket, start.agent)
+            self._room.take(record.ticket, start.agent)
             self._left[start.ticket] = expected_s(record, self._snapshot.estimates)
 
     # ---- deciding
@@ -198,19 +198,19 @@ class Queue:
             entry = self._picking.next(self._tiers(), self._open, self._left)
             if entry is None:
                 return
-            profile = self._capacity.room(entry.kind)
+            profile = self._room.of(entry.kind)
             assert isinstance(profile, AgentProfile), entry
             start = Start(entry.id, slot, profile.name)
             self._picking.start(entry)
             self._left_line(entry)
             self._left[entry.id] = entry.expected_s
-            self._capacity.take(self._snapshot.tickets[entry.id].ticket, profile.name)
+            self._room.take(self._snapshot.tickets[entry.id].ticket, profile.name)
             self._assumed.append(start)
             yield start
 
     def _note_room(self) -> None:
         """Which kinds have room now, and which no longer."""
-        has_room = self._capacity.open(kind for kind, count in self._ready.items() if count)
+        has_room = self._room.open(kind for kind, count in self._ready.items() if count)
         for kind in self._open - has_room:
             self._picking.close(kind)
         self._open = has_room
@@ -222,7 +222,7 @@ class Queue:
         tiers: dict[tuple[bool, int], list[Kind]] = {}
         for kind in self._open:
             other = kind.scope != GLOBAL_SCOPE
-            share = self._capacity.in_scope[kind.scope or ""] if other else 0
+            share = self._room.in_scope[kind.scope or ""] if other else 0
             tiers.setdefault((other, share), []).append(kind)
         return (tiers[key] for key in sorted(tiers))
 
@@ -247,7 +247,7 @@ class Queue:
         entry = self._line.entries[id_]
         if (ahead := self._ahead(entry)) is not None:
             return (WaitsOn(WaitKind.RESERVED, ahead.id, self._reaches.witness(ahead.touches, touches)),)
-        room = self._capacity.room(entry.kind)
+        room = self._room.of(entry.kind)
         return (room,) if isinstance(room, WaitsOn) else (no_slot(self._snapshot.paused, self._snapshot.stopping),)
 
     def _ahead(self, entry: Entry) -> Entry | None:

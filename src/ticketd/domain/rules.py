@@ -16,7 +16,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from ticketd.domain.backfill import BACKFILL_DEPTH, longest_s, remaining
-from ticketd.domain.capacity import Capacity, Kinds
+from ticketd.domain.capacity import Kinds, Room
 from ticketd.domain.globs import PatternSet, overlap
 from ticketd.domain.preemption import preemptions, wants_preemption
 from ticketd.domain.ranking import expected_s, in_order, rank, weights
@@ -40,7 +40,7 @@ class _Pass:
         self.held: dict[str, PatternSet] = {claim.ticket: claim.patterns for claim in snapshot.claims}
         self.left = remaining(snapshot, now)
         self.kinds = Kinds(snapshot.settings)
-        self.capacity = Capacity(snapshot, now)
+        self.room = Room(snapshot, now)
         self.planned: dict[str, int] = {}
         self.ready = [record for record in self.queue if isinstance(self.readiness[record.id], Ready)]
 
@@ -88,14 +88,14 @@ class _Pass:
             self.ready.remove(record)
             self.held[record.id] = record.ticket.touches
             self.left[record.id] = expected_s(record, self.snapshot.estimates)
-            self.capacity.take(record.ticket, profile.name)
+            self.room.take(record.ticket, profile.name)
         return starts
 
     def next(self) -> tuple[TicketRecord, AgentProfile] | None:
         looked_at = 0
         self.planned.clear()
         for record in sorted(self.ready, key=self.share):
-            profile = self.capacity.room(self.kinds.of(record.ticket))
+            profile = self.room.of(self.kinds.of(record.ticket))
             if isinstance(profile, WaitsOn) or self.holders(record):
                 continue
             ahead = self.ahead(record)
@@ -112,7 +112,7 @@ class _Pass:
     def share(self, record: TicketRecord) -> tuple[bool, int]:
         if not self.settings.scheduler.fair_share or record.ticket.scope == GLOBAL_SCOPE:
             return (record.ticket.scope != GLOBAL_SCOPE, 0)
-        return (True, self.capacity.in_scope[record.ticket.scope])
+        return (True, self.room.in_scope[record.ticket.scope])
 
     def holders(self, record: TicketRecord) -> list[str]:
         """Who holds files of this ticket."""
@@ -125,7 +125,7 @@ class _Pass:
             other
             for other in above
             if self.witness(record, other.ticket.touches) is not None
-            and isinstance(self.capacity.room(self.kinds.of(other.ticket)), AgentProfile)
+            and isinstance(self.room.of(self.kinds.of(other.ticket)), AgentProfile)
         ]
 
     def starts_in(self, record: TicketRecord) -> int:
@@ -147,7 +147,7 @@ class _Pass:
                 (record, self.holders(record))
                 for record in self.ready
                 if wants_preemption(self.snapshot, record)
-                and isinstance(self.capacity.room(self.kinds.of(record.ticket)), AgentProfile)
+                and isinstance(self.room.of(self.kinds.of(record.ticket)), AgentProfile)
                 and not self.ahead(record)
             ),
         )
@@ -163,7 +163,7 @@ class _Pass:
         if ahead := self.ahead(record):
             first = ahead[0]
             return (WaitsOn(WaitKind.RESERVED, first.id, self.witness(record, first.ticket.touches)),)
-        room = self.capacity.room(self.kinds.of(record.ticket))
+        room = self.room.of(self.kinds.of(record.ticket))
         return (room,) if isinstance(room, WaitsOn) else (no_slot(self.snapshot.paused, self.snapshot.stopping),)
 
 

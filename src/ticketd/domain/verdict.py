@@ -26,7 +26,7 @@ class ToLanding:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """Back to the queue. `failed` uses up a retry; `deferred` makes the next backoff longer."""
+    """Back to the queue. `failed` uses up a retry; `deferred` makes the next backoff of this ticket longer."""
 
     detail: str
     failed: bool = False
@@ -51,14 +51,17 @@ Verdict = ToLanding | Requeue | Fail | Cancel
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How an attempt ended. `how`: exited, timeout, ended, log-limit, spawn-failed, lost or never-started;
-    `outcome`: done, later or failed; `changed` and `nested`: paths, as kept."""
+    """How an attempt ended. `how`: exited, timeout, ended, log-limit, cannot-run, no-capacity, spawn-failed, lost or
+    never-started; `outcome`: done, later or failed; `changed` and `nested`: paths, as kept. `agent`: the profile that
+    ran it; `until`: when it may be asked again (epoch seconds), if it said so."""
 
     how: str
     outcome: str
     detail: str
     changed: tuple[str, ...] = ()
     nested: tuple[str, ...] = ()
+    agent: str = ""
+    until: float | None = None
 
 
 def backoff(times: int) -> float:
@@ -83,7 +86,7 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
     if record.cancel_requested:
         return Cancel("cancelled while its agent ran; its work is kept")
     match finish.how:
-        case "ended" | "never-started":
+        case "ended" | "never-started" | "no-capacity":
             return Requeue(finish.detail or "its agent was ended; it runs again")
         case "lost":
             detail = finish.detail or "its agent was lost with the machine"
@@ -91,15 +94,24 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
         case "timeout":
             return after_failure(record, settings, Reason.TIMEOUT, finish.detail)
         case "spawn-failed":
-            # Seldom the ticket's fault: a program that is being updated must not fail a whole queue within a second.
+            # Passes by itself, most often: a program that is just being written, a disk that stumbles.
             return _put_off_or_fail(record, Reason.AGENT_FAILED, finish.detail, now)
+        case "cannot-run":
+            return Fail(Reason.AGENT_FAILED, _cannot_run(record, finish))
         case "log-limit":
             return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail)
     if finish.outcome == "later":
-        return _put_off(record, finish.detail or "the agent asked to be run later", now)
+        # Nothing about this ticket: its profile is what waits (`throttle.limited`), another may take it at once.
+        return Requeue(finish.detail or "the agent asked to be run later")
     if finish.outcome != "done":
         return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail)
     return _judge_work(record, finish, settings)
+
+
+def _cannot_run(record: TicketRecord, finish: Finish) -> str:
+    profile = finish.agent or "NAME"
+    mend = f"install it or mend `command` under [agents.{profile}] in ticketd.toml, then `ticketd retry {record.id}`"
+    return f"{finish.detail}; {mend}"
 
 
 def _put_off_or_fail(record: TicketRecord, reason: Reason, detail: str, now: float) -> Requeue | Fail:

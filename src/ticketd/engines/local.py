@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 
 from ticketd.engines import run, supervisor
-from ticketd.ports import Alive, Exited, LostRun, NeverStarted, RunSpec, RunState
+from ticketd.ports import Alive, Exited, LostRun, NeverStarted, NoCapacity, RunSpec, RunState
 
 SETTLE_LIMIT_S = 5.0  # how long a supervisor may be between its lock and its first record before it counts as alive
 SWEEP_LIMIT_S = 5.0
@@ -38,8 +38,16 @@ class LocalEngine:
         self._mutex = Lock()
         self._supervisors: dict[int, int | None] = {}  # children not yet reaped, and the lifeline each hangs on
 
-    def start(self, spec: RunSpec) -> Alive | Exited:
-        """Begin a run in a run directory that has seen none. Trouble of any kind is an `Exited` of `spawn-failed`."""
+    def start(self, spec: RunSpec) -> Alive | Exited | NoCapacity:
+        """Begin a run in a run directory that has seen none. Trouble is an `Exited` of `cannot-run` or `spawn-failed`;
+        a lack of processes, memory or descriptors, for the supervisor or for the agent, is `NoCapacity`."""
+        match self._start(spec):
+            case Exited(reason="no-capacity", detail=detail):
+                return NoCapacity(detail)
+            case state:
+                return state
+
+    def _start(self, spec: RunSpec) -> Alive | Exited:
         run_dir = spec.run_dir.absolute()
         try:
             run.make_directory(run_dir)
@@ -51,7 +59,7 @@ class LocalEngine:
         except FileExistsError:
             return _spawn_failed(f"{run_dir} has been used for a run before")
         except (OSError, ValueError) as err:
-            return _spawn_failed(str(err))
+            return _not_run(supervisor.why_not_run(err, executing=False), str(err))
         started = run.read_started(run_dir)
         state = self.look(run_dir)
         if isinstance(state, Alive | Exited):
@@ -248,4 +256,8 @@ def _end_marked(mark: str) -> None:
 
 
 def _spawn_failed(detail: str) -> Exited:
-    return Exited(None, None, "spawn-failed", detail, None, time.time(), None, None, 0)
+    return _not_run("spawn-failed", detail)
+
+
+def _not_run(reason: str, detail: str) -> Exited:
+    return Exited(None, None, reason, detail, None, time.time(), None, None, 0)

@@ -135,7 +135,13 @@ def read_exit(run_dir: Path) -> Exited | None:
         case {
             "code": int() | None as code,
             "signal": int() | None as number,
-            "reason": "exited" | "timeout" | "ended" | "log-limit" | "spawn-failed" as reason,
+            "reason": "exited"
+            | "timeout"
+            | "ended"
+            | "log-limit"
+            | "cannot-run"
+            | "no-capacity"
+            | "spawn-failed" as reason,
             "detail": str(detail),
             "started_at": float() | None as started_at,
             "ended_at": float(ended_at),

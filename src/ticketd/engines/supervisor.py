@@ -23,6 +23,7 @@ environment, by which the daemon finds them. Without a subreaper, that mark and 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
@@ -55,6 +56,11 @@ GIVE_UP_S = 10.0  # a process that SIGKILL has not ended by then is in the kerne
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 PRIVATE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 MARK = "TICKETD_RUN"
+SHORT = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+LASTING = {
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR, errno.E2BIG, errno.EINVAL),
+    *(errno.ELOOP, errno.ENAMETOOLONG),
+}
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
@@ -336,8 +342,26 @@ def open_stdin(path: str) -> int:
     return fd
 
 
+class NotRun(Exception):
+    """The agent's program has not been executed: why, as an exit record's reason and detail."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+def why_not_run(err: BaseException, executing: bool) -> str:
+    """no-capacity: nothing is wrong with the command. cannot-run: it stays so until somebody mends the command. What
+    comes before its execution (the directory, the log) is never the command's fault."""
+    number = getattr(err, "errno", None)
+    if number in SHORT:
+        return "no-capacity"
+    lasting = number in LASTING or isinstance(err, ValueError)  # ValueError: what no program can be given
+    return "cannot-run" if executing and lasting else "spawn-failed"
+
+
 def launch(spec: Spec, log: int, lock: int, umask: int) -> tuple[int, float]:
-    """The agent's pid and start (epoch seconds), its program executing. OSError or ValueError: nothing has run."""
+    """The agent's pid and start (epoch seconds), its program executing. OSError or NotRun: nothing has run."""
     stdin = open_stdin(spec.stdin)
     gate, opener = os.pipe()
     trouble, teller = os.pipe()
@@ -359,7 +383,8 @@ def launch(spec: Spec, log: int, lock: int, umask: int) -> tuple[int, float]:
         if said:
             os.waitpid(pid, 0)
     if said:
-        raise ValueError(said.decode("utf-8", "replace"))
+        reason, _, detail = said.decode("utf-8", "replace").partition(" ")
+        raise NotRun(reason, detail)
     return pid, started_at
 
 
@@ -373,7 +398,7 @@ def become_agent(
     spec: Spec, supervisor: int, gate: int, teller: int, stdio: tuple[int, int, int], umask: int
 ) -> NoReturn:
     """The child's side of `launch`: waits at the gate, then becomes the program or says through `teller` why not."""
-    step = "cannot prepare"
+    step, executing = "cannot prepare", False
     try:
         os.setsid()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -385,11 +410,11 @@ def become_agent(
             os.dup2(fd, target)
         step = f"cannot enter {spec.cwd!r}"
         os.chdir(spec.cwd)
-        step = f"cannot run {spec.argv[0]!r}"
+        step, executing = f"cannot run {spec.argv[0]!r}", True
         os.execvpe(spec.argv[0], spec.argv, spec.env)
     except BaseException as err:
         reason = getattr(err, "strerror", None) or str(err)
-        os.write(teller, f"{step}: {reason}".encode("utf-8", "replace"))
+        os.write(teller, f"{why_not_run(err, executing)} {step}: {reason}".encode("utf-8", "replace"))
     finally:
         os._exit(127)
 
@@ -632,8 +657,10 @@ def conduct(spec: Spec, bedside: Bedside, lock: int, umask: int) -> Record:
     try:
         log = open_log(spec.log)
         pid, started_at = launch(spec, log, lock, umask)
+    except NotRun as err:
+        return outcome(err.reason, err.detail)
     except (OSError, ValueError) as err:
-        return outcome("spawn-failed", str(err))
+        return outcome(why_not_run(err, executing=False), str(err))
     run = Run(spec, bedside, log, subreaper, pid)
     bedside.asked_to_end = os.path.lexists("end")  # asked before there was a pid to signal
     if spec.die_with_parent:

@@ -56,6 +56,13 @@ class WorktreePool:
         self._put_on(tree, branches)
         return made
 
+    def leave(self, name: str, commit: str) -> None:
+        """Off its branch, which another tree may be given next: this one, when it is used again, must not delete it.
+        By hand, since there may be no process to be had for git."""
+        tree = self._tree(name)
+        tree.point_head(commit, None)
+        write_whole(tree.note, "")
+
     def leave_out(self, names: Sequence[str]) -> None:
         """Untracked files of these names are no work of any attempt: what `[worktrees] copy` brings is not landed."""
         file = self.control.path / "info" / "exclude"

@@ -64,7 +64,8 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """`reason`: exited, timeout, ended (asked to), log-limit or spawn-failed. `stragglers`: what it had left alive."""
+    """`reason`: exited, timeout, ended (asked to), log-limit; or nothing has run: cannot-run (until somebody mends the
+    command), no-capacity, spawn-failed (anything else). `stragglers`: what it had left alive."""
 
     code: int | None
     signal: int | None
@@ -89,14 +90,22 @@ class LostRun:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class NoCapacity:
+    """A start was refused for want of processes, memory or descriptors. Nothing ran and nothing will."""
+
+    detail: str
+
+
 RunState = Alive | Exited | NeverStarted | LostRun
 
 
 class Engine(Protocol):
     name: str
 
-    def start(self, spec: RunSpec) -> Alive | Exited:
-        """Returns once the process is under way (or over, or could not be begun)."""
+    def start(self, spec: RunSpec) -> Alive | Exited | NoCapacity:
+        """Returns once the process is under way (or over, or could not be begun). After `NoCapacity` the same may be
+        asked again, with a run directory that is new."""
 
     def look(self, run_dir: Path) -> RunState: ...
 
@@ -112,11 +121,13 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AgentResult:
-    """What an agent's run came to: `done`, `later` (rate limit, overload) or `failed`."""
+    """What an agent's run came to: `done`, `later` (rate limit, overload) or `failed`. `until`: with `later`, when its
+    account may be asked again (epoch seconds), if the provider said so."""
 
     outcome: str
     detail: str = ""
     cost_usd: float | None = None
+    until: float | None = None
 
 
 class Agent(Protocol):

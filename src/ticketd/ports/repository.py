@@ -125,6 +125,9 @@ class Worktrees(Protocol):
         Call only when its work is kept.
         """
 
+    def leave(self, name: str, commit: str) -> None:
+        """The tree at `commit`, on no branch: another may be put on the one it was on. No process is needed for it."""
+
     def leave_out(self, names: Sequence[str]) -> None:
         """Untracked files of these names are no work of any attempt."""
 

@@ -15,6 +15,7 @@ from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import ParsedSettings
+from ticketd.domain.throttle import Capacity, Throttle
 from ticketd.domain.ticket import Priority, TicketRecord, TicketState
 from ticketd.domain.ticketfile import Parsed
 from ticketd.domain.verdict import Cancel, Fail, Requeue, Verdict
@@ -47,7 +48,7 @@ class TicketFiles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """All of the session that a screen or a decision needs, read at one moment."""
+    """All of the session that a screen or a decision needs, read at one moment: when event `as_of` was the newest."""
 
     tickets: Mapping[str, TicketRecord]
     attempts: tuple[Attempt, ...]
@@ -57,6 +58,8 @@ class Board:
     daemon: DaemonRecord | None
     target: TargetRecord | None
     cost_usd: float
+    throttles: Mapping[str, Throttle]
+    as_of: int
 
 
 class Store(Protocol):
@@ -118,7 +121,8 @@ class Store(Protocol):
 
     def pause(self, why: str, at: float) -> None: ...
 
-    def resume(self, at: float) -> None: ...
+    def resume(self, at: float) -> None:
+        """No pause, and no throttle: a person says that agents may be tried again."""
 
     def set_slots(self, slots: int | None, at: float) -> None: ...
 
@@ -133,10 +137,15 @@ class Store(Protocol):
 
     # attempts
     def dispatch(
-        self, start: Start, record: TicketRecord, base: str, shared: PatternSet, at: float
+        self, start: Start, record: TicketRecord, base: str, shared: PatternSet, at: float, batch: int = 0
     ) -> AttemptKey | str:
-        """Check and claim in one transaction: the new attempt, or why it may not start after all."""
+        """Check and claim in one transaction: the new attempt, or why it may not start after all. `batch`: a number
+        that all starts of one tick share."""
 
+    def start_refused(self, key: AttemptKey, detail: str, at: float) -> None:
+        """There was no capacity to start it: as if it had never been dispatched, but for the profile's backoff."""
+
+    # What is said of an attempt that is past that point, or no more, changes nothing.
     def attempt_started(self, key: AttemptKey, worktree: str, pid: int, at: float) -> None: ...
 
     def set_worktree(self, key: AttemptKey, worktree: str) -> None: ...
@@ -149,11 +158,20 @@ class Store(Protocol):
     def set_drift(self, key: AttemptKey, behind: int, drift: Drift, paths: Sequence[str], at: float) -> None: ...
 
     def close_attempt(
-        self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost_usd: float | None, at: float, *, retire: bool
+        self,
+        key: AttemptKey,
+        kept: Kept | None,
+        verdict: Verdict,
+        cost_usd: float | None,
+        at: float,
+        *,
+        retire: bool,
+        capacity: Capacity | None = None,
     ) -> None:
         """The work is kept and the verdict known: the ticket goes on to landing, review, the queue or its end.
 
-        `retire`: its worktree holds what no commit does, and leaves the pool for good.
+        `retire`: its worktree holds what no commit does, and leaves the pool for good. `capacity`: what its end says
+        of the account that it ran on.
         """
 
     # landing

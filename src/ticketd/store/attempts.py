@@ -7,21 +7,25 @@ from collections.abc import Mapping, Sequence
 
 from sqlite_utils import Database
 
-from ticketd.domain.attempt import AttemptKey, Drift
+from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.schedule import Start
+from ticketd.domain.throttle import Capacity, refused, started
 from ticketd.domain.ticket import TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
 from ticketd.ports import Kept, Pulse
 from ticketd.store.base import storable
 from ticketd.store.rows import attempt_of, claim_of, dump, patterns_text
+from ticketd.store.throttles import Throttles
 from ticketd.store.tickets import Tickets
 
+LIVE = (AttemptState.PREPARING, AttemptState.RUNNING, AttemptState.COLLECTING)
 
-class Attempts(Tickets):
+
+class Attempts(Tickets, Throttles):
     def dispatch(
-        self, start: Start, record: TicketRecord, base: str, shared: PatternSet, at: float
+        self, start: Start, record: TicketRecord, base: str, shared: PatternSet, at: float, batch: int = 0
     ) -> AttemptKey | str:
         """Check and claim in one transaction. The schema refuses a slot, ticket or file that is taken."""
         try:
@@ -32,7 +36,7 @@ class Attempts(Tickets):
                 if (pool := self._rows(db, "SELECT * FROM pool")[0])["paused"] or pool["stop"]:
                     return "the pool was paused or stopped meanwhile"
                 key = AttemptKey(start.ticket, now.attempts + 1)
-                self._dispatch(db, key, start, base, at)
+                self._dispatch(db, key, start, base, at, batch)
                 db.execute(
                     "INSERT INTO claims (ticket, attempt, patterns, shared, held) VALUES (?, ?, ?, ?, 1)",
                     [key.ticket, key.number, patterns_text(record.ticket.touches), patterns_text(shared)],
@@ -41,14 +45,38 @@ class Attempts(Tickets):
         except sqlite3.IntegrityError as error:
             return str(error)
 
-    def _dispatch(self, db: Database, key: AttemptKey, start: Start, base: str, at: float) -> None:
+    def _dispatch(self, db: Database, key: AttemptKey, start: Start, base: str, at: float, batch: int) -> None:
         db.execute(
-            "INSERT INTO attempts (ticket, number, state, slot, base, agent, dispatched_at)"
-            " VALUES (?, ?, 'preparing', ?, ?, ?, ?)",
-            [key.ticket, key.number, start.slot, base, start.agent, at],
+            "INSERT INTO attempts (ticket, number, state, slot, base, agent, dispatched_at, batch)"
+            " VALUES (?, ?, 'preparing', ?, ?, ?, ?, ?)",
+            [key.ticket, key.number, start.slot, base, start.agent, at, batch],
         )
         self._move(db, key.ticket, TicketState.RUNNING, attempts=key.number)
         self._event(db, at, EventKind.DISPATCHED, key.ticket, key.number, slot=start.slot, base=base, agent=start.agent)
+
+    def start_refused(self, key: AttemptKey, detail: str, at: float) -> None:
+        """The whole batch was refused if this profile has no other attempt of it: those refused before are gone too."""
+        with self.connections.transaction() as db:
+            attempt = self._attempt(db, key)
+            if attempt is None or attempt.state is not AttemptState.PREPARING:
+                return
+            for table, number in (("claims", "attempt"), ("attempts", "number")):
+                db.execute(f"DELETE FROM {table} WHERE ticket = ? AND {number} = ?", [key.ticket, key.number])
+            self._event(db, at, EventKind.START_REFUSED, key.ticket, key.number, agent=attempt.agent, detail=detail)
+            self._undo(db, key, detail, at)
+            siblings = self._rows(
+                db, "SELECT 1 FROM attempts WHERE batch = ? AND agent = ? LIMIT 1", attempt.batch, attempt.agent
+            )
+            before = self._throttle(db, attempt.agent)
+            self._set_throttle(db, before, refused(before, not siblings, at, detail), at)
+
+    def _undo(self, db: Database, key: AttemptKey, detail: str, at: float) -> None:
+        """The ticket as before its dispatch, unless a person has asked for its end meanwhile."""
+        db.execute("UPDATE tickets SET attempts = ? WHERE id = ?", [key.number - 1, key.ticket])
+        if self._rows(db, "SELECT 1 FROM tickets WHERE id = ? AND (withdrawn OR cancel_requested)", key.ticket):
+            self._end(db, key, Requeue(detail), at)
+        else:
+            self._move(db, key.ticket, TicketState.QUEUED, detail=detail)
 
     def set_worktree(self, key: AttemptKey, worktree: str) -> None:
         with self.connections.transaction() as db:
@@ -57,11 +85,19 @@ class Attempts(Tickets):
 
     def attempt_started(self, key: AttemptKey, worktree: str, pid: int, at: float) -> None:
         with self.connections.transaction() as db:
+            attempt = self._attempt(db, key)
+            if attempt is None or attempt.state is not AttemptState.PREPARING:
+                return
             self._set(db, key, state="running", worktree=worktree, pid=pid, started_at=at)
             self._event(db, at, EventKind.STARTED, key.ticket, key.number, pid=pid)
+            before = self._throttle(db, attempt.agent)
+            self._set_throttle(db, before, started(before), at)
 
     def attempt_over(self, key: AttemptKey, exit_code: int | None, outcome: str, detail: str, at: float) -> None:
         with self.connections.transaction() as db:
+            attempt = self._attempt(db, key)
+            if attempt is None or attempt.state not in (AttemptState.PREPARING, AttemptState.RUNNING):
+                return
             self._set(
                 db, key, state="collecting", exit_code=exit_code, outcome=outcome, detail=detail, ended_at=at, pid=None
             )
@@ -76,8 +112,9 @@ class Attempts(Tickets):
 
     def set_drift(self, key: AttemptKey, behind: int, drift: Drift, paths: Sequence[str], at: float) -> None:
         with self.connections.transaction() as db:
-            rows = self._rows(db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number)
-            before = attempt_of(rows[0])
+            before = self._attempt(db, key)
+            if before is None or before.state not in LIVE:
+                return
             if (before.behind, before.drift, before.drift_paths) == (behind, drift, tuple(paths)):
                 return
             self._set(db, key, behind=behind, drift=drift, drift_paths=dump(list(paths)))
@@ -87,9 +124,22 @@ class Attempts(Tickets):
                 )
 
     def close_attempt(
-        self, key: AttemptKey, kept: Kept | None, verdict: Verdict, cost_usd: float | None, at: float, *, retire: bool
+        self,
+        key: AttemptKey,
+        kept: Kept | None,
+        verdict: Verdict,
+        cost_usd: float | None,
+        at: float,
+        *,
+        retire: bool,
+        capacity: Capacity | None = None,
     ) -> None:
         with self.connections.transaction() as db:
+            attempt = self._attempt(db, key)
+            if attempt is None or attempt.state not in LIVE:
+                return
+            if capacity is not None:
+                self._learn(db, attempt, capacity, at)
             if retire:
                 self._retire(db, key, at)
             reason = verdict.reason if isinstance(verdict, Requeue | Fail) else None
@@ -154,9 +204,14 @@ class Attempts(Tickets):
             self._widen(db, key, patterns[:half], taken)
             self._widen(db, key, patterns[half:], taken)
 
+    def _attempt(self, db: Database, key: AttemptKey) -> Attempt | None:
+        rows = self._rows(db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number)
+        return attempt_of(rows[0]) if rows else None
+
     def _set(self, db: Database, key: AttemptKey, **columns: object) -> None:
+        """Only of a live attempt: what has ended stays as it was."""
         assignments = ", ".join(f"{column} = ?" for column in columns)
         db.execute(
-            f"UPDATE attempts SET {assignments} WHERE ticket = ? AND number = ?",
+            f"UPDATE attempts SET {assignments} WHERE ticket = ? AND number = ? AND state <> 'ended'",
             [*map(storable, columns.values()), key.ticket, key.number],
         )

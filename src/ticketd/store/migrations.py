@@ -90,9 +90,11 @@ def m001_first(db: Database) -> None:
             heartbeat_at REAL,
             output_at REAL,
             output_bytes INTEGER NOT NULL DEFAULT 0,
+            batch INTEGER NOT NULL DEFAULT 0,
             PRIMARY KEY (ticket, number)
         ) STRICT
         """,
+        "CREATE INDEX attempts_by_batch ON attempts (batch)",
         """
         CREATE UNIQUE INDEX one_live_attempt_per_slot ON attempts (slot)
         WHERE state IN ('preparing', 'running')
@@ -176,6 +178,18 @@ def m001_first(db: Database) -> None:
             since REAL NOT NULL,
             engine TEXT NOT NULL,
             slots INTEGER CHECK (slots > 0)
+        ) STRICT
+        """,
+        """
+        CREATE TABLE throttles (
+            profile TEXT PRIMARY KEY,
+            refused INTEGER NOT NULL CHECK (refused >= 0),
+            until REAL,
+            why TEXT NOT NULL,
+            "limit" REAL CHECK ("limit" >= 1),
+            limited INTEGER NOT NULL CHECK (limited >= 0),
+            since REAL,
+            named INTEGER NOT NULL CHECK (named IN (0, 1))
         ) STRICT
         """,
         """

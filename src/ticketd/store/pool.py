@@ -7,10 +7,11 @@ from sqlite_utils import Database
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.events import EventKind
 from ticketd.domain.pool import DaemonRecord, Stop, TargetRecord
-from ticketd.store.base import Tables, storable
+from ticketd.store.base import storable
+from ticketd.store.throttles import Throttles
 
 
-class PoolTable(Tables):
+class PoolTable(Throttles):
     def pause(self, why: str, at: float) -> None:
         with self.connections.transaction() as db:
             db.execute("UPDATE pool SET paused = ?", [why])
@@ -20,6 +21,7 @@ class PoolTable(Tables):
         with self.connections.transaction() as db:
             db.execute("UPDATE pool SET paused = ''")
             self._event(db, at, EventKind.RESUMED)
+            self._lift_all(db, at)
 
     def set_slots(self, slots: int | None, at: float) -> None:
         with self.connections.transaction() as db:

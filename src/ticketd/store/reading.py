@@ -13,7 +13,7 @@ from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.ticket import TicketRecord
 from ticketd.ports import Board, FoundFile
 from ticketd.store.base import Tables
-from ticketd.store.rows import attempt_of, claim_of, event_of, landing_of, parsed_of, record_of
+from ticketd.store.rows import attempt_of, claim_of, event_of, landing_of, parsed_of, record_of, throttle_of
 
 
 class Reading(Tables):
@@ -30,6 +30,8 @@ class Reading(Tables):
                 daemon=self._daemon(db),
                 target=self._target(db),
                 cost_usd=self._rows(db, "SELECT COALESCE(SUM(cost_usd), 0.0) AS total FROM attempts")[0]["total"],
+                throttles={row["profile"]: throttle_of(row) for row in self._rows(db, "SELECT * FROM throttles")},
+                as_of=self._rows(db, "SELECT COALESCE(MAX(number), 0) AS newest FROM events")[0]["newest"],
             )
 
     def target(self) -> TargetRecord | None:

@@ -13,6 +13,7 @@ from ticketd.domain.events import Event, EventKind
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.problems import Problem, Severity
+from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import (
     Gate,
     OnFailure,
@@ -121,6 +122,20 @@ def attempt_of(row: Row) -> Attempt:
         heartbeat_at=row["heartbeat_at"],
         output_at=row["output_at"],
         output_bytes=row["output_bytes"],
+        batch=row["batch"],
+    )
+
+
+def throttle_of(row: Row) -> Throttle:
+    return Throttle(
+        profile=row["profile"],
+        refused=row["refused"],
+        until=row["until"],
+        why=row["why"],
+        limit=row["limit"],
+        limited=row["limited"],
+        since=row["since"],
+        named=bool(row["named"]),
     )
 
 

@@ -18,6 +18,7 @@ from ticketd.cli.render.words import (
     problem_where,
     seconds_between,
     short,
+    throttle_words,
     waits_words,
 )
 
@@ -130,6 +131,7 @@ def _alarms(document: Document, width: int) -> list[Text]:
         said.append(f"the run is stopped: {daemon['aborted']}")
     if target["trouble"]:
         said.append(f"the target gives no answer: {target['trouble']}")
+    said += [throttle_words(each, document["at"]) for each in document["throttles"] if each["until"]]
     return [each for text in said for each in wrapped(text, width, "! ", DETAIL_LINES, "yellow")]
 
 

@@ -38,10 +38,16 @@ def _recovered(data: dict[str, Any]) -> str:
     return _why({"detail": "; ".join(str(value) for value in data.values() if value)}, "put right")
 
 
+def _throttled(data: dict[str, Any]) -> str:
+    until = datetime.fromtimestamp(data["until"]).strftime("%H:%M:%S")
+    return f"agent profile {data['profile']} starts nothing until {until}: {data['why']}"
+
+
 OF_TICKET: dict[EventKind, Words] = {
     EventKind.TICKET_ADDED: lambda data: f"is new in the queue ({data.get('path', '')})",
     EventKind.TICKET_CHANGED: lambda data: "its file has changed",
     EventKind.TICKET_WITHDRAWN: lambda data: "its file is gone",
+    EventKind.START_REFUSED: lambda data: f"could not be started and waits: {data['detail']}",
     EventKind.AGENT_ENDED: _ended,
     EventKind.CLAIM_COLLIDED: lambda data: f"wrote what another ticket holds: {_paths(data, 'patterns')}",
     EventKind.WORKTREE_RETIRED: lambda data: f"left worktree {data['worktree']} as it is: no commit holds all of it",
@@ -69,6 +75,8 @@ OF_POOL: dict[EventKind, Words] = {
     EventKind.STOP_ASKED: lambda data: "ends agents now" if data["how"] == "now" else "drains: running agents finish",
     EventKind.DAEMON_STARTED: lambda data: f"the daemon starts (pid {data['pid']})",
     EventKind.DAEMON_STOPPED: lambda data: "the daemon ends",
+    EventKind.THROTTLED: _throttled,
+    EventKind.THROTTLE_LIFTED: lambda data: f"agent profile {data['profile']} is throttled no longer",
     EventKind.TARGET_TROUBLE: lambda data: f"the target gives no answer: {data['detail']}",
     EventKind.RECOVERED: _recovered,
 }

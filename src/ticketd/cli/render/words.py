@@ -117,6 +117,14 @@ def one_wait(on: Document, now: str) -> str:
             return detail or str(kind)
 
 
+def throttle_words(throttle: Document, now: str) -> str:
+    """`claude: rate limited: exit code 75; until 14:05:10; then 2 at a time`."""
+    left = seconds_between(now, throttle["until"]) or 0.0
+    until = moment(throttle["until"]) if left > 43200 else clock(throttle["until"])
+    then = f"; then {throttle['limit']} at a time" if throttle["limit"] else ""
+    return f"{throttle['profile']}: {throttle['why']}; until {until}{then}"
+
+
 def output_words(slot: Document, now: str) -> str:
     """When an agent last gave a sign of life, and when it last said something."""
     if slot["phase"] == "preparing":
