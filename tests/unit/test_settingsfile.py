@@ -363,6 +363,8 @@ def test_the_keys_in_the_templates_comments_are_valid_and_show_the_defaults() ->
     loud = re.sub(r"(?m)^# (?=\w+ = |\[)", "", plain)
     made = read(loud)
     assert made.agents["default"].command == ("./agent.sh",)
+    assert (made.agents["default"].max_slots, made.agents["default"].account) == (3, "team")
+    assert made.routes == {"S": ("default",)}
     assert made.scopes["acme"].max_slots == 3
     assert (made.slots, made.target, made.scheduler.backfill) == (8, TargetSettings(), Backfill.STRICT)
     assert (made.limits.retries, made.limits.timeouts, made.limits.grace_s) == (1, Limits().timeouts, Limits().grace_s)

@@ -15,7 +15,7 @@ def template(remote: str, branch: str, agents: Sequence[AgentProfile]) -> str:
     return _TEMPLATE.format(
         remote=quoted(remote),
         branch=quoted(branch),
-        agents="\n".join(_agent_table(agent) for agent in agents) or _NO_AGENT,
+        agents="\n".join(_agent_table(agent) for agent in agents) or _NO_AGENT + _AGENT_CAPS,
         routes=_routes(agents),
     )
 
@@ -27,13 +27,16 @@ def _agent_table(agent: AgentProfile) -> str:
         lines.append(f"command = {_quoted_list(agent.command)}")
     if agent.env:
         lines.append(f"env = {_quoted_list(agent.env)}            # passed on from the daemon's environment")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, _AGENT_CAPS])
 
 
 def _routes(agents: Sequence[AgentProfile]) -> str:
     """Without a profile named `default`, several profiles would leave a ticket that names none without an agent."""
     if len(agents) < 2 or any(agent.name == "default" for agent in agents):
-        return '# [routes]                       # size or scope -> profile\n# S = "default"'
+        return (
+            "# [routes]                       # size or scope -> profile, or several: the first that has room\n"
+            '# S = ["default"]'
+        )
     first = quoted(agents[0].name)
     return "\n".join(["[routes]                         # size or scope -> profile", *(f"{s} = {first}" for s in Size)])
 
@@ -46,6 +49,11 @@ _NO_AGENT = """\
 # [agents.default]               # which program works on a ticket
 # preset = "command"
 # command = ["./agent.sh"]       # an argv list, never a shell string; the brief is its standard input
+"""
+
+_AGENT_CAPS = """\
+# max_slots = 3                  # how many of it run at once
+# account = "team"               # profiles that name the same one share its rate limits
 """
 
 _TEMPLATE = """\
