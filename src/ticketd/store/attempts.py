@@ -52,7 +52,8 @@ class Attempts(Tickets, Throttles):
             [key.ticket, key.number, start.slot, base, start.agent, at, batch],
         )
         self._move(db, key.ticket, TicketState.RUNNING, attempts=key.number)
-        self._event(db, at, EventKind.DISPATCHED, key.ticket, key.number, slot=start.slot, base=base, agent=start.agent)
+        told = {"slot": start.slot, "base": base, "agent": start.agent, "batch": batch}
+        self._event(db, at, EventKind.DISPATCHED, key.ticket, key.number, **told)
 
     def start_refused(self, key: AttemptKey, detail: str, at: float) -> None:
         """The whole batch was refused if this profile has no other attempt of it: those refused before are gone too."""
