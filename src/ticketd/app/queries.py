@@ -34,7 +34,7 @@ IDLE_BECAUSE: dict[WaitKind, str] = {
     WaitKind.DEPENDENCY: "what is queued waits for its dependencies to land",
     WaitKind.OVERLAP: "every queued ticket overlaps a running one",
     WaitKind.RESERVED: "every queued ticket overlaps one that is running or ahead of it",
-    WaitKind.SLOT: "about to be filled",
+    WaitKind.SLOT: "the agents of what is queued run as many as they may",
     WaitKind.GATE: "what is queued waits for a person",
     WaitKind.BACKOFF: "what is queued waits out a backoff",
     WaitKind.BUDGET: "the budget is used up",
