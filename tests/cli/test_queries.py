@@ -9,7 +9,7 @@ import pytest
 from eyes_yard import BASE, NOW, TIP, Yard
 
 from ticketd.domain.attempt import AttemptKey
-from ticketd.domain.pool import Stop
+from ticketd.domain.pool import Stop, TargetRecord
 from ticketd.domain.ticket import Reason, TicketState
 from ticketd.domain.verdict import Cancel, Requeue, ToLanding
 
@@ -202,3 +202,26 @@ def test_what_has_not_failed_needs_no_mending(yard: Yard, verdict: ToLanding | C
     yard.sync()
     yard.finish(yard.start("first", 1), verdict)
     assert yard.run("show", "first", "--json").document()["mend"] == []
+
+
+def test_show_says_how_long_a_ticket_is_expected_to_take_and_from_what_that_is_known(yard: Yard) -> None:
+    ids = [f"done-{number}" for number in range(6)]
+    for id_ in (*ids, "next"):
+        yard.ticket(id_, touches=[f"{id_}/**"], size="S")
+    yard.sync()
+    assert yard.run("show", "next", "--json").document()["estimate_s"] == {
+        "low": 188,
+        "likely": 300,
+        "high": 480,
+        "from": 0,
+    }
+    assert "5 min (3 to 8), going by its size alone" in yard.run("show", "next").out
+    for id_ in ids:
+        key = yard.start(id_, 1)
+        yard.finish(key, ToLanding())
+        yard.session.store.land(key, TIP, TargetRecord("origin", "main", TIP, NOW), "", NOW + 90)
+    learned = yard.run("show", "next", "--json").document()["estimate_s"]
+    assert learned["from"] == 6
+    assert 60 < learned["likely"] < 300
+    assert "learned from 6 attempts" in yard.run("show", "next").out
+    assert "expected" not in yard.run("show", "done-0").out

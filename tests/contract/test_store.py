@@ -11,6 +11,7 @@ import pytest
 
 from ticketd.cli.render.told import Teller
 from ticketd.domain.attempt import AttemptKey, AttemptState, Drift
+from ticketd.domain.estimates import Estimates, Sample, learn
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING, PatternSet
 from ticketd.domain.landing import Phase
@@ -18,7 +19,7 @@ from ticketd.domain.pool import PAUSED_BY_A_PERSON, DaemonRecord, Stop, TargetRe
 from ticketd.domain.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.throttle import Capacity, Limited, Served, Throttle
-from ticketd.domain.ticket import Priority, Reason, TicketState
+from ticketd.domain.ticket import Priority, Reason, Size, TicketState
 from ticketd.domain.ticketfile import parse_ticket
 from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
 from ticketd.errors import BadInput, TicketdError
@@ -138,6 +139,32 @@ def test_a_whole_life_is_told_by_its_events(store: SqliteStore) -> None:
     board = store.board()
     assert (board.attempts, board.claims, board.landings, board.cost_usd) == ((), (), (), 0.5)
     assert board.target == TARGET
+
+
+def test_what_has_landed_is_learned_from_and_what_has_not_is_not(store: SqliteStore) -> None:
+    add(store, found("landed", size="S", scope="acme"), found("failed"), found("later"), found("lands", size="L"))
+    key = run(store, "landed", ToLanding())
+    store.land(key, LANDED, TARGET, "", 9.0)
+    run(store, "failed", Fail(Reason.TIMEOUT, ""))
+    run(store, "later", Requeue("exit 75", deferred=True))
+    run(store, "lands", ToLanding())
+    assert store.samples(10) == (Sample(Size.S, "acme", "default", 2.0, 4.0),)
+    assert store.board().estimates == learn(store.samples(10))
+
+
+def test_the_newest_samples_come_first_and_learning_is_done_anew_only_for_more(store: SqliteStore) -> None:
+    assert store.estimates() == Estimates()
+    for id_, ended_at in (("a", 10.0), ("b", 30.0), ("c", 20.0)):
+        add(store, found(id_))
+        before = store.estimates()
+        assert store.estimates() is before
+        key = dispatch(store, id_)
+        assert isinstance(key, AttemptKey)
+        store.attempt_over(key, 0, "exited", "", ended_at)
+        store.close_attempt(key, Kept(TIP, ("x",)), ToLanding(), None, ended_at, retire=False)
+        store.land(key, LANDED, TARGET, "", 40.0)
+        assert store.estimates() is not before
+    assert [(s.seconds, s.landing_s) for s in store.samples(2)] == [(28.0, 10.0), (18.0, 20.0)]
 
 
 def test_a_slot_takes_one_attempt_at_a_time(store: SqliteStore) -> None:

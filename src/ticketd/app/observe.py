@@ -15,6 +15,7 @@ def snapshot_of(board: Board, settings: Settings) -> Snapshot:
         slots=board.pool.slots or settings.slots,
         settings=settings,
         throttles=board.throttles,
+        estimates=board.estimates,
         paused=board.pool.paused,
         stopping=board.pool.stop is not None,
     )

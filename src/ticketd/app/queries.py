@@ -340,7 +340,8 @@ def ticket_line(record: TicketRecord) -> Document:
 def ticket(session: Session, settings: Settings, record: TicketRecord) -> Document:
     """Everything about one ticket: its line of `list --json`, what its file says, its attempts and its events."""
     said = record.ticket
-    outlook = _outlook(session.store.board(), settings, session.is_running(), session.clock.now())
+    board = session.store.board()
+    outlook = _outlook(board, settings, session.is_running(), session.clock.now())
     return {
         "schema": SCHEMA,
         **ticket_line(record),
@@ -351,6 +352,7 @@ def ticket(session: Session, settings: Settings, record: TicketRecord) -> Docume
         "gate": said.gate,
         "agent": said.agent,
         "timeout_s": settings.timeout_of(said),
+        "estimate_s": _estimate(board, settings, record),
         "retries": settings.retries_of(said),
         "failures": record.failures,
         "verify": list(said.verify),
@@ -362,6 +364,19 @@ def ticket(session: Session, settings: Settings, record: TicketRecord) -> Docume
         "waits_on": [_waits_on(on) for on in outlook.waits.get(record.id, ())],
         "attempt_list": [_attempt(session, attempt) for attempt in session.store.attempts(record.id)],
         "events": [event_document(event) for event in session.store.events(ticket=record.id)],
+    }
+
+
+def _estimate(board: Board, settings: Settings, record: TicketRecord) -> Document:
+    """Of one attempt, by the agent that runs it, or would: seconds from dispatch to the agent's end."""
+    running = next((attempt.agent for attempt in board.attempts if attempt.key.ticket == record.id), None)
+    route = settings.route_of(record.ticket)
+    expected = board.estimates.of(record.ticket, running or (route[0].name if route else None))
+    return {
+        "low": round(expected.low),
+        "likely": round(expected.likely),
+        "high": round(expected.high),
+        "from": expected.learned_from,
     }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ticketd.domain.attempt import Attempt, AttemptKey, Drift
 from ticketd.domain.claims import Claim
+from ticketd.domain.estimates import Estimates, Sample
 from ticketd.domain.events import Event, EventKind
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landing
@@ -60,6 +61,7 @@ class Board:
     cost_usd: float
     throttles: Mapping[str, Throttle]
     as_of: int
+    estimates: Estimates = field(default_factory=Estimates)
 
 
 class Store(Protocol):
@@ -83,6 +85,12 @@ class Store(Protocol):
 
     def moves(self) -> int:
         """The number of the newest event that may change who can run; see `events.NO_MOVES`."""
+
+    def samples(self, limit: int) -> tuple[Sample, ...]:
+        """Attempts that have landed, the newest first; at most `limit`."""
+
+    def estimates(self) -> Estimates:
+        """What is learned from those; learned anew only after another has landed."""
 
     def landings(self) -> tuple[Landing, ...]:
         """What is in the lane, oldest first."""

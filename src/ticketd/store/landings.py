@@ -46,6 +46,11 @@ class Landings(PoolTable):
     def land(self, key: AttemptKey, commit: str, target: TargetRecord, detail: str, at: float) -> None:
         """The claim goes and the target moves in one transaction: who comes next starts from what has landed."""
         with self.connections.transaction() as db:
+            db.execute(
+                "UPDATE attempts SET landing_s = ? - lane.queued_at FROM landings AS lane WHERE lane.ticket = ?"
+                " AND attempts.ticket = lane.ticket AND attempts.number = lane.attempt",
+                [at, key.ticket],
+            )
             self._release(db, key.ticket)
             self._move(
                 db, key.ticket, TicketState.LANDED, landed_sha=commit, detail=detail, deferrals=0, cancel_requested=0

@@ -84,6 +84,7 @@ def m001_first(db: Database) -> None:
             tip TEXT,
             candidate TEXT,
             cost_usd REAL,
+            landing_s REAL,
             behind INTEGER NOT NULL DEFAULT 0,
             drift TEXT NOT NULL DEFAULT 'none' CHECK (drift IN {_one_of(Drift)}),
             drift_paths TEXT NOT NULL DEFAULT '[]',
@@ -100,6 +101,9 @@ def m001_first(db: Database) -> None:
         WHERE state IN ('preparing', 'running')
         """,
         "CREATE UNIQUE INDEX one_live_attempt_per_ticket ON attempts (ticket) WHERE state <> 'ended'",
+        """
+        CREATE INDEX attempts_that_landed ON attempts (ended_at DESC, ticket) WHERE landing_s IS NOT NULL
+        """,
         """
         CREATE UNIQUE INDEX one_live_attempt_per_worktree ON attempts (worktree)
         WHERE state <> 'ended' AND worktree IS NOT NULL

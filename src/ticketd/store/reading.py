@@ -12,11 +12,11 @@ from ticketd.domain.landing import Landing
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.ticket import TicketRecord
 from ticketd.ports import Board, FoundFile
-from ticketd.store.base import Tables
+from ticketd.store.history import History
 from ticketd.store.rows import attempt_of, claim_of, event_of, landing_of, parsed_of, record_of, throttle_of
 
 
-class Reading(Tables):
+class Reading(History):
     def board(self) -> Board:
         with self.connections.reading() as db:
             return Board(
@@ -32,6 +32,7 @@ class Reading(Tables):
                 cost_usd=self._rows(db, "SELECT COALESCE(SUM(cost_usd), 0.0) AS total FROM attempts")[0]["total"],
                 throttles={row["profile"]: throttle_of(row) for row in self._rows(db, "SELECT * FROM throttles")},
                 as_of=self._rows(db, "SELECT COALESCE(MAX(number), 0) AS newest FROM events")[0]["newest"],
+                estimates=self.estimates(),
             )
 
     def target(self) -> TargetRecord | None:

@@ -9,7 +9,19 @@ from rich.text import Text
 from ticketd.cli.render.console import console, room, show
 from ticketd.cli.render.layout import Cell, Column, Row, line, packed, table, wrapped
 from ticketd.cli.render.screen import PRIORITY_STYLES, STATE_STYLES
-from ticketd.cli.render.words import Document, duration, moment, money, one_wait, safe, seconds_between, short
+from ticketd.cli.render.words import (
+    Document,
+    duration,
+    moment,
+    money,
+    one_wait,
+    plural,
+    roughly,
+    safe,
+    seconds_between,
+    short,
+)
+from ticketd.domain.ticket import FINAL
 
 LIST_COLUMNS = (
     Column("TICKET", "bold", least=16),
@@ -80,6 +92,7 @@ def _facts(ticket: Document, width: int) -> list[Text]:
         "depends on": ", ".join(ticket["depends_on"]),
         "gate": ticket["gate"] or "",
         "limits": _limits(ticket),
+        "expected": "" if ticket["state"] in FINAL else _expected(ticket["estimate_s"]),
         "verify": " ".join(ticket["verify"]),
         "labels": ", ".join(ticket["labels"]),
         "landed as": ticket["landed_sha"] or "",
@@ -90,6 +103,16 @@ def _facts(ticket: Document, width: int) -> list[Text]:
 def _limits(ticket: Document) -> str:
     budget = f", {money(ticket['budget_usd'])}" if ticket["budget_usd"] is not None else ""
     return f"{duration(ticket['timeout_s'])} an attempt, {ticket['retries']} retries{budget}"
+
+
+def _expected(estimate: Document) -> str:
+    """`9 min (6 to 15), learned from 23 attempts`"""
+    low, likely, high = (roughly(estimate[key]) for key in ("low", "likely", "high"))
+    # The unit once, where it is the same.
+    if low.rpartition(" ")[2] == high.rpartition(" ")[2] and low.count(" ") == high.count(" ") == 1:
+        low, high = low.split()[0], high.split()[0]
+    told = f"learned from {plural(estimate['from'], 'attempt')}" if estimate["from"] else "going by its size alone"
+    return f"{likely} ({low} to {high}), {told}"
 
 
 def _fact(name: str, text: str, width: int) -> list[Text]:
