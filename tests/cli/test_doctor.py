@@ -218,6 +218,23 @@ def test_damage_inside_of_the_store_is_found(used: Hands) -> None:
     assert checks(used, code=1)["store"]["ok"] is False
 
 
+def test_a_store_that_its_events_do_not_tell_of_is_a_fault_and_what_differs_is_named(used: Hands) -> None:
+    used.ok("status")
+    assert checks(used)["history"]["ok"] is True
+    with used.store() as store, store.connections.transaction() as db:
+        db.execute("UPDATE tickets SET failures = 3, held = 1 WHERE id = 'paint'")
+    found = checks(used, code=1)["history"]
+    assert found["ok"] is False
+    assert "tickets paint held is True, by the events False; and 1 more" in found["what"]
+
+
+def test_an_event_that_lacks_what_its_kind_must_say_is_named(used: Hands) -> None:
+    used.ok("status")
+    with used.store() as store, store.connections.transaction() as db:
+        db.execute("INSERT INTO events (at, kind, ticket) VALUES (9.0, 'bumped', 'paint')")
+    assert "(bumped) does not say `priority`" in checks(used, code=1)["history"]["what"]
+
+
 def test_a_state_directory_that_others_can_read_is_closed(used: Hands) -> None:
     used.state.chmod(0o755)
     assert checks(used)["state"]["ok"] == "warn"

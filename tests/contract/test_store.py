@@ -133,6 +133,7 @@ def test_a_whole_life_is_told_by_its_events(store: SqliteStore) -> None:
         EventKind.STARTED,
         EventKind.AGENT_ENDED,
         EventKind.WORK_KEPT,
+        EventKind.ATTEMPT_CLOSED,
         EventKind.LANDING_QUEUED,
         EventKind.LANDED,
     ]

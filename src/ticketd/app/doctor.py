@@ -201,6 +201,15 @@ def check_store(path: Path, there: bool, faults: Sequence[str]) -> Check:
     return Check("store", False, f"{path}: {faults[0]}", mend)
 
 
+def check_history(disagreements: Sequence[str]) -> Check:
+    """Whether the tables of the store are what its events tell; only asked of a store that can be read."""
+    if not disagreements:
+        return Check("history", True, "the events tell how everything stands")
+    more = f"; and {len(disagreements) - 1} more" if len(disagreements) > 1 else ""
+    mend = "ticketd goes by the tables. If nobody has changed store.db by hand, keep a copy of it and report this."
+    return Check("history", False, f"the store is not what its events tell: {disagreements[0]}{more}", mend)
+
+
 def check_leftovers(running: bool, locks: Sequence[Path], doorbell: Path | None, live: Sequence[str]) -> Check:
     """What a daemon that did not end by itself left; while one runs all of this is its own."""
     if running:

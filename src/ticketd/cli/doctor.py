@@ -167,7 +167,10 @@ def _state(patient: Patient) -> Iterator[Check]:
     writable = os.access(there, os.W_OK | os.X_OK)
     yield judge.check_state(state, writable, private, checkup.file_system(state))
     yield judge.check_disk(checkup.free_bytes(state))
-    yield judge.check_store(patient.places.store, patient.places.store.exists(), _store_faults(patient))
+    faults = _store_faults(patient)
+    yield judge.check_store(patient.places.store, patient.places.store.exists(), faults)
+    if patient.store is not None and not faults:
+        yield judge.check_history(store_checkup.disagreements(patient.store))
     yield _leftovers(patient)
 
 

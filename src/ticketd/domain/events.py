@@ -1,4 +1,7 @@
-"""What can happen, in the past tense. Every state change is stored together with its event."""
+"""What can happen, in the past tense. Every state change is stored together with its event.
+
+The data of an event says all that the change did: `domain/replay.py` makes the same states from the events alone.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,13 @@ class EventKind(StrEnum):
     TICKET_ADDED = "ticket-added"
     TICKET_CHANGED = "ticket-changed"
     TICKET_WITHDRAWN = "ticket-withdrawn"
+    TICKET_RETURNED = "ticket-returned"
     DISPATCHED = "dispatched"
     START_REFUSED = "start-refused"
     STARTED = "started"
     AGENT_ENDED = "agent-ended"
     WORK_KEPT = "work-kept"
+    ATTEMPT_CLOSED = "attempt-closed"
     CLAIM_EXTENDED = "claim-extended"
     CLAIM_COLLIDED = "claim-collided"
     OUTSIDE_CLAIM = "outside-claim"
@@ -52,6 +57,7 @@ NO_MOVES = frozenset(
     {
         EventKind.DISPATCHED,
         EventKind.WORK_KEPT,
+        EventKind.ATTEMPT_CLOSED,
         EventKind.CLAIM_EXTENDED,
         EventKind.CLAIM_COLLIDED,
         EventKind.OUTSIDE_CLAIM,

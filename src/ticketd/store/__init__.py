@@ -7,10 +7,10 @@ from pathlib import Path
 from ticketd.store.attempts import Attempts
 from ticketd.store.connection import Connections
 from ticketd.store.landings import Landings
-from ticketd.store.reading import Reading
+from ticketd.store.standing import Standings
 
 
-class SqliteStore(Reading, Attempts, Landings):
+class SqliteStore(Standings, Attempts, Landings):
     """Satisfies `ports.Store`. Safe to share between threads; each gets its own connection."""
 
     def close(self) -> None:

@@ -151,6 +151,7 @@ class Attempts(Tickets, Throttles):
                 self._event(
                     db, at, EventKind.WORK_KEPT, key.ticket, key.number, tip=kept.tip, changed=len(kept.changed)
                 )
+            self._event(db, at, EventKind.ATTEMPT_CLOSED, key.ticket, key.number, cost_usd=cost_usd)
             match verdict:
                 case ToLanding():
                     self._extend(db, key, verdict, at)
@@ -165,8 +166,9 @@ class Attempts(Tickets, Throttles):
 
     def _to_landing(self, db: Database, key: AttemptKey, verdict: ToLanding, at: float) -> None:
         if verdict.review:
-            self._move(db, key.ticket, TicketState.REVIEW, detail="waits for a person before it lands")
-            self._event(db, at, EventKind.REVIEW_ASKED, key.ticket, key.number, gate="land")
+            detail = "waits for a person before it lands"
+            self._move(db, key.ticket, TicketState.REVIEW, detail=detail)
+            self._event(db, at, EventKind.REVIEW_ASKED, key.ticket, key.number, gate="land", detail=detail)
             return
         rows = self._rows(db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number)
         attempt = attempt_of(rows[0])

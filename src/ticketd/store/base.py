@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlite_utils import Database
 
 from ticketd.domain.attempt import AttemptKey
@@ -42,7 +44,7 @@ class Tables:
     ) -> None:
         db.execute(
             "INSERT INTO events (at, kind, ticket, attempt, data) VALUES (?, ?, ?, ?, ?)",
-            [at, kind, ticket, attempt, dump(data)],
+            [at, kind, ticket, attempt, dump({name: storable(value) for name, value in data.items()})],
         )
 
     def _record(self, db: Database, ticket: str) -> TicketRecord:
@@ -85,25 +87,37 @@ class Tables:
             self._end(db, key, Cancel(WITHDRAWN), at)
             return
         record = self._record(db, key.ticket)
-        self._move(
+        self._to_queue(
             db,
-            key.ticket,
-            TicketState.QUEUED,
-            detail=verdict.detail,
-            not_before=verdict.not_before,
-            failures=record.failures + verdict.failed,
-            deferrals=record.deferrals + 1 if verdict.deferred else 0,
-        )
-        self._event(
-            db,
+            replace(
+                record,
+                detail=verdict.detail,
+                not_before=verdict.not_before,
+                failures=record.failures + verdict.failed,
+                deferrals=record.deferrals + 1 if verdict.deferred else 0,
+            ),
             at,
-            EventKind.REQUEUED,
-            key.ticket,
             key.number,
-            reason=verdict.reason,
-            detail=verdict.detail,
-            not_before=verdict.not_before,
+            verdict.reason,
         )
+
+    def _to_queue(
+        self,
+        db: Database,
+        record: TicketRecord,
+        at: float,
+        attempt: int | None = None,
+        reason: Reason | None = None,
+    ) -> None:
+        """Back to the queue as `record` says. `reason`: what the attempt failed with."""
+        again = {
+            "detail": record.detail,
+            "not_before": record.not_before,
+            "failures": record.failures,
+            "deferrals": record.deferrals,
+        }
+        self._move(db, record.id, TicketState.QUEUED, cancel_requested=0, **again)
+        self._event(db, at, EventKind.REQUEUED, record.id, attempt, reason=reason, **again)
 
     def _on_failure(self, db: Database, ticket: str, reason: Reason, at: float) -> None:
         record = self._record(db, ticket)
@@ -111,9 +125,11 @@ class Tables:
         match record.ticket.on_failure:
             case OnFailure.ABORT:
                 db.execute("UPDATE pool SET stop = COALESCE(stop, 'drain'), aborted = ?", [because])
-                self._event(db, at, EventKind.STOP_ASKED, ticket, how="drain", why=because)
+                how = self._rows(db, "SELECT stop FROM pool")[0]["stop"]
+                self._event(db, at, EventKind.STOP_ASKED, ticket, how=how, why=because)
             case OnFailure.ASK:
-                db.execute("UPDATE pool SET paused = ?", [f"{because}; `ticketd resume` goes on"])
-                self._event(db, at, EventKind.PAUSED, ticket, why=because)
+                why = f"{because}; `ticketd resume` goes on"
+                db.execute("UPDATE pool SET paused = ?", [why])
+                self._event(db, at, EventKind.PAUSED, ticket, why=why)
             case OnFailure.BLOCK | OnFailure.SKIP:
                 pass

@@ -1,4 +1,4 @@
-"""Whether the store can be read, for `doctor`."""
+"""Whether the store can be read and its events tell the same as its tables, for `doctor`."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ def faults(store: SqliteStore) -> list[str]:
     except sqlite3.Error as error:
         return [str(error)]
     return [str(row[0]) for row in rows if row[0] != "ok"]
+
+
+def disagreements(store: SqliteStore) -> list[str]:
+    """Where the tables are not what the events tell; empty if all is well."""
+    try:
+        return store.disagreements()
+    except (KeyError, TypeError, ValueError) as error:
+        return [f"its events make no sense: {error.args[0] if error.args else error}"]

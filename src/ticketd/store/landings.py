@@ -40,7 +40,10 @@ class Landings(PoolTable):
                 phase=landing.phase,
                 onto=landing.onto,
                 candidate=landing.candidate,
+                races_lost=landing.races_lost,
                 trouble=landing.trouble,
+                trouble_since=landing.trouble_since,
+                not_before=landing.not_before,
             )
 
     def land(self, key: AttemptKey, commit: str, target: TargetRecord, detail: str, at: float) -> None:

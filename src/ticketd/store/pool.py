@@ -42,7 +42,9 @@ class PoolTable(Throttles):
                 "INSERT OR REPLACE INTO daemon (one, pid, since, engine, slots) VALUES (1, ?, ?, ?, ?)",
                 [record.pid, record.since, record.engine, record.slots],
             )
-            self._event(db, record.since, EventKind.DAEMON_STARTED, pid=record.pid, engine=record.engine)
+            self._event(
+                db, record.since, EventKind.DAEMON_STARTED, pid=record.pid, engine=record.engine, slots=record.slots
+            )
 
     def daemon_stopped(self, at: float) -> None:
         with self.connections.transaction() as db:

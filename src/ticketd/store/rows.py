@@ -9,17 +9,15 @@ from typing import Any
 
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift
 from ticketd.domain.claims import Claim
+from ticketd.domain.declared import declared, ticket_declared
 from ticketd.domain.events import Event, EventKind
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import (
-    Gate,
-    OnFailure,
     Priority,
     Reason,
-    Size,
     Ticket,
     TicketRecord,
     TicketState,
@@ -31,49 +29,13 @@ Row = Mapping[str, Any]
 
 def spec_of(ticket: Ticket) -> str:
     """What a ticket declares, as JSON; its id, path and body have columns of their own."""
-    return json.dumps(
-        {
-            "title": ticket.title,
-            "scope": ticket.scope,
-            "priority": ticket.priority,
-            "size": ticket.size,
-            "touches": ticket.touches.patterns,
-            "depends_on": ticket.depends_on,
-            "gate": ticket.gate,
-            "agent": ticket.agent,
-            "timeout_s": ticket.timeout_s,
-            "retries": ticket.retries,
-            "verify": ticket.verify,
-            "on_failure": ticket.on_failure,
-            "budget_usd": ticket.budget_usd,
-            "labels": ticket.labels,
-        }
-    )
+    return json.dumps(declared(ticket))
 
 
 # The same tickets are read at every tick; only a changed file makes a new text.
 @lru_cache(maxsize=1 << 17)
 def ticket_of(id_: str, path: str, spec: str, body: str) -> Ticket:
-    said = json.loads(spec)
-    return Ticket(
-        id=id_,
-        path=path,
-        title=said["title"],
-        scope=said["scope"],
-        priority=Priority(said["priority"]),
-        size=Size(said["size"]),
-        touches=PatternSet(tuple(said["touches"])),
-        depends_on=tuple(said["depends_on"]),
-        gate=said["gate"] and Gate(said["gate"]),
-        agent=said["agent"],
-        timeout_s=said["timeout_s"],
-        retries=said["retries"],
-        verify=tuple(said["verify"]),
-        on_failure=OnFailure(said["on_failure"]),
-        budget_usd=said["budget_usd"],
-        labels=tuple(said["labels"]),
-        body=body,
-    )
+    return ticket_declared(id_, path, json.loads(spec), body)
 
 
 def record_of(row: Row) -> TicketRecord:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sqlite_utils import Database
 
 from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.declared import declared
 from ticketd.domain.events import EventKind
 from ticketd.domain.ticket import Priority, Reason, Ticket, TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail
@@ -60,12 +61,12 @@ class Tickets(Tables):
                 "UPDATE tickets SET spec = ?, body = ?, path = ? WHERE id = ?",
                 [spec, ticket.body, ticket.path, ticket.id],
             )
-            self._event(db, at, EventKind.TICKET_CHANGED, ticket.id)
+            self._event(db, at, EventKind.TICKET_CHANGED, ticket.id, path=ticket.path, says=declared(ticket))
         if rows[0]["withdrawn"]:
             db.execute("UPDATE tickets SET withdrawn = 0 WHERE id = ?", [ticket.id])
+            self._event(db, at, EventKind.TICKET_RETURNED, ticket.id, path=ticket.path)
             if rows[0]["state"] == TicketState.CANCELLED and rows[0]["detail"] == WITHDRAWN:
-                self._move(db, ticket.id, TicketState.QUEUED)
-                self._event(db, at, EventKind.REQUEUED, ticket.id, detail="its file is back")
+                self._to_queue(db, replace(self._record(db, ticket.id), detail="its file is back"), at)
 
     def _add(self, db: Database, ticket: Ticket, at: float) -> None:
         db.execute(
@@ -73,7 +74,7 @@ class Tickets(Tables):
             " VALUES (?, (SELECT COALESCE(MAX(age), 0) + 1 FROM tickets), ?, ?, ?, ?)",
             [ticket.id, ticket.path, spec_of(ticket), ticket.body, at],
         )
-        self._event(db, at, EventKind.TICKET_ADDED, ticket.id, path=ticket.path)
+        self._event(db, at, EventKind.TICKET_ADDED, ticket.id, path=ticket.path, says=declared(ticket))
 
     def _has_file(self, db: Database, path: str) -> bool:
         return bool(self._rows(db, "SELECT 1 FROM files WHERE path = ?", path))
@@ -84,7 +85,7 @@ class Tickets(Tables):
             db.execute("UPDATE tickets SET withdrawn = 1 WHERE id = ?", [row["id"]])
             self._event(db, at, EventKind.TICKET_WITHDRAWN, row["id"], path=path)
             if row["state"] == TicketState.QUEUED:
-                self._move(db, row["id"], TicketState.CANCELLED, detail=WITHDRAWN)
+                self._move(db, row["id"], TicketState.CANCELLED, detail=WITHDRAWN, cancel_requested=0)
                 self._event(db, at, EventKind.CANCELLED, row["id"], detail=WITHDRAWN)
             # Another file of that id, if there is one, was passed over until now: let it be read anew.
             db.execute("UPDATE files SET stamp = '' WHERE names = ?", [row["id"]])
@@ -123,8 +124,8 @@ class Tickets(Tables):
                 raise BadInput(f"{ticket} is {record.state}", mend="Failed, skipped and cancelled tickets are retried.")
             if record.reason is Reason.PUSH_REJECTED and self._reland(db, record, at):
                 return TicketState.LANDING
-            self._move(db, ticket, TicketState.QUEUED, failures=0, deferrals=0, cancel_requested=0)
-            self._event(db, at, EventKind.REQUEUED, ticket, detail="retried by a person")
+            again = replace(record, failures=0, deferrals=0, not_before=None, detail="retried by a person")
+            self._to_queue(db, again, at)
             return TicketState.QUEUED
 
     def _reland(self, db: Database, record: TicketRecord, at: float) -> bool:
@@ -148,37 +149,43 @@ class Tickets(Tables):
             "UPDATE claims SET held = 1 WHERE ticket = ? AND attempt = ?", [attempt.key.ticket, attempt.key.number]
         )
         self._move(db, record.id, TicketState.LANDING)
-        self._into_lane(db, attempt.key, attempt.base, attempt.tip or "", at)
-        db.execute("UPDATE landings SET candidate = ? WHERE ticket = ?", [rows[0]["candidate"], record.id])
+        self._into_lane(db, attempt.key, attempt.base, attempt.tip or "", at, rows[0]["candidate"])
         return True
 
-    def _into_lane(self, db: Database, key: AttemptKey, base: str, tip: str, at: float) -> None:
+    def _into_lane(
+        self, db: Database, key: AttemptKey, base: str, tip: str, at: float, candidate: str | None = None
+    ) -> None:
+        """`candidate`: what may have been pushed before."""
         db.execute(
-            "INSERT INTO landings (ticket, attempt, base, tip, queued_at, phase) VALUES (?, ?, ?, ?, ?, 'queued')",
-            [key.ticket, key.number, base, tip, at],
+            "INSERT INTO landings (ticket, attempt, base, tip, queued_at, phase, candidate)"
+            " VALUES (?, ?, ?, ?, ?, 'queued', ?)",
+            [key.ticket, key.number, base, tip, at, candidate],
         )
-        self._event(db, at, EventKind.LANDING_QUEUED, key.ticket, key.number, tip=tip)
+        self._event(db, at, EventKind.LANDING_QUEUED, key.ticket, key.number, tip=tip, candidate=candidate)
 
     def ask_to_start(self, ticket: str, at: float) -> None:
         with self.connections.transaction() as db:
             if self._record(db, ticket).state is TicketState.QUEUED:
-                self._move(db, ticket, TicketState.REVIEW, detail="waits for a person before it runs")
-                self._event(db, at, EventKind.REVIEW_ASKED, ticket, gate="start")
+                detail = "waits for a person before it runs"
+                self._move(db, ticket, TicketState.REVIEW, detail=detail)
+                self._event(db, at, EventKind.REVIEW_ASKED, ticket, gate="start", detail=detail)
 
     def skip(self, ticket: str, because: str, at: float) -> None:
         with self.connections.transaction() as db:
             if self._record(db, ticket).state is TicketState.QUEUED:
                 detail = f"{because} did not land"
                 self._move(db, ticket, TicketState.SKIPPED, reason=Reason.DEPENDENCY_FAILED, detail=detail)
-                self._event(db, at, EventKind.SKIPPED, ticket, because=because)
+                self._event(db, at, EventKind.SKIPPED, ticket, because=because, detail=detail)
 
     def approve(self, ticket: str, at: float) -> TicketState:
         """A ticket whose work is kept goes to the lane, one that has not run yet to the queue."""
         with self.connections.transaction() as db:
             record = self._in_review(db, ticket)
             rows = self._rows(db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", ticket, record.attempts)
-            self._event(db, at, EventKind.APPROVED, ticket, record.attempts or None)
-            if rows and self._rows(db, "SELECT 1 FROM claims WHERE ticket = ? AND held", ticket):
+            lands = bool(rows and self._rows(db, "SELECT 1 FROM claims WHERE ticket = ? AND held", ticket))
+            to = TicketState.LANDING if lands else TicketState.QUEUED
+            self._event(db, at, EventKind.APPROVED, ticket, record.attempts or None, to=to)
+            if lands:
                 attempt = attempt_of(rows[0])
                 self._move(db, ticket, TicketState.LANDING)
                 self._into_lane(db, attempt.key, attempt.base, attempt.tip or "", at)

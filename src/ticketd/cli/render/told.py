@@ -48,6 +48,7 @@ OF_TICKET: dict[EventKind, Words] = {
     EventKind.TICKET_CHANGED: lambda data: "its file has changed",
     EventKind.TICKET_WITHDRAWN: lambda data: "its file is gone",
     EventKind.START_REFUSED: lambda data: f"could not be started and waits: {data['detail']}",
+    EventKind.TICKET_RETURNED: lambda data: "its file is back",
     EventKind.AGENT_ENDED: _ended,
     EventKind.CLAIM_COLLIDED: lambda data: f"wrote what another ticket holds: {_paths(data, 'patterns')}",
     EventKind.WORKTREE_RETIRED: lambda data: f"left worktree {data['worktree']} as it is: no commit holds all of it",

@@ -1,0 +1,200 @@
+"""From the events alone to how everything stands; and what is decided next follows from how things stand.
+
+Each case says what the writers of that event change in the tables. A new kind of event is one more case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, assert_never
+
+from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.claims import Claim
+from ticketd.domain.declared import ticket_declared
+from ticketd.domain.events import Event
+from ticketd.domain.events import EventKind as Kind
+from ticketd.domain.globs import PatternSet
+from ticketd.domain.landing import Landing, Phase
+from ticketd.domain.pool import DaemonRecord, Pool, Stop
+from ticketd.domain.standing import Standing
+from ticketd.domain.ticket import Priority, Reason, TicketRecord, TicketState
+
+
+def replay(events: Iterable[Event]) -> Standing:
+    """All events there are, oldest first."""
+    replaying = Replay()
+    for event in events:
+        replaying.take(event)
+    return replaying.standing()
+
+
+class Replay:
+    """Takes one event after the other. Its size is that of what stands, however many events there were."""
+
+    def __init__(self) -> None:
+        self._tickets: dict[str, TicketRecord] = {}
+        self._withdrawn: set[str] = set()
+        self._attempts: dict[AttemptKey, Attempt] = {}
+        self._claims: dict[AttemptKey, Claim] = {}
+        self._held: dict[str, AttemptKey] = {}
+        self._landings: dict[str, Landing] = {}
+        self._pool = Pool()
+        self._daemon: DaemonRecord | None = None
+        self._target: str | None = None
+
+    def standing(self) -> Standing:
+        return Standing(
+            tickets=dict(self._tickets),
+            withdrawn=frozenset(self._withdrawn),
+            attempts=dict(self._attempts),
+            claims={ticket: self._claims[key] for ticket, key in self._held.items()},
+            landings=dict(self._landings),
+            pool=self._pool,
+            daemon=self._daemon,
+            target=self._target,
+        )
+
+    def take(self, event: Event) -> None:
+        """Raises:
+        KeyError, TypeError, ValueError: the event does not fit those before it, or lacks what its kind must say.
+        """
+        id_, at, data = event.ticket or "", event.at, _Data(event)
+        key = AttemptKey(id_, event.attempt or 0)
+        match event.kind:
+            case Kind.TICKET_ADDED:
+                ticket = ticket_declared(id_, data["path"], data["says"])
+                self._tickets[id_] = TicketRecord(ticket, age=len(self._tickets) + 1, seen_at=at)
+            case Kind.TICKET_CHANGED:
+                self._ticket(id_, ticket=ticket_declared(id_, data["path"], data["says"]))
+            case Kind.TICKET_WITHDRAWN:
+                self._withdrawn.add(id_)
+            case Kind.TICKET_RETURNED:
+                self._withdrawn.remove(id_)
+            case Kind.DISPATCHED:
+                self._dispatched(key, data, at)
+            case Kind.STARTED:
+                self._attempt(key, state=AttemptState.RUNNING, pid=data["pid"], started_at=at)
+            case Kind.AGENT_ENDED:
+                over = {"exit_code": data["exit_code"], "outcome": data["how"], "ended_at": at, "pid": None}
+                self._attempt(key, state=AttemptState.COLLECTING, **over)
+            case Kind.WORK_KEPT:
+                self._attempt(key, tip=data["tip"])
+            case Kind.ATTEMPT_CLOSED:
+                self._attempt(key, state=AttemptState.ENDED, cost_usd=data["cost_usd"], pid=None)
+            case Kind.CLAIM_EXTENDED:
+                held = self._claims[key]
+                wider = PatternSet((*held.patterns.patterns, *data["patterns"]))
+                self._claims[key] = replace(held, patterns=wider)
+            case Kind.REVIEW_ASKED:
+                self._moved(id_, TicketState.REVIEW, detail=data["detail"])
+            case Kind.APPROVED:
+                if data["to"] == TicketState.QUEUED:  # to the lane: `landing-queued` follows
+                    self._moved(id_, TicketState.QUEUED, start_approved=True)
+            case Kind.LANDING_QUEUED:
+                self._into_lane(key, data, at)
+            case Kind.LANDING_PHASE:
+                self._phase(key, data)
+            case Kind.LANDED:
+                self._release(id_)
+                landed = {"landed_sha": data["commit"], "deferrals": 0, "cancel_requested": False}
+                self._moved(id_, TicketState.LANDED, detail=data["detail"], **landed)
+            case Kind.REQUEUED:
+                self._release(id_)
+                counts = {"failures": data["failures"], "deferrals": data["deferrals"], "cancel_requested": False}
+                self._moved(id_, TicketState.QUEUED, detail=data["detail"], not_before=data["not_before"], **counts)
+            case Kind.FAILED:
+                self._release(id_)
+                reason = Reason(data["reason"])
+                self._moved(id_, TicketState.FAILED, reason=reason, detail=data["detail"], deferrals=0)
+            case Kind.SKIPPED:
+                reason = Reason.DEPENDENCY_FAILED
+                self._moved(id_, TicketState.SKIPPED, reason=reason, detail=data["detail"])
+            case Kind.CANCEL_ASKED:
+                self._ticket(id_, cancel_requested=True)
+            case Kind.CANCELLED:
+                self._release(id_)
+                self._moved(id_, TicketState.CANCELLED, detail=data["detail"], cancel_requested=False)
+            case Kind.HELD:
+                self._ticket(id_, held=True)
+            case Kind.UNHELD:
+                self._ticket(id_, held=False)
+            case Kind.BUMPED:
+                self._ticket(id_, bumped=Priority(data["priority"]))
+            case Kind.PAUSED:
+                self._pool = replace(self._pool, paused=data["why"])
+            case Kind.RESUMED:
+                self._pool = replace(self._pool, paused="")
+            case Kind.SLOTS_SET:
+                self._pool = replace(self._pool, slots=data["slots"])
+                self._daemon = self._daemon and replace(self._daemon, slots=None)
+            case Kind.STOP_ASKED:
+                # One that a ticket asked for is an abort.
+                aborted = data["why"] if event.ticket else self._pool.aborted
+                self._pool = replace(self._pool, stop=Stop(data["how"]), aborted=aborted)
+            case Kind.DAEMON_STARTED:
+                self._pool = replace(self._pool, stop=None, aborted="")
+                self._daemon = DaemonRecord(data["pid"], at, data["engine"], data["slots"])
+            case Kind.DAEMON_STOPPED:
+                self._daemon = None
+            case Kind.TARGET_MOVED:
+                self._target = data["new"]
+            case (
+                Kind.CLAIM_COLLIDED
+                | Kind.OUTSIDE_CLAIM
+                | Kind.TARGET_TROUBLE
+                | Kind.DRIFTED
+                | Kind.RECOVERED
+                | Kind.WORKTREE_RETIRED
+            ):
+                pass  # they tell of the world, not of what stands
+            case _:
+                assert_never(event.kind)
+
+    def _ticket(self, id_: str, **changes: Any) -> None:
+        self._tickets[id_] = replace(self._tickets[id_], **changes)
+
+    def _moved(self, id_: str, state: TicketState, **changes: Any) -> None:
+        """What a move does not set is gone with the state it came from."""
+        before = {"reason": None, "detail": "", "not_before": None}
+        self._ticket(id_, state=state, **(before | changes))
+
+    def _attempt(self, key: AttemptKey, **changes: Any) -> None:
+        self._attempts[key] = replace(self._attempts[key], **changes)
+
+    def _dispatched(self, key: AttemptKey, data: _Data, at: float) -> None:
+        self._moved(key.ticket, TicketState.RUNNING, attempts=key.number)
+        self._attempts[key] = Attempt(
+            key, AttemptState.PREPARING, data["slot"], data["base"], data["agent"], dispatched_at=at
+        )
+        self._claims[key] = Claim(key.ticket, key.number, self._tickets[key.ticket].ticket.touches)
+        self._held[key.ticket] = key
+
+    def _into_lane(self, key: AttemptKey, data: _Data, at: float) -> None:
+        self._moved(key.ticket, TicketState.LANDING)
+        self._held[key.ticket] = key
+        base, candidate = self._attempts[key].base, data["candidate"]
+        self._landings[key.ticket] = Landing(key, base, data["tip"], queued_at=at, candidate=candidate)
+
+    def _phase(self, key: AttemptKey, data: _Data) -> None:
+        landing = self._landings.get(key.ticket)
+        if landing is not None and landing.key == key:
+            names = ("onto", "candidate", "races_lost", "trouble", "trouble_since", "not_before")
+            said = {name: data[name] for name in names}
+            self._landings[key.ticket] = replace(landing, phase=Phase(data["phase"]), **said)
+
+    def _release(self, id_: str) -> None:
+        self._held.pop(id_, None)
+        self._landings.pop(id_, None)
+
+
+class _Data:
+    """What an event says; what it lacks is named together with the event."""
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._event.data:
+            raise KeyError(f"event {self._event.number} ({self._event.kind}) does not say `{name}`")
+        return self._event.data[name]

@@ -1,0 +1,244 @@
+"""A walk through the store: at each step one of the operations that the daemon or a person might do just then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift
+from ticketd.domain.events import EventKind
+from ticketd.domain.globs import NOTHING
+from ticketd.domain.landing import Landing, Phase
+from ticketd.domain.pool import DaemonRecord, Stop, TargetRecord
+from ticketd.domain.replay import Replay
+from ticketd.domain.schedule import Start
+from ticketd.domain.settings import Settings
+from ticketd.domain.standing import Standing, differences
+from ticketd.domain.ticket import FINAL, Priority, Reason, TicketRecord, TicketState
+from ticketd.domain.ticketfile import parse_ticket
+from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
+from ticketd.errors import BadInput
+from ticketd.ports import FoundFile, Kept, Pulse
+from ticketd.store import SqliteStore
+from ticketd.store.connection import claims_overlap
+from ticketd.store.rows import patterns_text
+
+Do = Callable[[], object]
+Step = tuple[str, Do]
+
+TABLES = ("claims", "landings", "attempts", "tickets", "events", "files", "worktrees", "daemon", "target")
+TOUCHES = {"a": "/x/**", "b": "/x/y", "c": "/z", "d": "/w/**"}
+ON_FAILURE = {"a": "block", "b": "abort", "c": "ask", "d": "skip"}
+HOLDING = frozenset({TicketState.RUNNING, TicketState.REVIEW, TicketState.LANDING})
+BASE, TIP, CANDIDATE, LANDED = "b" * 40, "c" * 40, "e" * 40, "d" * 40
+
+
+def _found(id_: str, size: str, touches: str) -> FoundFile:
+    front = f"touches: ['{touches}']\nsize: {size}\non_failure: {ON_FAILURE[id_]}\n"
+    parsed = parse_ticket(f"tickets/{id_}.md", f"---\n{front}---\n# {id_}\n".encode(), Settings())
+    assert parsed.ticket is not None, parsed.problems
+    return FoundFile(size + touches, parsed)
+
+
+FILES = {
+    id_: (_found(id_, "M", touches), _found(id_, "S", touches), _found(id_, "M", "/x/**"))
+    for id_, touches in TOUCHES.items()
+}
+VERDICTS: tuple[Verdict, ...] = (
+    ToLanding(),
+    ToLanding(review=True),
+    ToLanding(extension=("/new", "/z"), outside=("new", "z")),
+    Requeue("again", failed=True, reason=Reason.TIMEOUT),
+    Requeue("later", deferred=True, not_before=99.5),
+    Fail(Reason.AGENT_FAILED, "exit code 3 \udcff"),
+    Cancel("by a person"),
+)
+LANE_VERDICTS: tuple[Requeue | Fail | Cancel, ...] = (
+    Requeue("conflict", failed=True, reason=Reason.CONFLICT),
+    Fail(Reason.PUSH_REJECTED, "not today"),
+    Cancel("before it landed"),
+)
+
+
+def empty(store: SqliteStore) -> None:
+    """As new; cheaper than another file."""
+    with store.connections.transaction() as db:
+        for table in TABLES:
+            db.execute(f"DELETE FROM {table}")
+        db.execute("UPDATE pool SET slots = NULL, paused = '', stop = NULL, aborted = ''")
+
+
+@dataclass
+class Walk:
+    """`said` is the operation under way. After each step the events are held against the tables."""
+
+    store: SqliteStore
+    at: float = 1.0
+    last_event: int = 0
+    replaying: Replay = field(default_factory=Replay)
+    standing: Standing = field(init=False)
+
+    def __post_init__(self) -> None:
+        empty(self.store)
+        self.store.save_files([files[0] for files in FILES.values()], [], self.at)
+        self.standing = self.store.standing()
+        self.check("save", self.standing)
+
+    def step(self, sort: int, choice: int) -> str:
+        """Two numbers below 256. A `sort` in the lower half: what the daemon does to bring tickets on."""
+        steps = (list(self.onward()) if sort < 128 else []) or list(self.aside())
+        name, do = steps[choice % len(steps)]
+        self.at += 1.0
+        before, events = self.standing, self.last_event
+        refused = self.is_refused(do)
+        self.check(name, before)
+        if refused:
+            assert (self.standing, self.last_event) == (before, events), f"{name} was refused, and yet"
+        return name
+
+    def is_refused(self, do: Do) -> bool:
+        try:
+            return isinstance(do(), str)
+        except BadInput:
+            return True
+
+    # --- what must be true after each step --------------------------------------------------------------------------
+
+    def check(self, name: str, before: Standing) -> None:
+        for event in self.store.events(after=self.last_event):
+            self.replaying.take(event)
+            self.last_event = event.number
+        self.standing = self.store.standing()
+        assert not list(differences(self.standing, self.replaying.standing())), name
+        assert self.standing == self.replaying.standing()
+        for id_, record in self.standing.tickets.items():
+            self.check_ticket(name, record, before.tickets[id_])
+        self.check_claims()
+
+    def check_ticket(self, name: str, record: TicketRecord, before: TicketRecord) -> None:
+        live = [a for a in self.standing.attempts.values() if a.key.ticket == record.id and a.state in LIVE]
+        assert len(live) == (record.state is TicketState.RUNNING)
+        assert (record.id in self.standing.landings) == (record.state is TicketState.LANDING)
+        assert record.id not in self.standing.claims or record.state in HOLDING
+        assert record.id in self.standing.claims or record.state not in HOLDING - {TicketState.REVIEW}
+        assert (record.state is TicketState.LANDED) == (record.landed_sha is not None)
+        if before.state in FINAL and record.state not in FINAL:
+            assert before.state is not TicketState.LANDED
+            assert name in ("retry", "save"), f"{record.id} left its end by {name}"
+
+    def check_claims(self) -> None:
+        texts = [patterns_text(claim.patterns) for claim in self.standing.claims.values()]
+        for number, one in enumerate(texts):
+            assert all(claims_overlap(one, other, "[]") is None for other in texts[:number])
+
+    # --- what may be done -------------------------------------------------------------------------------------------
+
+    def onward(self) -> Iterator[Step]:
+        for record in self.standing.tickets.values():
+            if record.state is TicketState.QUEUED:
+                yield from self.of_queued(record.id)
+        for attempt in self.standing.attempts.values():
+            yield from self.of_attempt(attempt)
+        for landing in self.standing.landings.values():
+            yield from self.of_landing(landing)
+
+    def aside(self) -> Iterator[Step]:
+        for record in self.standing.tickets.values():
+            yield from self.of_file(record)
+            yield from self.of_person(record)
+        yield from self.of_pool()
+
+    def of_file(self, record: TicketRecord) -> Iterator[Step]:
+        store, id_ = self.store, record.id
+        for file in FILES[id_]:
+            yield "save", lambda file=file: store.save_files([file], [], self.at)
+        yield "withdraw", lambda: store.save_files([], [record.ticket.path], self.at)
+
+    def of_queued(self, id_: str) -> Iterator[Step]:
+        store, known = self.store, self.store.ticket(id_)
+        assert known is not None
+        for slot in (1, 2) * 4:
+            start = Start(id_, slot, "default")
+            yield "dispatch", lambda start=start: store.dispatch(start, known, BASE, NOTHING, self.at)
+        yield "ask", lambda: store.ask_to_start(id_, self.at)
+        yield "skip", lambda: store.skip(id_, "another", self.at)
+
+    def of_person(self, record: TicketRecord) -> Iterator[Step]:
+        """Not all of it fits: what does not must change nothing."""
+        store, id_ = self.store, record.id
+        yield "hold", lambda: store.hold(id_, not record.held, self.at)
+        yield "bump", lambda: store.bump(id_, Priority.HIGH, self.at)
+        yield "cancel", lambda: store.cancel(id_, self.at) and None
+        yield "retry", lambda: store.retry(id_, self.at) and None
+        yield "approve", lambda: store.approve(id_, self.at) and None
+        yield "reject", lambda: store.reject(id_, "no", self.at)
+
+    def of_attempt(self, attempt: Attempt) -> Iterator[Step]:
+        store, key = self.store, attempt.key
+        match attempt.state:
+            case AttemptState.PREPARING:
+                yield "worktree", lambda: store.set_worktree(key, f"{key}")
+                for _ in range(3):
+                    yield "started", lambda: store.attempt_started(key, f"{key}", 42, self.at)
+                yield "over", lambda: store.attempt_over(key, None, "never-started", "it had not begun", self.at)
+                yield "close", lambda: self.close(key, None, Requeue("no", deferred=True, not_before=self.at + 5))
+            case AttemptState.RUNNING:
+                for _ in range(3):
+                    yield "over", lambda: store.attempt_over(key, 0, "exited", "", self.at)
+                yield "over", lambda: store.attempt_over(key, None, "lost", "gone", self.at)
+                yield "drift", lambda: store.set_drift(key, 1, Drift.CLEAN, [], self.at)
+                yield "pulse", lambda: store.pulse({key: Pulse(self.at, 1, self.at, None, None)})
+            case AttemptState.COLLECTING:
+                for verdict in (*VERDICTS, *[ToLanding()] * 4):
+                    yield "close", lambda v=verdict: self.close(key, Kept(TIP, ("x",)), v)
+                yield "close", lambda: self.close(key, None, Fail(Reason.LOST, "its work could not be kept"))
+            case AttemptState.ENDED:
+                pass
+
+    def close(self, key: AttemptKey, kept: Kept | None, verdict: Verdict) -> None:
+        self.store.close_attempt(key, kept, verdict, 0.25, self.at, retire=kept is None)
+
+    def of_landing(self, landing: Landing) -> Iterator[Step]:
+        store, key = self.store, landing.key
+        waiting = replace(
+            landing, phase=Phase.WAITING, trouble="no \udcff", trouble_since=self.at, not_before=self.at + 5
+        )
+        pushing = replace(landing, phase=Phase.PUSHING, onto=BASE, candidate=CANDIDATE)
+        lost = replace(landing, phase=Phase.QUEUED, races_lost=landing.races_lost + 1)
+        for phase in (waiting, pushing, lost):
+            yield "phase", lambda phase=phase: store.set_phase(phase, self.at)
+        target = TargetRecord("origin", "main", LANDED, self.at)
+        for _ in range(3):
+            yield "land", lambda: store.land(key, LANDED, target, "", self.at)
+        for verdict in LANE_VERDICTS:
+            yield "not landed", lambda v=verdict: store.landing_failed(key, v, self.at)
+
+    def of_pool(self) -> Iterator[Step]:
+        store, pool = self.store, self.standing.pool
+        yield "pause", lambda: store.pause("by a person", self.at)
+        yield "slots", lambda: store.set_slots(None if pool.slots else 2, self.at)
+        yield "stop", lambda: store.ask_stop(Stop.NOW if pool.stop else Stop.DRAIN, self.at)
+        yield "daemon ends", lambda: store.daemon_stopped(self.at)
+        yield "target", lambda: store.set_target(TargetRecord("origin", "main", TIP, self.at, "slow"), self.at)
+        yield "note", lambda: store.note(EventKind.RECOVERED, self.at, mended="a lock")
+        for _ in range(4 if pool.paused else 1):
+            yield "resume", lambda: store.resume(self.at)
+        for _ in range(4 if pool.stop else 1):
+            yield "daemon starts", lambda: store.daemon_started(DaemonRecord(7, self.at, "local", 3))
+
+    def wind_up(self) -> None:
+        """A person cancels all that has not ended, and the daemon sees to it."""
+        for id_, record in self.standing.tickets.items():
+            if record.state not in FINAL:
+                self.store.cancel(id_, self.at)
+        for attempt in self.standing.attempts.values():
+            if attempt.state in (AttemptState.PREPARING, AttemptState.RUNNING):
+                self.store.attempt_over(attempt.key, None, "ended", "", self.at)
+            if attempt.state in LIVE:
+                self.close(attempt.key, Kept(TIP, ()), Requeue("its agent was ended"))
+        for landing in self.standing.landings.values():
+            self.store.landing_failed(landing.key, Cancel("cancelled"), self.at)
+        self.check("wind up", self.standing)
+
+
+LIVE = frozenset(AttemptState) - {AttemptState.ENDED}
