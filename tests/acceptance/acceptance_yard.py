@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from ticketd.store import open_store
+
 SCRIPTED = '[agents.default]\npreset = "scripted"\n'
 PATIENCE_S = 60.0
 
@@ -105,6 +107,13 @@ class Yard:
         git(other, "commit", "-q", "-m", f"by hand: {path}")
         git(other, "push", "-q", "origin", "HEAD:main")
         return git(other, "rev-parse", "HEAD")
+
+    def assert_events_tell_all(self) -> None:
+        """Whatever a test was about: its events replay to what the store holds."""
+        for path in self.state.glob("ticketd/*/store.db"):
+            store = open_store(path)
+            assert store.disagreements() == []
+            store.close()
 
     @property
     def control(self) -> Path:

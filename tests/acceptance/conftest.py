@@ -17,3 +17,4 @@ def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
         if daemon.poll() is None:
             daemon.terminate()
             daemon.wait(timeout=60)
+    made.assert_events_tell_all()

@@ -13,4 +13,5 @@ from eyes_yard import Yard
 def yard(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
     yard = Yard(tmp_path / "shop", capsys, monkeypatch)
     yield yard
+    assert yard.session.store.disagreements() == []
     yard.session.store.close()
