@@ -143,7 +143,7 @@ def _estimate(fits: Mapping[Group, Fit], size: Size, scope: str | None, agent: s
         believed = _moved(believed, of_both)
     likely = BY_SIZE[size] * exp(_steady(believed.middle - anchor))
     factor = exp(max(STEP, _steady(FOUR_IN_FIVE * believed.spread))) if of_size.samples else FACTOR
-    return Estimate(likely / factor, likely, likely * factor, of_size.samples)
+    return Estimate(likely / factor, likely, likely * factor, min(of_size.samples, NEWEST))
 
 
 def _moved(believed: Fit, towards: Fit) -> Fit:

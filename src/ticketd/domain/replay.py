@@ -36,6 +36,7 @@ class Replay:
         self._tickets: dict[str, TicketRecord] = {}
         self._withdrawn: set[str] = set()
         self._attempts: dict[AttemptKey, Attempt] = {}
+        self._lane_s: dict[AttemptKey, float] = {}
         self._claims: dict[AttemptKey, Claim] = {}
         self._held: dict[str, AttemptKey] = {}
         self._landings: dict[str, Landing] = {}
@@ -48,6 +49,7 @@ class Replay:
             tickets=dict(self._tickets),
             withdrawn=frozenset(self._withdrawn),
             attempts=dict(self._attempts),
+            lane_s=dict(self._lane_s),
             claims={ticket: self._claims[key] for ticket, key in self._held.items()},
             landings=dict(self._landings),
             pool=self._pool,
@@ -96,6 +98,8 @@ class Replay:
             case Kind.LANDING_PHASE:
                 self._phase(key, data)
             case Kind.LANDED:
+                if (landing := self._landings.get(id_)) is not None:
+                    self._lane_s[landing.key] = at - landing.queued_at
                 self._release(id_)
                 landed = {"landed_sha": data["commit"], "deferrals": 0, "cancel_requested": False}
                 self._moved(id_, TicketState.LANDED, detail=data["detail"], **landed)

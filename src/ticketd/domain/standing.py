@@ -19,12 +19,16 @@ UNTOLD = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Tickets without their bodies, all attempts as told, the claims that are held and the lane, both by ticket;
-    `target` is the commit last seen. `withdrawn`: tickets whose file is gone."""
+    """Tickets without their bodies, all attempts as told, the claims that are held and the lane, both by ticket.
+
+    `withdrawn`: tickets whose file is gone; `lane_s`: seconds in the lane, of attempts that have landed; `target`: the
+    commit last seen.
+    """
 
     tickets: Mapping[str, TicketRecord]
     withdrawn: frozenset[str]
     attempts: Mapping[AttemptKey, Attempt]
+    lane_s: Mapping[AttemptKey, float]
     claims: Mapping[str, Claim]
     landings: Mapping[str, Landing]
     pool: Pool

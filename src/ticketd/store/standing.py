@@ -33,13 +33,17 @@ class Standings(Reading):
 
     def _standing(self, db: Database) -> Standing:
         tickets = self._rows(db, "SELECT * FROM tickets")
-        attempts = [attempt_of(row) for row in self._rows(db, "SELECT * FROM attempts")]
+        rows = self._rows(db, "SELECT * FROM attempts")
+        attempts = [attempt_of(row) for row in rows]
         claims = [claim_of(row) for row in self._rows(db, "SELECT * FROM claims WHERE held")]
         pool, target = self._rows(db, "SELECT * FROM pool")[0], self._target(db)
         return Standing(
             tickets={row["id"]: record_as_told(record_of(row)) for row in tickets},
             withdrawn=frozenset(row["id"] for row in tickets if row["withdrawn"]),
             attempts={attempt.key: attempt_as_told(attempt) for attempt in attempts},
+            lane_s={
+                a.key: row["landing_s"] for a, row in zip(attempts, rows, strict=True) if row["landing_s"] is not None
+            },
             claims={claim.ticket: claim for claim in claims},
             landings={landing.key.ticket: landing for landing in self._landings(db)},
             # Not as `pool()` gives it: what `start --slots` asked for stands with the daemon.
