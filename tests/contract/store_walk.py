@@ -109,8 +109,8 @@ class Walk:
             self.replaying.take(event)
             self.last_event = event.number
         self.standing = self.store.standing()
-        assert not list(differences(self.standing, self.replaying.standing())), name
-        assert self.standing == self.replaying.standing()
+        told = self.replaying.standing()
+        assert self.standing == told, (name, list(differences(self.standing, told)))
         for id_, record in self.standing.tickets.items():
             self.check_ticket(name, record, before.tickets[id_])
         self.check_claims()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.claims import Claim
@@ -34,10 +34,6 @@ class Standing:
     pool: Pool
     daemon: DaemonRecord | None
     target: str | None
-
-
-def record_as_told(record: TicketRecord) -> TicketRecord:
-    return replace(record, ticket=replace(record.ticket, body=""))
 
 
 def attempt_as_told(attempt: Attempt) -> Attempt:

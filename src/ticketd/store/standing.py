@@ -9,7 +9,7 @@ from sqlite_utils import Database
 from ticketd.domain.events import Event
 from ticketd.domain.pool import Pool, Stop
 from ticketd.domain.replay import replay
-from ticketd.domain.standing import Standing, attempt_as_told, differences, record_as_told
+from ticketd.domain.standing import Standing, attempt_as_told, differences
 from ticketd.store.reading import Reading
 from ticketd.store.rows import attempt_of, claim_of, event_of, record_of
 
@@ -38,7 +38,7 @@ class Standings(Reading):
         claims = [claim_of(row) for row in self._rows(db, "SELECT * FROM claims WHERE held")]
         pool, target = self._rows(db, "SELECT * FROM pool")[0], self._target(db)
         return Standing(
-            tickets={row["id"]: record_as_told(record_of(row)) for row in tickets},
+            tickets={row["id"]: record_of({**row, "body": ""}) for row in tickets},
             withdrawn=frozenset(row["id"] for row in tickets if row["withdrawn"]),
             attempts={attempt.key: attempt_as_told(attempt) for attempt in attempts},
             lane_s={
