@@ -26,7 +26,7 @@ from ticketd.store.rows import patterns_text
 Do = Callable[[], object]
 Step = tuple[str, Do]
 
-TABLES = ("claims", "landings", "attempts", "tickets", "events", "files", "worktrees", "daemon", "target")
+TABLES = ("claims", "landings", "attempts", "tickets", "events", "files", "worktrees", "daemon", "target", "throttles")
 TOUCHES = {"a": "/x/**", "b": "/x/y", "c": "/z", "d": "/w/**"}
 ON_FAILURE = {"a": "block", "b": "abort", "c": "ask", "d": "skip"}
 HOLDING = frozenset({TicketState.RUNNING, TicketState.REVIEW, TicketState.LANDING})
@@ -181,6 +181,7 @@ class Walk:
                 for _ in range(3):
                     yield "started", lambda: store.attempt_started(key, f"{key}", 42, self.at)
                 yield "over", lambda: store.attempt_over(key, None, "never-started", "it had not begun", self.at)
+                yield "refused", lambda: store.start_refused(key, "no processes left", self.at)
                 yield "close", lambda: self.close(key, None, Requeue("no", deferred=True, not_before=self.at + 5))
             case AttemptState.RUNNING:
                 for _ in range(3):

@@ -25,7 +25,7 @@ def remaining(snapshot: Snapshot, now: float) -> dict[str, int]:
     for claim in snapshot.claims:
         record, attempt = snapshot.tickets.get(claim.ticket), in_a_slot.get(claim.ticket)
         if record is not None and attempt is not None:
-            likely = snapshot.estimates.of(record.ticket, attempt.agent).likely
+            likely = snapshot.estimates.of(record.ticket, attempt.agent).likely + snapshot.estimates.landing_s
             left[claim.ticket] = max(0, round(attempt.dispatched_at + likely - now))
         else:
             in_review = record is not None and record.state is TicketState.REVIEW
@@ -35,4 +35,4 @@ def remaining(snapshot: Snapshot, now: float) -> dict[str, int]:
 
 def longest_s(ticket: Ticket, estimates: Estimates) -> int:
     """What a ticket that passes others is taken to need: the cautious end, since they would pay for an overrun."""
-    return max(1, round(estimates.of(ticket).high))
+    return max(1, round(estimates.of(ticket).high + estimates.landing_s))

@@ -55,7 +55,7 @@ class Estimate:
     low: float
     likely: float
     high: float
-    learned_from: int = 0
+    learned_from: int = field(default=0, compare=False)
 
 
 def _by_size_alone() -> dict[Group, Estimate]:

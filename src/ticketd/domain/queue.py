@@ -13,11 +13,11 @@ from ticketd.domain.line import Entry, Line
 from ticketd.domain.picking import Picking
 from ticketd.domain.preemption import preemptions, wants_preemption
 from ticketd.domain.ranking import expected_s
+from ticketd.domain.ranks import Ranks
 from ticketd.domain.reach import Reaches
 from ticketd.domain.readiness import Doomed, NotReady, Ready, WantsAWord, readiness
 from ticketd.domain.schedule import AskToStart, Decision, PreemptAttempt, Schedule, Skip, Snapshot, Start
 from ticketd.domain.settings import AgentProfile, Backfill
-from ticketd.domain.standings import Standings
 from ticketd.domain.ticket import GLOBAL_SCOPE, TicketRecord, TicketState
 from ticketd.domain.waits import Waiting, WaitKind, WaitsOn, no_slot
 
@@ -35,7 +35,7 @@ class Queue:
     _snapshot: Snapshot
     _now: float
     _assumed: list[Start]
-    _standings: Standings
+    _ranks: Ranks
 
     def __init__(self, snapshot: Snapshot, now: float) -> None:
         self._build(snapshot, now)
@@ -50,8 +50,8 @@ class Queue:
         changed = {*changed, *(start.ticket for start in self._assumed)}
         self._snapshot, self._now, self._assumed = snapshot, max(now, self._now), []
         self._take_claims()
-        ranked = self._standings.change(changed, snapshot.tickets)
-        waiting_for = {dependent for id_ in changed for dependent in self._standings.dependents(id_)}
+        ranked = self._ranks.change(changed, snapshot.tickets)
+        waiting_for = {dependent for id_ in changed for dependent in self._ranks.dependents(id_)}
         for id_ in changed | ranked | waiting_for:
             self._place(id_)
 
@@ -96,7 +96,7 @@ class Queue:
         self._line = Line(self._reaches)
         self._held = ClaimTable(self._reaches)
         self._picking = Picking(self._line, self._held, settings.scheduler.backfill is Backfill.ESTIMATE)
-        self._standings = Standings(snapshot.tickets, snapshot.estimates, settings.scheduler.aging_s)
+        self._ranks = Ranks(snapshot.tickets, snapshot.estimates, settings.scheduler.aging_s)
         self._room = Room(snapshot, now)
         self._settled: dict[str, Skip | AskToStart] = {}
         self._critical: set[str] = set()
@@ -155,7 +155,7 @@ class Queue:
     def _entry(self, record: TicketRecord) -> Entry:
         touches, estimates = record.ticket.touches, self._snapshot.estimates
         return Entry(
-            rank=self._standings.rank(record.id, self._now),
+            rank=self._ranks.rank(record.id, self._now),
             kind=self._kinds.of(record.ticket),
             touches=touches,
             parts=self._reaches.parts(touches),
@@ -165,7 +165,7 @@ class Queue:
 
     def _joined_line(self, entry: Entry) -> None:
         self._ready[entry.kind] += 1
-        self._standings.watch(entry.id, self._now)
+        self._ranks.watch(entry.id, self._now)
         if wants_preemption(self._snapshot, self._snapshot.tickets[entry.id]):
             self._critical.add(entry.id)
 
@@ -178,7 +178,7 @@ class Queue:
         due: set[str] = set()
         while self._due and self._due[0][0] <= now:
             due.add(heappop(self._due)[1])
-        for id_ in due | self._standings.risen(now):
+        for id_ in due | self._ranks.risen(now):
             self._place(id_)
         self._room = Room(self._snapshot, now)
         self._left = remaining(self._snapshot, now)
@@ -263,4 +263,4 @@ class Queue:
         return [id_ for id_, record in self._snapshot.tickets.items() if record.state is TicketState.QUEUED]
 
     def _by_rank(self, ids: Iterable[str]) -> list[str]:
-        return sorted(ids, key=lambda id_: self._standings.rank(id_, self._now))
+        return sorted(ids, key=lambda id_: self._ranks.rank(id_, self._now))

@@ -39,8 +39,8 @@ def weights(unfinished: Mapping[str, TicketRecord], estimates: Estimates) -> dic
 
 
 def expected_s(record: TicketRecord, estimates: Estimates) -> int:
-    """Whole seconds: sums of them come out the same in whatever order they are added."""
-    return max(1, round(estimates.of(record.ticket).likely))
+    """From dispatch to landing; whole seconds, so that sums come out the same in whatever order they are added."""
+    return max(1, round(estimates.of(record.ticket).likely + estimates.landing_s))
 
 
 def boost(record: TicketRecord, aging_s: float | None, now: float) -> int:

@@ -5,7 +5,7 @@ Each case says what the writers of that event change in the tables. A new kind o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -18,6 +18,7 @@ from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.pool import DaemonRecord, Pool, Stop
 from ticketd.domain.standing import Standing
+from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import Priority, Reason, TicketRecord, TicketState
 
 
@@ -43,6 +44,7 @@ class Replay:
         self._pool = Pool()
         self._daemon: DaemonRecord | None = None
         self._target: str | None = None
+        self._throttles: dict[str, Throttle] = {}
 
     def standing(self) -> Standing:
         return Standing(
@@ -55,6 +57,7 @@ class Replay:
             pool=self._pool,
             daemon=self._daemon,
             target=self._target,
+            throttles=dict(self._throttles),
         )
 
     def take(self, event: Event) -> None:
@@ -75,6 +78,9 @@ class Replay:
                 self._withdrawn.remove(id_)
             case Kind.DISPATCHED:
                 self._dispatched(key, data, at)
+            case Kind.START_REFUSED:
+                del self._attempts[key], self._claims[key], self._held[id_]
+                self._moved(id_, TicketState.QUEUED, detail=data["detail"], attempts=key.number - 1)
             case Kind.STARTED:
                 self._attempt(key, state=AttemptState.RUNNING, pid=data["pid"], started_at=at)
             case Kind.AGENT_ENDED:
@@ -143,6 +149,10 @@ class Replay:
                 self._daemon = None
             case Kind.TARGET_MOVED:
                 self._target = data["new"]
+            case Kind.THROTTLED | Kind.THROTTLE_EASED:
+                self._throttles[data["profile"]] = _throttle(event.data)
+            case Kind.THROTTLE_LIFTED:
+                del self._throttles[data["profile"]]
             case (
                 Kind.CLAIM_COLLIDED
                 | Kind.OUTSIDE_CLAIM
@@ -169,7 +179,13 @@ class Replay:
     def _dispatched(self, key: AttemptKey, data: _Data, at: float) -> None:
         self._moved(key.ticket, TicketState.RUNNING, attempts=key.number)
         self._attempts[key] = Attempt(
-            key, AttemptState.PREPARING, data["slot"], data["base"], data["agent"], dispatched_at=at
+            key,
+            AttemptState.PREPARING,
+            data["slot"],
+            data["base"],
+            data["agent"],
+            dispatched_at=at,
+            batch=data["batch"],
         )
         self._claims[key] = Claim(key.ticket, key.number, self._tickets[key.ticket].ticket.touches)
         self._held[key.ticket] = key
@@ -190,6 +206,10 @@ class Replay:
     def _release(self, id_: str) -> None:
         self._held.pop(id_, None)
         self._landings.pop(id_, None)
+
+
+def _throttle(data: Mapping[str, Any]) -> Throttle:
+    return Throttle(**data)
 
 
 class _Data:

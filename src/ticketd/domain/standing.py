@@ -9,6 +9,7 @@ from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.claims import Claim
 from ticketd.domain.landing import Landing
 from ticketd.domain.pool import DaemonRecord, Pool
+from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import TicketRecord
 
 UNTOLD = frozenset(
@@ -34,6 +35,7 @@ class Standing:
     pool: Pool
     daemon: DaemonRecord | None
     target: str | None
+    throttles: Mapping[str, Throttle]
 
 
 def attempt_as_told(attempt: Attempt) -> Attempt:

@@ -10,6 +10,8 @@ from ticketd.store.connection import Connections
 REMEMBERED = 2000
 """Attempts to learn from; `learn` takes the newest of each group."""
 
+WORTH_LEARNING = 1.05
+
 HOW_MANY = "SELECT COUNT(*) AS landed FROM attempts WHERE landing_s IS NOT NULL"
 SAMPLES = """
     SELECT json_extract(spec, '$.size') AS size, json_extract(spec, '$.scope') AS scope, agent,
@@ -30,8 +32,8 @@ class History(Tables):
         return tuple(Sample(Size(r["size"]), r["scope"], r["agent"], r["seconds"], r["landing_s"]) for r in rows)
 
     def estimates(self) -> Estimates:
-        # Asked for at each tick. What has landed stays so: as long as their number is the same, so are they.
+        # Asked for at each tick. A twentieth more is the least that is worth the queue being ranked anew.
         landed = self._rows(self.connections.db, HOW_MANY)[0]["landed"]
-        if landed != self._learned[0]:
+        if not self._learned[0] <= landed <= self._learned[0] * WORTH_LEARNING:
             self._learned = (landed, learn(self.samples(REMEMBERED)))
         return self._learned[1]

@@ -10,6 +10,7 @@ from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import NO_MOVES, Event
 from ticketd.domain.landing import Landing
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
+from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import TicketRecord
 from ticketd.ports import Board, FoundFile
 from ticketd.store.history import History
@@ -30,10 +31,13 @@ class Reading(History):
                 daemon=self._daemon(db),
                 target=self._target(db),
                 cost_usd=self._rows(db, "SELECT COALESCE(SUM(cost_usd), 0.0) AS total FROM attempts")[0]["total"],
-                throttles={row["profile"]: throttle_of(row) for row in self._rows(db, "SELECT * FROM throttles")},
+                throttles=self._throttles(db),
                 as_of=self._rows(db, "SELECT COALESCE(MAX(number), 0) AS newest FROM events")[0]["newest"],
                 estimates=self.estimates(),
             )
+
+    def _throttles(self, db: Database) -> dict[str, Throttle]:
+        return {row["profile"]: throttle_of(row) for row in self._rows(db, "SELECT * FROM throttles ORDER BY profile")}
 
     def target(self) -> TargetRecord | None:
         return self._target(self.connections.db)

@@ -50,6 +50,7 @@ class Standings(Reading):
             pool=Pool(pool["slots"], pool["paused"], pool["stop"] and Stop(pool["stop"]), pool["aborted"]),
             daemon=self._daemon(db),
             target=target.sha if target else None,
+            throttles=self._throttles(db),
         )
 
     def _all_events(self, db: Database) -> Iterator[Event]:

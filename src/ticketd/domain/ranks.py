@@ -10,7 +10,7 @@ from ticketd.domain.ranking import Rank, Weight, next_boost_at, rank, weigh, wei
 from ticketd.domain.ticket import TicketRecord
 
 
-class Standings:
+class Ranks:
     def __init__(self, tickets: Mapping[str, TicketRecord], estimates: Estimates, aging_s: float | None) -> None:
         self._estimates = estimates
         self._aging_s = aging_s
