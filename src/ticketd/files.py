@@ -16,6 +16,7 @@ from ticketd.ports import FoundFile
 
 TICKETS = "tickets"
 CONFIG = "ticketd.toml"
+CHUNK = 1 << 16
 
 
 class CheckoutFiles:
@@ -29,14 +30,14 @@ class CheckoutFiles:
         self._last_good = last_good
 
     def stamps(self) -> Mapping[str, str]:
-        return {path: _stamp(status) for path, status in self._walk(self.root / TICKETS, 0)}
+        return {_shown(path): _stamp(status) for path, status in _walk(self.root / TICKETS, TICKETS, 0)}
 
     def read(self, path: str, stamp: str, settings: Settings) -> FoundFile:
         if "\\udc" in path:
             named = Problem(path, 0, "its name is not UTF-8", "rename it")
             return FoundFile(stamp, Parsed(path, None, None, (named,)))
         try:
-            content = _read_regular(self.root / path)
+            content = _read_regular(f"{self.root}/{path}")
         except OSError as error:
             return FoundFile(stamp, Parsed(path, None, None, (_unreadable(path, error),)))
         return FoundFile(stamp, parse_ticket(path, content, settings))
@@ -68,37 +69,44 @@ class CheckoutFiles:
             fresh.write_bytes(content)
             fresh.replace(self._last_good)
 
-    def _walk(self, directory: Path, depth: int) -> Iterator[tuple[str, os.stat_result]]:
-        try:
-            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-        except OSError:
-            return
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            # One level more than tickets may lie at, so that a file too deep is named and not overlooked.
-            if entry.is_dir(follow_symlinks=False) and depth < 2:
-                yield from self._walk(Path(entry.path), depth + 1)
-            elif entry.name.endswith(".md") and entry.name != "README.md":
-                with contextlib.suppress(OSError):  # gone since it was listed
-                    yield _shown(Path(entry.path).relative_to(self.root)), entry.stat(follow_symlinks=False)
+
+def _walk(directory: str | Path, name: str, depth: int) -> Iterator[tuple[str, os.stat_result]]:
+    """Files that may be tickets; `name` is what their paths begin with."""
+    try:
+        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        # One level more than tickets may lie at, so that a file too deep is named and not overlooked.
+        if entry.is_dir(follow_symlinks=False) and depth < 2:
+            yield from _walk(entry.path, f"{name}/{entry.name}", depth + 1)
+        elif entry.name.endswith(".md") and entry.name != "README.md":
+            with contextlib.suppress(OSError):  # gone since it was listed
+                yield f"{name}/{entry.name}", entry.stat(follow_symlinks=False)
 
 
-def _shown(path: Path) -> str:
+def _shown(path: str) -> str:
     """Bytes that are not UTF-8 spelled out: the store and the screen take none."""
-    return path.as_posix().encode("utf-8", "backslashreplace").decode()
+    return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()
 
 
 def _stamp(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}-{status.st_mode}"
 
 
-def _read_regular(path: Path) -> bytes:
+def _read_regular(path: str | Path) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(0, "not a regular file")
-        return file.read(MAX_BYTES + 1)
+        content = b""
+        while len(content) <= MAX_BYTES and (more := os.read(fd, CHUNK)):
+            content += more
+        return content
+    finally:
+        os.close(fd)
 
 
 def _unreadable(path: str, error: OSError) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ticketd.domain.estimates import Estimates, Sample, learn
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING, PatternSet
 from ticketd.domain.landing import Phase
+from ticketd.domain.lint import Outline
 from ticketd.domain.pool import PAUSED_BY_A_PERSON, DaemonRecord, Stop, TargetRecord
 from ticketd.domain.schedule import Start
 from ticketd.domain.settings import Settings
@@ -25,6 +27,8 @@ from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
 from ticketd.errors import BadInput, TicketdError
 from ticketd.ports import FoundFile, Kept, Pulse
 from ticketd.store import SqliteStore, open_store
+from ticketd.store.reading import MOST_CHANGES
+from ticketd.store.ticketfiles import BATCH
 
 BASE, TIP, LANDED = "b" * 40, "c" * 40, "d" * 40
 TARGET = TargetRecord("origin", "main", LANDED, 9.0)
@@ -85,7 +89,7 @@ def test_a_ticket_comes_back_as_it_was_written(store: SqliteStore) -> None:
     add(store, file)
     record = store.ticket("full")
     assert record is not None and record.ticket == file.parsed.ticket
-    assert store.files()["tickets/full.md"].parsed == file.parsed
+    assert store.file("tickets/full.md") == file
 
 
 def test_a_changed_file_changes_the_ticket_and_keeps_its_age(store: SqliteStore) -> None:
@@ -118,6 +122,154 @@ def test_a_moved_file_is_the_same_ticket(store: SqliteStore) -> None:
     record = store.ticket("a")
     assert record is not None
     assert (record.ticket.path, record.state, record.age) == ("tickets/acme/a.md", TicketState.QUEUED, 1)
+
+
+def test_of_files_saved_by_the_thousand_ages_follow_ids_and_of_twins_the_first_counts(store: SqliteStore) -> None:
+    files = [found(f"t{number:04d}", body=f"part {number}") for number in range(2 * BATCH + 1)]
+    twins = [found("t0003", scope="acme", body="twin"), found("t0007", scope="Acme", body="twin")]
+    add(store, *reversed(files), *twins)
+    records = store.board().tickets.values()
+    assert [(record.id, record.age) for record in records] == [(f.parsed.id, n) for n, f in enumerate(files, start=1)]
+    bodies = {id_: record.ticket.body for id_ in ("t0003", "t0007") if (record := store.ticket(id_))}
+    assert bodies == {"t0003": "# t0003\n\ntwin", "t0007": "# t0007\n\ntwin"}
+    assert set(store.stamps()) == {file.parsed.path for file in (*files, *twins)}
+
+
+def test_a_file_that_comes_back_while_its_ticket_runs_is_told(store: SqliteStore) -> None:
+    add(store, found("a"))
+    dispatch(store, "a")
+    store.save_files([], ["tickets/a.md"], 2.0)
+    add(store, found("a"))
+    assert kinds(store, "a")[-2:] == [EventKind.TICKET_WITHDRAWN, EventKind.TICKET_RETURNED]
+    assert state(store, "a") is TicketState.RUNNING
+
+
+def test_the_board_has_tickets_without_their_bodies(store: SqliteStore) -> None:
+    add(store, found("a", body="long"))
+    whole = store.ticket("a")
+    assert whole is not None and "long" in whole.ticket.body
+    assert store.board().tickets["a"] == replace(whole, ticket=replace(whole.ticket, body=""))
+
+
+def test_equal_parts_of_many_tickets_are_one_object(store: SqliteStore) -> None:
+    add(store, found("a", touches="/x"), found("b", touches="/x", depends_on="[a]"))
+    a, b = store.board().tickets.values()
+    assert a.ticket.touches is b.ticket.touches and a.seen_at is b.seen_at
+    assert b.ticket.depends_on[0] is a.id
+
+
+def test_what_the_files_say_of_each_other_is_known_without_reading_them(store: SqliteStore) -> None:
+    faulty = FoundFile("1", parse_ticket("tickets/bad.md", b"---\nsize: XL\n---\n", Settings()))
+    add(store, found("a", depends_on="[b, bad]"), found("a", scope="acme", depends_on="[c]"), faulty)
+    first, second = "tickets/a.md", "tickets/acme/a.md"
+    # Of two files with one id only the one in the queue has dependencies.
+    queued, passed_over = (second, first) if store.ticket("a").ticket.path == second else (first, second)  # type: ignore[union-attr]
+    outlines = {outline.path: outline for outline in store.outlines()}
+    assert outlines[queued].depends_on == (("b", "bad") if queued == first else ("c",))
+    assert outlines[passed_over] == Outline(passed_over, "a", True, ())
+    assert outlines["tickets/bad.md"] == Outline("tickets/bad.md", "bad", False, ())
+    assert tuple(store.file_problems()) == faulty.parsed.problems
+
+
+def test_the_latest_saving_of_files_has_a_number(store: SqliteStore) -> None:
+    assert store.files_read() == 0
+    add(store, found("a"))
+    first = store.files_read()
+    store.hold("a", True, 2.0)
+    assert store.files_read() == first
+    store.save_files([], ["tickets/a.md"], 3.0)
+    assert store.files_read() > first
+
+
+def test_a_board_brought_up_names_the_tickets_that_have_newer_events(store: SqliteStore) -> None:
+    add(store, found("a"), found("b"))
+    before = store.board()
+    assert before.changed is None
+    store.hold("b", True, 2.0)
+    store.pause("", 2.0)
+    after = store.board(before)
+    assert after.changed == {"b"} and after.newest > before.newest
+    assert store.board(after).changed == frozenset()
+    assert (before.tickets["b"].held, after.tickets["b"].held) == (False, True)
+
+
+def test_too_many_changes_are_not_named(store: SqliteStore) -> None:
+    add(store, *(found(f"t{number}") for number in range(MOST_CHANGES)))
+    known = store.board()
+    add(store, *(found(f"t{number}", body="else") for number in range(MOST_CHANGES)), found("last"))
+    board = store.board(known)
+    assert (board.changed, board.tickets) == (None, store.board().tickets)
+
+
+def test_a_board_brought_up_from_an_earlier_one_is_the_one_read_anew(store: SqliteStore) -> None:
+    """Over every write there is: each change of a ticket has an event that names it."""
+    known = store.board()
+    for write in every_write(store):
+        known = store.board(known)
+        assert known.changed is not None
+        anew = store.board()
+        assert list(known.tickets.items()) == list(anew.tickets.items()), write
+        assert replace(known, changed=None, tickets=anew.tickets) == anew, write
+
+
+def every_write(store: SqliteStore) -> Iterator[str]:
+    add(store, found("a"), found("b"), found("c"), found("d", gate="start"), found("e", on_failure="ask"))
+    yield "added"
+    add(store, found("b", body="else"), found("0"))
+    yield "body changed"
+    store.save_files([found("c", scope="acme")], ["tickets/c.md"], 2.0)
+    yield "moved"
+    store.save_files([], ["tickets/0.md"], 2.0)
+    yield "withdrawn"
+    add(store, found("0"))
+    yield "returned"
+    run(store, "a", Requeue("again", failed=True, reason=Reason.TIMEOUT))
+    yield "failed once"
+    run(store, "a", Requeue("later", deferred=True, not_before=99.0))
+    yield "deferred"
+    key = run(store, "a", ToLanding())
+    yield "landing"
+    store.set_phase(replace(store.landings()[0], phase=Phase.REBASING), 6.0)
+    yield "rebasing"
+    store.cancel("a", 6.0)
+    yield "cancel asked"
+    store.land(key, LANDED, TARGET, "", 9.0)
+    yield "landed"
+    key = run(store, "b", ToLanding(review=True))
+    yield "review"
+    store.approve("b", 7.0)
+    yield "approved"
+    store.landing_failed(key, Fail(Reason.PUSH_REJECTED, "no"), 8.0)
+    yield "push refused"
+    store.retry("b", 8.0)
+    yield "landed again"
+    store.landing_failed(key, Fail(Reason.CONFLICT, "no"), 8.0)
+    store.retry("b", 8.0)
+    yield "retried"
+    store.ask_to_start("d", 8.0)
+    yield "asked to start"
+    store.approve("d", 8.0)
+    yield "may start"
+    store.ask_to_start("d", 8.0)
+    store.reject("d", "no", 8.0)
+    yield "rejected"
+    store.skip("c", "d", 8.0)
+    yield "skipped"
+    store.hold("e", True, 8.0)
+    yield "held"
+    store.hold("e", False, 8.0)
+    store.bump("e", Priority.HIGH, 8.0)
+    yield "bumped"
+    key = run(store, "e", Fail(Reason.TIMEOUT, ""))
+    yield "failed"
+    store.retry("e", 9.0)
+    dispatch(store, "e")
+    store.cancel("e", 9.0)
+    yield "running, cancel asked"
+    store.save_files([], ["tickets/e.md"], 9.0)
+    store.attempt_over(AttemptKey("e", 2), 0, "exited", "", 9.0)
+    store.close_attempt(AttemptKey("e", 2), None, Requeue("x"), None, 9.0, retire=False)
+    yield "ended without its file"
 
 
 def test_a_whole_life_is_told_by_its_events(store: SqliteStore) -> None:
@@ -514,9 +666,9 @@ def test_a_person_who_resumes_the_pool_lifts_every_throttle(store: SqliteStore) 
 
 
 def test_a_board_says_which_event_was_the_newest(store: SqliteStore) -> None:
-    assert store.board().as_of == 0
+    assert store.board().newest == 0
     add(store, found("a"))
-    assert store.board().as_of == store.events()[-1].number
+    assert store.board().newest == store.events()[-1].number
 
 
 # --- reports that come too late ---

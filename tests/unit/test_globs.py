@@ -221,6 +221,14 @@ def test_matches_as_the_reference_does(patterns: PatternSet, paths: list[str]) -
     assert [matches(patterns, path) for path in paths] == [spec.match_file(path) for path in paths]
 
 
+@settings(max_examples=300)
+@given(st.text(alphabet="aB0_./-", min_size=1, max_size=12))
+def test_a_mere_path_that_has_no_fault_is_a_pattern_to_the_reference_too(text: str) -> None:
+    assume(fault(text) is None)
+    (read,) = GitIgnoreSpec.from_lines([text], backend="simple").patterns
+    assert read.include
+
+
 @ENOUGH
 @given(st.text(max_size=12))
 def test_any_text_either_has_a_fault_or_can_be_used(text: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ticketd.domain.globs import PatternSet
-from ticketd.domain.lint import lint
+from ticketd.domain.globs import EVERYTHING, PatternSet, fault, outside
+from ticketd.domain.lint import lint, lint_one
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.settings import AgentProfile, ScopeSettings, Settings
 from ticketd.domain.ticketfile import Parsed, parse_ticket
@@ -161,3 +161,23 @@ def test_a_ticket_that_no_agent_takes_is_an_error() -> None:
 
 def test_problems_of_the_files_themselves_are_not_repeated() -> None:
     assert lint([file("tickets/a.md", "size: XL")], PLAIN) == ()
+
+
+def test_a_dependency_that_is_unknown_to_very_many_files_still_has_its_line() -> None:
+    many = tickets(**{f"t{number}": f"ghost{number}" for number in range(500)})
+    found = errors(lint(many, PLAIN))
+    assert len(found) == 500
+    assert {p.line for p in found} == {2}
+    assert any("did you mean" in p.mend for p in found) and any("write that ticket" in p.mend for p in found)
+
+
+def test_what_one_file_is_warned_of_needs_no_other() -> None:
+    alone = file("tickets/a.md", touches="", config=PLAIN)
+    assert lint_one(alone, PLAIN) == lint([alone], PLAIN)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.text(alphabet="ab!?[]/.", min_size=1, max_size=5), min_size=1, max_size=4))
+def test_a_claim_without_a_star_never_claims_every_file(patterns: list[str]) -> None:
+    assume(not any(fault(pattern) for pattern in patterns))
+    assert outside(EVERYTHING, PatternSet(tuple(patterns))) is not None

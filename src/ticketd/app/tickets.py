@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
 
 from ticketd.app.session import Session
-from ticketd.domain.lint import lint
+from ticketd.domain.lint import lint_across, lint_one
 from ticketd.domain.problems import Problem
 from ticketd.domain.settings import Settings
+from ticketd.ports import FoundFile, TicketFiles
+
+
+@dataclass(slots=True)
+class Intake:
+    """Brings the store up to the ticket files, again and again. While neither changes, a look costs one `stat` a file
+    and one question to the store."""
+
+    session: Session
+    _settled: tuple[int, int] | None = None
+
+    def sync(self, settings: Settings) -> bool:
+        """Bring the store up to the ticket files as they are now. Whether anything changed."""
+        store, files = self.session.store, self.session.files
+        under = _under(settings)
+        stamps = {path: f"{stamp} {under}" for path, stamp in files.stamps().items()}
+        state = (store.files_read(), hash(tuple(stamps.items())))
+        if state == self._settled:
+            return False
+        known = store.stamps()
+        found = [_read(files, path, stamp, settings) for path, stamp in stamps.items() if known.get(path) != stamp]
+        gone = [path for path in known if path not in stamps]
+        changed = store.save_files(found, gone, self.session.clock.now())
+        # What was saved is looked at once more: a file may have changed, or be wanted again, since it was read.
+        self._settled = None if changed else state
+        return changed
 
 
 def sync(session: Session, settings: Settings) -> bool:
-    """Bring the store up to the ticket files as they are now. Whether anything changed."""
-    known = session.store.files()
-    # What a file means depends on the settings too: a profile that was missing may be there now.
-    under = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
-    stamps = {path: f"{stamp} {under}" for path, stamp in session.files.stamps().items()}
-    found = [
-        session.files.read(path, stamp, settings)
-        for path, stamp in stamps.items()
-        if path not in known or known[path].stamp != stamp
-    ]
-    gone = [path for path in known if path not in stamps]
-    return session.store.save_files(found, gone, session.clock.now())
+    """One look. Whether anything changed."""
+    return Intake(session).sync(settings)
+
+
+def _under(settings: Settings) -> str:
+    """What a file means depends on these settings too: a profile that was missing may be there now."""
+    meaning = (settings.agents, settings.routes, settings.scopes)
+    return hashlib.sha256(repr(meaning).encode()).hexdigest()[:12]
+
+
+def _read(files: TicketFiles, path: str, stamp: str, settings: Settings) -> FoundFile:
+    """With all that is wrong with it which the other files have no part in."""
+    found = files.read(path, stamp, settings)
+    more = lint_one(found.parsed, settings)
+    return replace(found, parsed=replace(found.parsed, problems=(*found.parsed.problems, *more))) if more else found
 
 
 def settings_of(session: Session) -> tuple[Settings, tuple[Problem, ...]]:
@@ -33,7 +63,11 @@ def settings_of(session: Session) -> tuple[Settings, tuple[Problem, ...]]:
 
 def problems(session: Session, settings: Settings, of_settings: tuple[Problem, ...]) -> tuple[Problem, ...]:
     """All that is wrong with the ticket files and the configuration, each file's own faults and those across files."""
-    parsed = [file.parsed for file in session.store.files().values()]
-    own = [problem for each in parsed for problem in each.problems]
-    across = lint(parsed, settings, session.store.landed())
-    return (*of_settings, *sorted({*own, *across}))
+    across = lint_across(session.store.outlines(), session.store.landed(), lambda *at: line_of(session, *at))
+    return (*of_settings, *sorted({*session.store.file_problems(), *across}))
+
+
+def line_of(session: Session, path: str, dependency: str) -> int:
+    """Where the file, as last read, names a ticket that it depends on."""
+    file = session.store.file(path)
+    return file.parsed.lines.of("depends_on", dependency) if file else 0

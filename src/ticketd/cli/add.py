@@ -13,11 +13,11 @@ from pathlib import Path
 
 import click
 
-from ticketd.app.tickets import sync
+from ticketd.app.tickets import line_of, sync
 from ticketd.cli.render.words import safe
 from ticketd.cli.repository import View, view
 from ticketd.domain import values
-from ticketd.domain.lint import lint
+from ticketd.domain.lint import lint_across, lint_one, outline_of
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.ticket import GLOBAL_SCOPE, Size
 from ticketd.domain.ticketfile import FOLDER, Parsed, parse_ticket
@@ -109,8 +109,7 @@ def _checked(here: View, path: str, text: bytes) -> tuple[Problem, ...]:
         BadInput: it would bring an error into the tree, be it in its own file or in another's.
     """
     parsed = parse_ticket(path, text, here.settings)
-    others = [file.parsed for file in here.session.store.files().values()]
-    brought = [*parsed.problems, *_news([*others, parsed], others, here)]
+    brought = [*parsed.problems, *lint_one(parsed, here.settings), *_news(here, parsed)]
     errors = [problem for problem in brought if problem.severity is Severity.ERROR]
     if errors:
         said = "\n".join(f"{p.what} ({p.mend})" if p.mend else p.what for p in errors)
@@ -118,9 +117,16 @@ def _checked(here: View, path: str, text: bytes) -> tuple[Problem, ...]:
     return tuple(problem for problem in brought if problem.file == path)
 
 
-def _news(after: list[Parsed], before: list[Parsed], here: View) -> list[Problem]:
-    landed = here.session.store.landed()
-    return sorted({*lint(after, here.settings, landed)} - {*lint(before, here.settings, landed)})
+def _news(here: View, parsed: Parsed) -> list[Problem]:
+    """What is wrong across the files with this one among them, and was not without it."""
+    store = here.session.store
+    others, landed = store.outlines(), store.landed()
+
+    def line(path: str, id_: str) -> int:
+        return parsed.lines.of("depends_on", id_) if path == parsed.path else line_of(here.session, path, id_)
+
+    after = lint_across([*others, outline_of(parsed)], landed, line)
+    return sorted({*after} - {*lint_across(others, landed, line)})
 
 
 def _create(path: Path, text: bytes) -> bool:

@@ -98,15 +98,20 @@ def _more(here: View, record: TicketRecord, attempt: Attempt | None) -> dict[str
     files = changes(control_of(here), attempt.base, attempt.tip) if attempt and attempt.tip else ()
     return {
         "detail": record.detail,
-        "body": record.ticket.body,
+        "body": _body(here, record),
         "files": [{"path": each.path, "added": each.added, "removed": each.removed} for each in files],
     }
+
+
+def _body(here: View, record: TicketRecord) -> str:
+    whole = here.session.store.ticket(record.id)
+    return whole.ticket.body if whole else ""
 
 
 def _text(here: View, board: Board, record: TicketRecord, attempt: Attempt | None) -> list[str]:
     head = [f"{record.id}: {record.ticket.title}", f"gate {_gate(board, record)}: {record.detail}".rstrip(": ")]
     if attempt is None or attempt.tip is None:
-        return [*head, "", record.ticket.body or "(no text)"]
+        return [*head, "", _body(here, record) or "(no text)"]
     return [
         *head,
         f"attempt {attempt.key.number} by {attempt.agent}: {attempt.base[:12]}..{attempt.tip[:12]}",

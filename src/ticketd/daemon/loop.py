@@ -148,7 +148,7 @@ class Loop:
             if isinstance(decision, PreemptAttempt):
                 continue
             record = snapshot.tickets[decision.ticket]
-            launched = act(self.works, decision, record, base, snapshot.settings, board.as_of)
+            launched = act(self.works, decision, record, base, snapshot.settings, board.newest)
             if launched is not None:
                 self.chores.take(launched, self.slots.launch)
             acted = acted or launched is not None or not isinstance(decision, Start)

@@ -10,6 +10,11 @@ from ticketd.domain.ticket import Gate, OnFailure, Priority, Size, Ticket
 
 
 def declared(ticket: Ticket) -> dict[str, object]:
+    return {**spec(ticket), **terms(ticket)}
+
+
+def spec(ticket: Ticket) -> dict[str, object]:
+    """What is mostly its own."""
     return {
         "title": ticket.title,
         "scope": ticket.scope,
@@ -17,6 +22,12 @@ def declared(ticket: Ticket) -> dict[str, object]:
         "size": ticket.size,
         "touches": ticket.touches.patterns,
         "depends_on": ticket.depends_on,
+    }
+
+
+def terms(ticket: Ticket) -> dict[str, object]:
+    """What many tickets have alike."""
+    return {
         "gate": ticket.gate,
         "agent": ticket.agent,
         "timeout_s": ticket.timeout_s,

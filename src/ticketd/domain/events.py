@@ -11,6 +11,7 @@ from enum import StrEnum
 
 
 class EventKind(StrEnum):
+    FILES_READ = "files-read"
     TICKET_ADDED = "ticket-added"
     TICKET_CHANGED = "ticket-changed"
     TICKET_WITHDRAWN = "ticket-withdrawn"
@@ -55,6 +56,7 @@ class EventKind(StrEnum):
 
 NO_MOVES = frozenset(
     {
+        EventKind.FILES_READ,
         EventKind.DISPATCHED,
         EventKind.WORK_KEPT,
         EventKind.ATTEMPT_CLOSED,

@@ -154,7 +154,8 @@ class Replay:
             case Kind.THROTTLE_LIFTED:
                 del self._throttles[data["profile"]]
             case (
-                Kind.CLAIM_COLLIDED
+                Kind.FILES_READ
+                | Kind.CLAIM_COLLIDED
                 | Kind.OUTSIDE_CLAIM
                 | Kind.TARGET_TROUBLE
                 | Kind.DRIFTED

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
-from ticketd.domain import frontmatter, globs, values
+from ticketd.domain import frontmatter, globs, plainfront, values
 from ticketd.domain.frontmatter import Items, Node, Scalar, Table
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.problems import Problem, Severity
@@ -56,7 +56,7 @@ def parse_ticket(path: str, text: bytes, settings: Settings) -> Parsed:
     found, folder = _place(path, report)
     try:
         parts = frontmatter.split(values.decode(text))
-        table = frontmatter.read(parts.front, parts.line) if parts.front is not None else Table((), 0)
+        table = _table(parts.front, parts.line) if parts.front is not None else Table((), 0)
     except FaultAt as fault:
         report.error(fault.line, fault.what, fault.mend)
         return Parsed(path, found, None, report.in_order())
@@ -259,6 +259,10 @@ _ELSEWHERE: Mapping[str, str] = {
 # --- the front matter as a whole ------------------------------------------------------------------------------------
 
 
+def _table(front: str, line: int) -> Table:
+    return plainfront.read(front, line) or frontmatter.read(front, line)
+
+
 def _read_keys(table: Table, report: _Report) -> tuple[dict[str, Any], Lines]:
     """The ticket's fields that the front matter gives; faults go to the report."""
     fields: dict[str, Any] = {}
@@ -374,5 +378,7 @@ def heading_of(body: str) -> str | None:
 
 
 def _fit_for_title(text: str) -> str:
-    text = " ".join("".join(" " if values.is_control(c) else c for c in text).split())
+    if not text.isprintable():
+        text = "".join(" " if values.is_control(c) else c for c in text)
+    text = " ".join(text.split())
     return text if len(text) <= values.MAX_TITLE else text[: values.MAX_TITLE - 1] + "…"

@@ -10,6 +10,7 @@ import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeVar
 
 from ticketd.domain import globs
@@ -107,12 +108,17 @@ def is_control(char: str) -> bool:
     return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI
 
 
+def control_in(text: str) -> str | None:
+    """The first such character; a text that Python could print has none, and that is quick to ask."""
+    return None if text.isprintable() else next(filter(is_control, text), None)
+
+
 def one_line(text: str) -> str:
     """A text without line breaks or control characters, trimmed."""
     text = text.strip()
     if not text:
         raise Fault("the text is empty", "write a text, or leave out the key")
-    bad = next((c for c in text if is_control(c)), None)
+    bad = control_in(text)
     if bad in ("\n", "\r"):
         raise Fault("the text has more than one line", "write it on one line")
     if bad is not None:
@@ -129,7 +135,7 @@ def title(text: str) -> str:
 
 def argument(text: str) -> str:
     """One argument of a command: anything the system can pass."""
-    bad = next((c for c in text if c == "\0" or unicodedata.category(c) == "Cs"), None)
+    bad = next((c for c in text if c == "\0" or unicodedata.category(c) == "Cs"), None) if control_in(text) else None
     if bad is not None:
         raise Fault(f"the argument has the character U+{ord(bad):04X}, which no command can be given", "take it out")
     return text
@@ -191,18 +197,18 @@ def slug(text: str) -> str:
 
 def ticket_id(text: str) -> str:
     """A ticket's id. It becomes part of a git ref, so what git refuses there is refused here."""
-    suggestion = f"write `{slug(text)}`"
     if not text:
         raise Fault("the id is empty", "write a ticket's id")
     if "/" in text or text.endswith(".md"):
         stem = text.rsplit("/", 1)[-1].removesuffix(".md")
         raise Fault(f"{shown(text)} is a path, not an id", f"write `{slug(stem) if not is_id(stem) else stem}`")
+    if is_id(text):
+        return text
+    suggestion = f"write `{slug(text)}`"
     if not ID_PATTERN.fullmatch(text):
         rule = f"at most {MAX_ID} of a-z, 0-9, `.`, `_` and `-`, and begins with a letter or digit"
         raise Fault(f"{shown(text)} cannot be an id: an id has {rule}", suggestion)
-    if not is_id(text):
-        raise Fault(f"{shown(text)} cannot be an id: git refuses `..`, and `.` or `.lock` at the end", suggestion)
-    return text
+    raise Fault(f"{shown(text)} cannot be an id: git refuses `..`, and `.` or `.lock` at the end", suggestion)
 
 
 def is_id(text: str) -> bool:
@@ -261,7 +267,7 @@ def remote(text: str) -> str:
 
 def pattern(text: str) -> str:
     """A gitignore pattern that stays inside the repository."""
-    bad = next((c for c in text if is_control(c)), None)
+    bad = control_in(text)
     fault = f"it has the control character U+{ord(bad):04X}" if bad else globs.fault(text)
     if fault is not None:
         raise Fault(f"{shown(text)}: {fault}", "write a gitignore pattern relative to the repository root")
@@ -283,6 +289,7 @@ def relative_path(text: str) -> str:
     return text.rstrip("/")
 
 
+@lru_cache(maxsize=4096)
 def split_command(text: str) -> tuple[str, ...]:
     """A command line split into arguments as a POSIX shell would; nothing is expanded."""
     try:

@@ -12,7 +12,9 @@ from ticketd.domain.estimates import Estimates, Sample
 from ticketd.domain.events import Event, EventKind
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landing
+from ticketd.domain.lint import Outline
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
+from ticketd.domain.problems import Problem
 from ticketd.domain.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import ParsedSettings
@@ -49,7 +51,11 @@ class TicketFiles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """All of the session that a screen or a decision needs, read at one moment: when event `as_of` was the newest."""
+    """All of the session that a screen or a decision needs, read at one moment. Tickets are without their bodies.
+
+    `newest`: the number of the newest event. `changed`: ids of the tickets that may differ from the board that this one
+    was brought up from; None if all were read.
+    """
 
     tickets: Mapping[str, TicketRecord]
     attempts: tuple[Attempt, ...]
@@ -59,23 +65,25 @@ class Board:
     daemon: DaemonRecord | None
     target: TargetRecord | None
     cost_usd: float
-    throttles: Mapping[str, Throttle]
-    as_of: int
+    throttles: Mapping[str, Throttle] = field(default_factory=dict)
     estimates: Estimates = field(default_factory=Estimates)
+    newest: int = 0
+    changed: frozenset[str] | None = None
 
 
 class Store(Protocol):
     """Where all commands meet. Each write is one transaction that holds the change and its event."""
 
     # reading
-    def board(self) -> Board:
-        """`attempts` are the live ones only."""
+    def board(self, known: Board | None = None) -> Board:
+        """`attempts` are the live ones only. Of the tickets only those are read that have events since `known`."""
 
     def target(self) -> TargetRecord | None: ...
 
     def live_attempts(self) -> tuple[Attempt, ...]: ...
 
-    def ticket(self, id_: str) -> TicketRecord | None: ...
+    def ticket(self, id_: str) -> TicketRecord | None:
+        """With its body."""
 
     def attempts(self, ticket: str) -> tuple[Attempt, ...]: ...
 
@@ -97,8 +105,20 @@ class Store(Protocol):
 
     def pool(self) -> Pool: ...
 
-    def files(self) -> Mapping[str, FoundFile]:
-        """By path, as last read."""
+    def stamps(self) -> Mapping[str, str]:
+        """Of every ticket file, by path, as last read."""
+
+    def files_read(self) -> int:
+        """The number of the event with which ticket files were last saved; 0 if none were."""
+
+    def file(self, path: str) -> FoundFile | None:
+        """As last read."""
+
+    def outlines(self) -> Sequence[Outline]:
+        """Of every ticket file, by path, as last read."""
+
+    def file_problems(self) -> Sequence[Problem]:
+        """All that single files are faulted for, by path."""
 
     def landed(self) -> frozenset[str]:
         """Ids of the tickets that have landed."""

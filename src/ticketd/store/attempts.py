@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlite_utils import Database
 
@@ -31,7 +32,7 @@ class Attempts(Tickets, Throttles):
         try:
             with self.connections.transaction() as db:
                 now = self._record(db, start.ticket)
-                if (now.state, now.held, now.ticket) != (TicketState.QUEUED, False, record.ticket):
+                if (now.state, now.held, now.ticket) != (TicketState.QUEUED, False, replace(record.ticket, body="")):
                     return f"{start.ticket} has changed meanwhile"
                 if (pool := self._rows(db, "SELECT * FROM pool")[0])["paused"] or pool["stop"]:
                     return "the pool was paused or stopped meanwhile"

@@ -11,7 +11,7 @@ from ticketd.domain.events import EventKind
 from ticketd.domain.ticket import OnFailure, Reason, TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue
 from ticketd.store.connection import Connections, translated
-from ticketd.store.rows import Row, dump, record_of
+from ticketd.store.rows import RECORD_COLUMNS, Records, Row, dump
 
 WITHDRAWN = "its file was deleted; putting it back queues it again"
 
@@ -48,7 +48,10 @@ class Tables:
         )
 
     def _record(self, db: Database, ticket: str) -> TicketRecord:
-        return record_of(self._rows(db, "SELECT * FROM tickets WHERE id = ?", ticket)[0])
+        """Without its body."""
+        with translated():
+            row = db.execute(f"SELECT {RECORD_COLUMNS} FROM tickets WHERE id = ?", [ticket]).fetchone()
+        return Records().record(row)
 
     def _move(self, db: Database, ticket: str, state: TicketState, **columns: object) -> None:
         """Change a ticket's state and whatever goes with it; the schema refuses an illegal move."""

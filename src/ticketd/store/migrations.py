@@ -9,6 +9,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from ticketd.domain.attempt import AttemptState, Drift
+from ticketd.domain.events import EventKind
 from ticketd.domain.landing import Phase
 from ticketd.domain.pool import Stop
 from ticketd.domain.ticket import TRANSITIONS, Priority, Reason, TicketState
@@ -37,7 +38,7 @@ def m001_first(db: Database) -> None:
             age INTEGER NOT NULL UNIQUE,
             path TEXT NOT NULL,
             spec TEXT NOT NULL,
-            body TEXT NOT NULL,
+            terms TEXT NOT NULL,
             state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN {_one_of(TicketState)}),
             reason TEXT CHECK (reason IN {_one_of(Reason)}),
             detail TEXT NOT NULL DEFAULT '',
@@ -54,11 +55,14 @@ def m001_first(db: Database) -> None:
             seen_at REAL NOT NULL,
             preemptions INTEGER NOT NULL DEFAULT 0,
             resume INTEGER,
+            body TEXT NOT NULL,
             CHECK ((state = 'failed') <= (reason IS NOT NULL)),
             CHECK ((state = 'landed') = (landed_sha IS NOT NULL))
         ) STRICT
         """,
+        # The body is the last column, so that what is read of all tickets is found without walking through it.
         "CREATE INDEX tickets_by_state ON tickets (state)",
+        "CREATE INDEX tickets_by_path ON tickets (path)",
         f"""
         CREATE TRIGGER tickets_move_legally BEFORE UPDATE OF state ON tickets
         WHEN NEW.state <> OLD.state AND NOT ({_legal_moves()})
@@ -161,6 +165,7 @@ def m001_first(db: Database) -> None:
         ) STRICT
         """,
         "CREATE INDEX events_by_ticket ON events (ticket, number)",
+        f"CREATE INDEX events_of_files ON events (number) WHERE kind = '{EventKind.FILES_READ}'",
         """
         CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
         BEGIN SELECT RAISE(ABORT, 'events are never changed'); END
@@ -216,6 +221,7 @@ def m001_first(db: Database) -> None:
             problems TEXT NOT NULL
         ) STRICT
         """,
+        "CREATE INDEX files_by_name ON files (names)",
         """
         CREATE TABLE worktrees (
             name TEXT PRIMARY KEY,

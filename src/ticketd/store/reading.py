@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlite_utils import Database
 
 from ticketd.domain.attempt import Attempt, AttemptKey
-from ticketd.domain.events import NO_MOVES, Event
+from ticketd.domain.events import NO_MOVES, Event, EventKind
 from ticketd.domain.landing import Landing
+from ticketd.domain.lint import Outline
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
+from ticketd.domain.problems import Problem
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import TicketRecord
 from ticketd.ports import Board, FoundFile
+from ticketd.store.connection import translated
 from ticketd.store.history import History
-from ticketd.store.rows import attempt_of, claim_of, event_of, landing_of, parsed_of, record_of, throttle_of
+from ticketd.store.rows import (
+    RECORD_COLUMNS,
+    Records,
+    attempt_of,
+    claim_of,
+    dump,
+    event_of,
+    file_of,
+    landing_of,
+    outline_of,
+    problems_of,
+    throttle_of,
+)
+
+MOST_CHANGES = 1000
+"""Past so many changed tickets it is quicker to read all."""
 
 
 class Reading(History):
-    def board(self) -> Board:
+    def board(self, known: Board | None = None) -> Board:
         with self.connections.reading() as db:
+            newest = self._newest(db)
+            changed = None if known is None else self._changed(db, known.newest)
+            if known is None or changed is None:
+                tickets = self._tickets(db)
+            else:
+                # New ones are the youngest, so the order stays that of age.
+                tickets = {**known.tickets, **self._tickets(db, changed)}
             return Board(
-                tickets={row["id"]: record_of(row) for row in self._rows(db, "SELECT * FROM tickets ORDER BY age")},
+                tickets=tickets,
                 attempts=self._live(db),
                 claims=tuple(
                     claim_of(row) for row in self._rows(db, "SELECT * FROM claims WHERE held ORDER BY ticket")
@@ -32,12 +57,37 @@ class Reading(History):
                 target=self._target(db),
                 cost_usd=self._rows(db, "SELECT COALESCE(SUM(cost_usd), 0.0) AS total FROM attempts")[0]["total"],
                 throttles=self._throttles(db),
-                as_of=self._rows(db, "SELECT COALESCE(MAX(number), 0) AS newest FROM events")[0]["newest"],
                 estimates=self.estimates(),
+                newest=newest,
+                changed=changed,
             )
 
     def _throttles(self, db: Database) -> dict[str, Throttle]:
         return {row["profile"]: throttle_of(row) for row in self._rows(db, "SELECT * FROM throttles ORDER BY profile")}
+
+    def _newest(self, db: Database) -> int:
+        newest: int = self._rows(db, "SELECT COALESCE(MAX(number), 0) AS newest FROM events")[0]["newest"]
+        return newest
+
+    def _changed(self, db: Database, after: int) -> frozenset[str] | None:
+        """The tickets with events since the one of this number; None if they are so many that reading all is quicker.
+        Every change of a ticket has an event."""
+        rows = self._rows(
+            db,
+            "SELECT DISTINCT ticket FROM events WHERE number > ? AND ticket IS NOT NULL LIMIT ?",
+            after,
+            MOST_CHANGES + 1,
+        )
+        return None if len(rows) > MOST_CHANGES else frozenset(row["ticket"] for row in rows)
+
+    def _tickets(self, db: Database, ids: Collection[str] | None = None) -> dict[str, TicketRecord]:
+        """All of them where no `ids` are given."""
+        which, values = ("", []) if ids is None else ("WHERE id IN (SELECT value FROM json_each(?))", [dump([*ids])])
+        records = Records()
+        with translated():
+            rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM tickets {which} ORDER BY age", values)
+            read = map(records.record, rows)
+            return {record.ticket.id: record for record in read}
 
     def target(self) -> TargetRecord | None:
         return self._target(self.connections.db)
@@ -51,8 +101,10 @@ class Reading(History):
         )
 
     def ticket(self, id_: str) -> TicketRecord | None:
-        rows = self._rows(self.connections.db, "SELECT * FROM tickets WHERE id = ?", id_)
-        return record_of(rows[0]) if rows else None
+        with translated():
+            sql = f"SELECT body, {RECORD_COLUMNS} FROM tickets WHERE id = ?"
+            row = self.connections.db.execute(sql, [id_]).fetchone()
+        return Records().record(row[1:], body=row[0]) if row else None
 
     def attempts(self, ticket: str) -> tuple[Attempt, ...]:
         rows = self._rows(self.connections.db, "SELECT * FROM attempts WHERE ticket = ? ORDER BY number", ticket)
@@ -91,13 +143,35 @@ class Reading(History):
     def pool(self) -> Pool:
         return self._pool(self.connections.db)
 
-    def files(self) -> Mapping[str, FoundFile]:
+    def stamps(self) -> Mapping[str, str]:
+        with translated():
+            return dict(self.connections.db.execute("SELECT path, stamp FROM files").fetchall())
+
+    def files_read(self) -> int:
+        sql = f"SELECT COALESCE(MAX(number), 0) AS number FROM events WHERE kind = '{EventKind.FILES_READ}'"
+        number: int = self._rows(self.connections.db, sql)[0]["number"]
+        return number
+
+    def file(self, path: str) -> FoundFile | None:
         rows = self._rows(
             self.connections.db,
-            "SELECT tickets.id, spec, body, files.path AS path, names, sound, stamp, lines, problems FROM files"
-            " LEFT JOIN tickets ON tickets.id = files.names AND tickets.path = files.path ORDER BY files.path",
+            "SELECT tickets.id, spec, terms, body, files.path AS path, names, sound, stamp, lines, problems FROM files"
+            " LEFT JOIN tickets ON tickets.id = files.names AND tickets.path = files.path WHERE files.path = ?",
+            path,
         )
-        return {row["path"]: FoundFile(row["stamp"], parsed_of(row)) for row in rows}
+        return file_of(rows[0]) if rows else None
+
+    def outlines(self) -> Sequence[Outline]:
+        with translated():
+            rows = self.connections.db.execute(
+                "SELECT files.path, names, sound, json_extract(spec, '$.depends_on') FROM files"
+                " LEFT JOIN tickets ON sound AND tickets.id = names AND tickets.path = files.path ORDER BY files.path"
+            )
+            return [outline_of(row) for row in rows]
+
+    def file_problems(self) -> Sequence[Problem]:
+        rows = self._rows(self.connections.db, "SELECT problems FROM files WHERE problems <> '[]' ORDER BY path")
+        return [problem for row in rows for problem in problems_of(row["problems"])]
 
     def landed(self) -> frozenset[str]:
         rows = self._rows(self.connections.db, "SELECT id FROM tickets WHERE state = 'landed'")

@@ -3,61 +3,124 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from sys import intern
 from typing import Any
 
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift
 from ticketd.domain.claims import Claim
-from ticketd.domain.declared import declared, ticket_declared
+from ticketd.domain.declared import spec, terms
 from ticketd.domain.events import Event, EventKind
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landing, Phase
+from ticketd.domain.lint import Outline
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.throttle import Throttle
-from ticketd.domain.ticket import (
-    Priority,
-    Reason,
-    Ticket,
-    TicketRecord,
-    TicketState,
-)
+from ticketd.domain.ticket import Gate, OnFailure, Priority, Reason, Size, Ticket, TicketRecord, TicketState
 from ticketd.domain.ticketfile import Lines, Parsed
+from ticketd.ports import FoundFile
 
 Row = Mapping[str, Any]
 
 
 def spec_of(ticket: Ticket) -> str:
-    """What a ticket declares, as JSON; its id, path and body have columns of their own."""
-    return json.dumps(declared(ticket))
+    """What a ticket declares and is mostly its own, as JSON; its id, path and body have columns of their own."""
+    return json.dumps(spec(ticket))
 
 
-# The same tickets are read at every tick; only a changed file makes a new text.
-@lru_cache(maxsize=1 << 17)
-def ticket_of(id_: str, path: str, spec: str, body: str) -> Ticket:
-    return ticket_declared(id_, path, json.loads(spec), body)
+def terms_of(ticket: Ticket) -> str:
+    """What it declares beside, as JSON. Many tickets have the same, so each text is parsed once."""
+    return json.dumps(terms(ticket))
 
 
-def record_of(row: Row) -> TicketRecord:
-    return TicketRecord(
-        ticket=ticket_of(row["id"], row["path"], row["spec"], row["body"]),
-        age=row["age"],
-        state=TicketState(row["state"]),
-        reason=row["reason"] and Reason(row["reason"]),
-        detail=row["detail"],
-        held=bool(row["held"]),
-        bumped=row["bumped"] and Priority(row["bumped"]),
-        not_before=row["not_before"],
-        failures=row["failures"],
-        deferrals=row["deferrals"],
-        attempts=row["attempts"],
-        cancel_requested=bool(row["cancel_requested"]),
-        start_approved=bool(row["start_approved"]),
-        landed_sha=row["landed_sha"],
-        seen_at=row["seen_at"],
-        preemptions=row["preemptions"],
-        resume=row["resume"],
-    )
+DECLARED = ("id", "path", "spec", "terms", "body")
+RECORD_COLUMNS = (
+    "id, path, spec, terms, age, state, reason, detail, held, bumped, not_before, failures, deferrals, attempts,"
+    " cancel_requested, start_approved, landed_sha, seen_at, preemptions, resume"
+)
+
+_PRIORITIES = {str(each): each for each in Priority}
+_SIZES = {str(each): each for each in Size}
+_STATES = {str(each): each for each in TicketState}
+
+Terms = tuple[
+    Gate | None, str | None, float | None, int | None, tuple[str, ...], OnFailure, float | None, tuple[str, ...]
+]
+
+
+class Records:
+    """Rows of tickets to records. What is equal in those that one of these has read is one object: of 100,000 tickets
+    most share scope, patterns, commands and the moment they were first seen."""
+
+    def __init__(self) -> None:
+        self._patterns: dict[tuple[str, ...], PatternSet] = {}
+        self._terms: dict[str, Terms] = {}
+        self._moments: dict[float, float] = {}
+
+    def record(self, row: tuple[Any, ...], body: str = "") -> TicketRecord:
+        """`row` has `RECORD_COLUMNS`."""
+        id_, path, spec, terms, age, state, reason, detail, held, bumped, not_before, failures, deferrals, *rest = row
+        attempts, cancel_requested, start_approved, landed_sha, seen_at, preemptions, resume = rest
+        return TicketRecord(
+            self.ticket(id_, path, spec, terms, body),
+            age,
+            _STATES[state],
+            reason and Reason(reason),
+            detail,
+            held == 1,
+            bumped and Priority(bumped),
+            not_before,
+            failures,
+            deferrals,
+            attempts,
+            cancel_requested == 1,
+            start_approved == 1,
+            landed_sha,
+            self._moments.setdefault(seen_at, seen_at),
+            preemptions,
+            resume,
+        )
+
+    def ticket(self, id_: str, path: str, spec: str, terms: str, body: str) -> Ticket:
+        said = json.loads(spec)
+        touches = tuple(map(intern, said["touches"]))
+        gate, agent, timeout_s, retries, verify, on_failure, budget_usd, labels = self._terms_of(terms)
+        return Ticket(
+            intern(id_),
+            path,
+            said["title"],
+            intern(said["scope"]),
+            _PRIORITIES[said["priority"]],
+            _SIZES[said["size"]],
+            self._patterns.get(touches) or self._patterns.setdefault(touches, PatternSet(touches)),
+            tuple(map(intern, said["depends_on"])),
+            gate,
+            agent,
+            timeout_s,
+            retries,
+            verify,
+            on_failure,
+            budget_usd,
+            labels,
+            body,
+        )
+
+    def _terms_of(self, terms: str) -> Terms:
+        known = self._terms.get(terms)
+        if known is None:
+            said = json.loads(terms)
+            known = self._terms[terms] = (
+                said["gate"] and Gate(said["gate"]),
+                said["agent"],
+                said["timeout_s"],
+                said["retries"],
+                tuple(map(intern, said["verify"])),
+                OnFailure(said["on_failure"]),
+                said["budget_usd"],
+                tuple(map(intern, said["labels"])),
+            )
+        return known
 
 
 def attempt_of(row: Row) -> Attempt:
@@ -105,19 +168,38 @@ def claim_of(row: Row) -> Claim:
     return Claim(row["ticket"], row["attempt"], PatternSet(tuple(json.loads(row["patterns"]))))
 
 
-def parsed_of(row: Row) -> Parsed:
+def file_of(row: Row) -> FoundFile:
     """A file as it was read. Its ticket is the one in the queue, unless another file has the same id."""
-    lines = json.loads(row["lines"])
-    return Parsed(
-        path=row["path"],
-        id=row["names"],
-        ticket=ticket_of(row["id"], row["path"], row["spec"], row["body"]) if row["sound"] and row["id"] else None,
-        problems=tuple(
-            Problem(p["file"], p["line"], p["what"], p["mend"], Severity(p["severity"]))
-            for p in json.loads(row["problems"])
-        ),
-        lines=Lines(lines["keys"], {(key, item): line for key, item, line in lines["items"]}),
+    of_queue = row["sound"] and row["id"]
+    ticket = Records().ticket(*(row[each] for each in DECLARED)) if of_queue else None
+    lines = lines_of(row["lines"])
+    return FoundFile(
+        row["stamp"], Parsed(row["path"], row["names"], ticket, tuple(problems_of(row["problems"])), lines)
     )
+
+
+def file_row(file: FoundFile) -> tuple[object, ...]:
+    """In the order of the table's columns."""
+    parsed = file.parsed
+    problems = dump([asdict(problem) for problem in parsed.problems])
+    sound = parsed.ticket is not None
+    return parsed.path, file.stamp, parsed.id, sound, lines_text(parsed.lines), problems
+
+
+def outline_of(row: tuple[Any, ...]) -> Outline:
+    """`row`: path, the id it names, whether it is sound, what its ticket depends on as JSON."""
+    path, names, sound, depends_on = row
+    return Outline(path, names, sound == 1, tuple(json.loads(depends_on)) if depends_on else ())
+
+
+def problems_of(encoded: str) -> Iterator[Problem]:
+    for p in json.loads(encoded):
+        yield Problem(p["file"], p["line"], p["what"], p["mend"], Severity(p["severity"]))
+
+
+def lines_of(encoded: str) -> Lines:
+    lines = json.loads(encoded)
+    return Lines(lines["keys"], {(key, item): line for key, item, line in lines["items"]})
 
 
 def lines_text(lines: Lines) -> str:

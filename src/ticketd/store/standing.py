@@ -11,7 +11,7 @@ from ticketd.domain.pool import Pool, Stop
 from ticketd.domain.replay import replay
 from ticketd.domain.standing import Standing, attempt_as_told, differences
 from ticketd.store.reading import Reading
-from ticketd.store.rows import attempt_of, claim_of, event_of, record_of
+from ticketd.store.rows import attempt_of, claim_of, event_of
 
 PAGE = 1000
 
@@ -32,14 +32,13 @@ class Standings(Reading):
             return list(differences(self._standing(db), replay(self._all_events(db))))
 
     def _standing(self, db: Database) -> Standing:
-        tickets = self._rows(db, "SELECT * FROM tickets")
         rows = self._rows(db, "SELECT * FROM attempts")
         attempts = [attempt_of(row) for row in rows]
         claims = [claim_of(row) for row in self._rows(db, "SELECT * FROM claims WHERE held")]
         pool, target = self._rows(db, "SELECT * FROM pool")[0], self._target(db)
         return Standing(
-            tickets={row["id"]: record_of({**row, "body": ""}) for row in tickets},
-            withdrawn=frozenset(row["id"] for row in tickets if row["withdrawn"]),
+            tickets=self._tickets(db),
+            withdrawn=frozenset(row["id"] for row in self._rows(db, "SELECT id FROM tickets WHERE withdrawn")),
             attempts={attempt.key: attempt_as_told(attempt) for attempt in attempts},
             lane_s={
                 a.key: row["landing_s"] for a, row in zip(attempts, rows, strict=True) if row["landing_s"] is not None

@@ -1,95 +1,23 @@
-"""Ticket files coming and going, and what a person asks of single tickets."""
+"""What a person asks of single tickets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from sqlite_utils import Database
 
 from ticketd.domain.attempt import AttemptKey
-from ticketd.domain.declared import declared
 from ticketd.domain.events import EventKind
-from ticketd.domain.ticket import Priority, Reason, Ticket, TicketRecord, TicketState
+from ticketd.domain.ticket import Priority, Reason, TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail
 from ticketd.errors import BadInput
-from ticketd.ports import FoundFile
-from ticketd.store.base import WITHDRAWN, Tables
-from ticketd.store.rows import attempt_of, dump, lines_text, spec_of
+from ticketd.store.rows import attempt_of
+from ticketd.store.ticketfiles import TicketFilesTable
 
 WAITING = (TicketState.QUEUED, TicketState.REVIEW, TicketState.FAILED, TicketState.SKIPPED)
 
 
-class Tickets(Tables):
-    def save_files(self, found: Sequence[FoundFile], gone: Sequence[str], at: float) -> bool:
-        """Tickets that are seen together age in order of id."""
-        if not found and not gone:
-            return False
-        with self.connections.transaction() as db:
-            for path in gone:
-                self._withdraw(db, path, at)
-            for file in sorted(found, key=lambda f: (f.parsed.id or "", f.parsed.path)):
-                self._save_file(db, file, at)
-        return True
-
-    def _save_file(self, db: Database, file: FoundFile, at: float) -> None:
-        parsed = file.parsed
-        db.execute(
-            "INSERT OR REPLACE INTO files (path, stamp, names, sound, lines, problems) VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                parsed.path,
-                file.stamp,
-                parsed.id,
-                parsed.ticket is not None,
-                lines_text(parsed.lines),
-                dump([asdict(problem) for problem in parsed.problems]),
-            ],
-        )
-        if parsed.ticket is not None:
-            self._save_ticket(db, parsed.ticket, at)
-
-    def _save_ticket(self, db: Database, ticket: Ticket, at: float) -> None:
-        rows = self._rows(db, "SELECT * FROM tickets WHERE id = ?", ticket.id)
-        if not rows:
-            self._add(db, ticket, at)
-            return
-        if rows[0]["path"] != ticket.path and not rows[0]["withdrawn"] and self._has_file(db, rows[0]["path"]):
-            return  # a second file with this id: lint names both, the first one counts
-        spec = spec_of(ticket)
-        if (rows[0]["spec"], rows[0]["body"], rows[0]["path"]) != (spec, ticket.body, ticket.path):
-            db.execute(
-                "UPDATE tickets SET spec = ?, body = ?, path = ? WHERE id = ?",
-                [spec, ticket.body, ticket.path, ticket.id],
-            )
-            self._event(db, at, EventKind.TICKET_CHANGED, ticket.id, path=ticket.path, says=declared(ticket))
-        if rows[0]["withdrawn"]:
-            db.execute("UPDATE tickets SET withdrawn = 0 WHERE id = ?", [ticket.id])
-            self._event(db, at, EventKind.TICKET_RETURNED, ticket.id, path=ticket.path)
-            if rows[0]["state"] == TicketState.CANCELLED and rows[0]["detail"] == WITHDRAWN:
-                self._to_queue(db, replace(self._record(db, ticket.id), detail="its file is back"), at)
-
-    def _add(self, db: Database, ticket: Ticket, at: float) -> None:
-        db.execute(
-            "INSERT INTO tickets (id, age, path, spec, body, seen_at)"
-            " VALUES (?, (SELECT COALESCE(MAX(age), 0) + 1 FROM tickets), ?, ?, ?, ?)",
-            [ticket.id, ticket.path, spec_of(ticket), ticket.body, at],
-        )
-        self._event(db, at, EventKind.TICKET_ADDED, ticket.id, path=ticket.path, says=declared(ticket))
-
-    def _has_file(self, db: Database, path: str) -> bool:
-        return bool(self._rows(db, "SELECT 1 FROM files WHERE path = ?", path))
-
-    def _withdraw(self, db: Database, path: str, at: float) -> None:
-        db.execute("DELETE FROM files WHERE path = ?", [path])
-        for row in self._rows(db, "SELECT id, state FROM tickets WHERE path = ? AND NOT withdrawn", path):
-            db.execute("UPDATE tickets SET withdrawn = 1 WHERE id = ?", [row["id"]])
-            self._event(db, at, EventKind.TICKET_WITHDRAWN, row["id"], path=path)
-            if row["state"] == TicketState.QUEUED:
-                self._move(db, row["id"], TicketState.CANCELLED, detail=WITHDRAWN, cancel_requested=0)
-                self._event(db, at, EventKind.CANCELLED, row["id"], detail=WITHDRAWN)
-            # Another file of that id, if there is one, was passed over until now: let it be read anew.
-            db.execute("UPDATE files SET stamp = '' WHERE names = ?", [row["id"]])
-
+class Tickets(TicketFilesTable):
     def hold(self, ticket: str, held: bool, at: float) -> None:
         with self.connections.transaction() as db:
             self._known(db, ticket)

@@ -1,0 +1,28 @@
+"""`./scripts/bench`: one script for each promise about speed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["../check"]])
+def test_an_unknown_name_is_answered_with_those_there_are(arguments: list[str]) -> None:
+    done = subprocess.run([SCRIPTS / "bench", *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "    load\n" in done.stderr
+
+
+def test_loading_is_measured_and_put_beside_its_bounds() -> None:
+    command = [sys.executable, SCRIPTS / "bench_load.py", "--tickets", "30"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == ["what", "measured", "bound", "ratio"], done.stderr
+    assert [row.split("  ")[0] for row in rows][:1] == ["files into an empty store"]
+    assert all(float(row.split()[-1]) >= 0 for row in rows)
+    assert done.returncode in (0, 1)
