@@ -3,6 +3,8 @@
 Each ticket claims exactly the paths that its step changes, and its agent makes that change, strictly: only where those
 paths are what they were before the real step. Steps that overlap have to run in order, others must not disturb each
 other; so in the end main has to hold the very tree that the real history has. Exits 0 only then.
+
+With --simulate nothing is run: the steps go through the scheduler under a virtual clock, one policy beside the other.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from replay_simulate import simulated
 from replay_steps import History, Step, entries_of, git, load_history, longest_chain, touches
 
 from ticketd.boot.session import open_session
+from ticketd.cli.render.simulate import show_simulation
 from ticketd.domain.attempt import Attempt
 from ticketd.domain.events import EventKind
 from ticketd.domain.ticket import Size, TicketRecord, TicketState
@@ -321,13 +325,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--from", dest="end", default="HEAD", metavar="COMMIT", help="the last step (default: HEAD)")
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--think", type=float, default=0.0, metavar="SECONDS", help="median; one in ten is tenfold")
-    parser.add_argument("--seed", type=int, default=1, help="of the think times")
+    parser.add_argument("--seed", type=int, default=1, help="of the think times, or of the simulated ones")
     parser.add_argument("--patience", type=float, default=300.0, metavar="SECONDS", help="give up after a standstill")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--keep", action="store_true", help="leave origin, clone and state where they are")
+    alone = parser.add_argument_group("simulation")
+    alone.add_argument("--simulate", action="store_true", help="compare scheduling policies; nothing is run")
+    alone.add_argument("--claims", choices=("exact", "directory"), default="exact", help="what a step claims")
+    alone.add_argument("--shared", action="append", default=[], metavar="PATTERN", help="as [claims] shared")
+    alone.add_argument("--landing", type=float, default=5.0, metavar="SECONDS", help="of each ticket, in the lane")
     options = parser.parse_args()
-    if options.commits < 1 or options.slots < 1 or options.think < 0:
-        parser.error("--commits and --slots are 1 or more, --think 0 or more")
+    if options.commits < 1 or options.slots < 1 or min(options.think, options.landing) < 0:
+        parser.error("--commits and --slots are 1 or more, --think and --landing 0 or more")
     return options
 
 
@@ -339,6 +348,8 @@ def main() -> int:
     answer = git(options.repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
     source = Path(os.fsdecode(answer.removesuffix(b"\n")))
     history = load_history(source, _commit(options.repo, options.end), options.commits, options.think, options.seed)
+    if options.simulate:
+        return simulate(history, options)
     with throwaway(options.keep) as yard:
         make_yard(yard, source, history)
         write_tickets(yard, source, history.steps, options.slots)
@@ -346,6 +357,15 @@ def main() -> int:
         result = report(yard, source, history, options.slots, wall_s)
     print(json.dumps({"schema": 1, **asdict(result)}) if options.json else "\n".join(lines(result)))
     return 0 if result.good else 1
+
+
+def simulate(history: History, options: argparse.Namespace) -> int:
+    document = simulated(history.steps, options.slots, options.seed, options.landing, options.claims, options.shared)
+    if options.json:
+        print(json.dumps(document))
+    else:
+        show_simulation(document)
+    return 0
 
 
 def _commit(repo: Path, name: str) -> str:

@@ -228,3 +228,17 @@ def test_a_repository_without_a_step_is_said_in_words(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "no step" in done.stderr
+
+
+def test_a_history_is_simulated_without_running_anything(author: Author) -> None:
+    for number in range(12):
+        author.write(f"dir/{number % 4}.txt", f"version {number}\n")
+        author.commit(f"step {number}")
+    code, exact = replay(author.root, "--commits", "12", "--simulate", "--slots", "4")
+    assert (code, exact["tickets"], exact["slots"]) == (0, 12, 4)
+    strict, _, wave, *_ = exact["policies"]
+    assert (strict["policy"], wave["policy"], strict["landed"]) == ("strict", "wave", 12)
+    assert strict["makespan_s"]["likely"] < wave["makespan_s"]["likely"]
+    _, wide = replay(author.root, "--commits", "12", "--simulate", "--slots", "4", "--claims", "directory")
+    assert wide["policies"][0]["ratio"] == 1.0, "all twelve are one chain"
+    assert wide["policies"][0]["makespan_s"]["likely"] > strict["makespan_s"]["likely"]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
 from ticketd.domain.globs import EVERYTHING, NOTHING, PatternSet, fault, literal, matches, outside, overlap
+from ticketd.domain.globsyntax import are_apart, parse
 
 
 def _load(path: Path) -> ModuleType:
@@ -323,3 +324,34 @@ def test_adversarial_pairs_without_overlap() -> None:
 def test_matching_is_linear() -> None:
     assert not matches(claim("*a" * 20 + "b"), "a" * 200)
     assert not matches(claim("/" + "**/a/" * 20 + "b"), "/".join("a" * 100) + "/c")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("docs/1-*.md", "docs/2-*.md"),
+        ("pkg*/mod1/*.ts", "pkg*/mod2/*.ts"),
+        ("/a/*.py", "/a/*.js"),
+        ("/a/??", "/a/???"),
+        ("/a/?b", "/a/x*yz"),
+    ],
+)
+def test_names_that_exclude_each_other_are_seen_at_a_look(one: str, other: str) -> None:
+    assert are_apart(parse(one), parse(other))
+    assert overlap(PatternSet((one,)), PatternSet((other,))) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "witness"),
+    [
+        ("/a*/x", "/*b/x", "ab/x"),
+        ("/a/*.py", "/a/x.*", "a/x.py"),
+        ("*.py", "*.js", ".js/.py"),
+        ("/a/[!b]c", "/a/x/c", None),
+        ("/a[!b]c/d", "/a/c/d", "a/c/d"),
+        ("/a/?", "/a/b/c", "a/b/c"),
+    ],
+)
+def test_a_quick_look_keeps_nobody_apart_who_can_meet(one: str, other: str, witness: str | None) -> None:
+    found = overlap(PatternSet((one,)), PatternSet((other,)))
+    assert found == witness

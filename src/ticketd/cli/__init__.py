@@ -22,6 +22,7 @@ COMMANDS = {
     "add": "add",
     "lint": "lint",
     "plan": "plan",
+    "simulate": "simulate",
     "retry": "steer",
     "cancel": "steer",
     "hold": "steer",

@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from heapq import merge
-from itertools import repeat
+from itertools import combinations, repeat
 from typing import NamedTuple
 
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from ticketd.domain.automata import Machine, Search, readability
-from ticketd.domain.globsyntax import LONGEST, SPECIAL, BadPattern, Glob, parse
+from ticketd.domain.globsyntax import LONGEST, SPECIAL, BadPattern, Glob, are_apart, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +302,8 @@ def _shortest(terms: _Choice, most: int) -> str | None:
     hull = _hull(terms)
     hits = [term.hit for term in terms if term.hit]
     if not all(_related(hull, hit.glob.hull) for hit in hits):
+        return None
+    if any(are_apart(one.glob, other.glob) for one, other in combinations(hits, 2)):
         return None
     wanted = [hit for hit in hits if not _granted(hit, hull)]
     unless = [hit for term in terms for hit in term.unless if _related(hull, hit.glob.hull)]

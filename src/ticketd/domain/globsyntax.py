@@ -22,11 +22,13 @@ class BadPattern(ValueError):
 class Glob:
     """A pattern as pathspec normalises it: `**` or a segment glob per component, and how it ends."""
 
-    __slots__ = ("_strands", "everything", "hull", "include", "least", "level", "segments", "strict", "tree")
+    __slots__ = ("_strands", "everything", "hull", "include", "leading", "least", "level", "segments", "strict", "tree")
 
     def __init__(self, include: bool, segments: tuple[str, ...], only_dirs: bool) -> None:
         self.include = include
         self.segments = segments
+        # Components that each path begins with, one for each segment; a bracket may take a '/' and so two of them.
+        self.leading = tuple(takewhile(lambda segment: segment != "**" and "[" not in segment, segments))
         self.everything = segments in (("**",), ("**", "*")) and not only_dirs
         # Whether it matches paths as files, by a directory above ("dir"), or each in turn ("both").
         self.level = "dir" if only_dirs else "file" if self.everything or segments[-1] == "**" else "both"
@@ -116,6 +118,31 @@ def _literal_text(segment: str) -> str | None:
 
 def _literal_start(segments: Iterable[str]) -> list[str]:
     return [text for text in takewhile(lambda text: text is not None, map(_literal_text, segments)) if text]
+
+
+def are_apart(one: Glob, other: Glob) -> bool:
+    """Whether their first components alone keep them from matching a common path. A quick look: False says nothing."""
+    return any(_never_alike(*pair) for pair in zip(one.leading, other.leading, strict=False) if pair[0] != pair[1])
+
+
+@lru_cache(maxsize=65536)
+def _never_alike(segment: str, other: str) -> bool:
+    """Whether the literal beginnings or ends of two segment globs, or their lengths, exclude each other."""
+    one, two = _tokens(segment), _tokens(other)
+    if _STAR not in one and sum(token is not _STAR for token in two) > len(one):
+        return True
+    if _STAR not in two and sum(token is not _STAR for token in one) > len(two):
+        return True
+    return _clash(one, two) or _clash(one[::-1], two[::-1])
+
+
+def _clash(one: Sequence[Ranges | None], two: Sequence[Ranges | None]) -> bool:
+    for pair in zip(one, two, strict=False):
+        if _STAR in pair:
+            return False
+        if pair[0] != pair[1] and NOT_SLASH not in pair:
+            return True
+    return False
 
 
 # ---- from pattern to automaton

@@ -55,6 +55,14 @@ def rank(record: TicketRecord, weight: Weight, aging_s: float | None, now: float
     return (record.ticket.scope != GLOBAL_SCOPE, urgency, -weight.chain_s, record.age, record.id)
 
 
+def ranks(
+    unfinished: Mapping[str, TicketRecord], estimates: Estimates, aging_s: float | None, now: float
+) -> dict[str, Rank]:
+    """Of all tickets that have not ended. `now` in epoch seconds."""
+    weight = weights(unfinished, estimates)
+    return {id_: rank(record, weight[id_], aging_s, now) for id_, record in unfinished.items()}
+
+
 def next_boost_at(record: TicketRecord, weight: Weight, aging_s: float | None, now: float) -> float | None:
     """When waiting will lift it next (epoch seconds)."""
     risen = boost(record, aging_s, now)

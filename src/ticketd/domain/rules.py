@@ -19,7 +19,7 @@ from ticketd.domain.backfill import BACKFILL_DEPTH, longest_s, remaining
 from ticketd.domain.capacity import Kinds, Room
 from ticketd.domain.globs import PatternSet, overlap
 from ticketd.domain.preemption import preemptions, wants_preemption
-from ticketd.domain.ranking import expected_s, in_order, rank, weights
+from ticketd.domain.ranking import expected_s, in_order, ranks
 from ticketd.domain.readiness import Doomed, NotReady, Ready, WantsAWord, readiness
 from ticketd.domain.schedule import AskToStart, Decision, PreemptAttempt, Schedule, Skip, Snapshot, Start
 from ticketd.domain.settings import AgentProfile, Backfill
@@ -47,10 +47,8 @@ class _Pass:
     @cached_property
     def queue(self) -> list[TicketRecord]:
         unfinished = {r.id: r for r in self.snapshot.tickets.values() if not r.state.is_final}
-        weight = weights(unfinished, self.snapshot.estimates)
-        aging = self.settings.scheduler.aging_s
-        ranks = {id_: rank(record, weight[id_], aging, self.now) for id_, record in unfinished.items()}
-        return in_order((r for r in unfinished.values() if r.state is TicketState.QUEUED), ranks)
+        order = ranks(unfinished, self.snapshot.estimates, self.settings.scheduler.aging_s, self.now)
+        return in_order((r for r in unfinished.values() if r.state is TicketState.QUEUED), order)
 
     @cached_property
     def readiness(self) -> dict[str, Ready | NotReady | WantsAWord | Doomed]:

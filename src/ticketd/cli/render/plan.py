@@ -5,12 +5,17 @@ from __future__ import annotations
 from rich.text import Text
 
 from ticketd.cli.render.console import Room, console, is_terminal, room, show
+from ticketd.cli.render.gantt import gantt
 from ticketd.cli.render.layout import Column, line, table, wrapped
 from ticketd.cli.render.words import Document, plural, roughly
 
 LEVEL_LINES = 4
 OVERLAPS_SHOWN = 30
+SLOTS_SHOWN = 32
 """On a terminal; a pipe and `--json` get all."""
+
+PIPE_COLUMNS = 100
+"""Of the chart where there is no terminal."""
 
 OVERLAP_COLUMNS = (
     Column("OVERLAP", "bold", least=16),
@@ -23,27 +28,42 @@ STUCK_COLUMNS = (Column("", "bold", least=16), Column("", least=16))
 def show_plan(document: Document) -> None:
     on = console()
     place = room(on)
-    show(
-        [*_summary(document, place), *_levels(document, place), *_stuck(document, place), *_overlaps(document, place)],
-        on,
-    )
+    parts = (_summary, _chart, _levels, _stuck, _overlaps)
+    show([each for part in parts for each in part(document, place)], on)
 
 
 def _summary(document: Document, place: Room) -> list[Text]:
     if not document["tickets"]:
         return [line("nothing to run")]
     low, likely, high = (roughly(document["makespan_s"][key]) for key in ("low", "likely", "high"))
-    chain = " → ".join(document["critical_path"])
-    return [
+    ceiling = document["ceiling"]
+    use = f"could use {ceiling['mean']:g} slots in the mean, {ceiling['at_once']} at one moment"
+    lines = [
         line((plural(document["tickets"], "ticket"), "bold"), f", {plural(document['slots'], 'slot')}"),
         line("takes about ", (likely, "bold"), f" ({low} to {high})"),
-        *wrapped(
-            f"longest chain, {roughly(document['critical_path_s'])}: {chain}",
-            place.width,
-            "",
-            LEVEL_LINES if is_terminal() else 1,
-        ),
+        *wrapped(f"{use}; one more would gain {_gain(document['one_more_slot_s'])}", place.width, "", 2),
+        *_chain("longest chain", document["critical_path_s"], document["critical_path"], place),
     ]
+    if ceiling["chain_s"] > document["critical_path_s"]:
+        lines += _chain("with overlaps", ceiling["chain_s"], ceiling["chain"], place)
+    return lines
+
+
+def _gain(seconds: float) -> str:
+    return roughly(seconds) if seconds >= 1 else "nothing"
+
+
+def _chain(name: str, seconds: float, tickets: list[str], place: Room) -> list[Text]:
+    most = LEVEL_LINES if is_terminal() else 1
+    return wrapped(f"{name}, {roughly(seconds)}: {' → '.join(tickets)}", place.width, "", most)
+
+
+def _chart(document: Document, place: Room) -> list[Text]:
+    terminal = is_terminal()
+    width = place.width if terminal else PIPE_COLUMNS
+    most = SLOTS_SHOWN if terminal else document["slots"]
+    lines = gantt(document["gantt"], frozenset(document["ceiling"]["chain"]), width, most)
+    return [Text(), *lines] if lines else []
 
 
 def _levels(document: Document, place: Room) -> list[Text]:
