@@ -50,6 +50,7 @@ VERDICTS: tuple[Verdict, ...] = (
     ToLanding(extension=("/new", "/z"), outside=("new", "z")),
     Requeue("again", failed=True, reason=Reason.TIMEOUT),
     Requeue("later", deferred=True, not_before=99.5),
+    Requeue("made way", preempted=True),
     Fail(Reason.AGENT_FAILED, "exit code 3 \udcff"),
     Cancel("by a person"),
 )
@@ -188,6 +189,7 @@ class Walk:
                     yield "over", lambda: store.attempt_over(key, 0, "exited", "", self.at)
                 yield "over", lambda: store.attempt_over(key, None, "lost", "gone", self.at)
                 yield "drift", lambda: store.set_drift(key, 1, Drift.CLEAN, [], self.at)
+                yield "preempt", lambda: store.preempt(key, "d", self.at)
                 yield "pulse", lambda: store.pulse({key: Pulse(self.at, 1, self.at, None, None)})
             case AttemptState.COLLECTING:
                 for verdict in (*VERDICTS, *[ToLanding()] * 4):

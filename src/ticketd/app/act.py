@@ -6,9 +6,8 @@ from ticketd.app.observe import snapshot_of
 from ticketd.app.session import Session, Works
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.queue import Queue
-from ticketd.domain.schedule import AskToStart, Decision, PreemptAttempt, Skip, Start
+from ticketd.domain.schedule import AskToStart, Decision, PreemptAttempt, Skip, Snapshot, Start
 from ticketd.domain.settings import Settings
-from ticketd.domain.ticket import TicketRecord
 
 
 def act_without_daemon(session: Session, settings: Settings) -> None:
@@ -27,17 +26,17 @@ def note(session: Session, decision: AskToStart | Skip) -> None:
             session.store.skip(ticket, because, session.clock.now())
 
 
-def act(
-    works: Works, decision: Decision, record: TicketRecord, base: str, settings: Settings, batch: int
-) -> AttemptKey | None:
+def act(works: Works, decision: Decision, snapshot: Snapshot, base: str, batch: int) -> AttemptKey | None:
     """Make one decision true. The attempt to launch, if there is one. `batch`: the same for all of one tick."""
     store, now = works.session.store, works.session.clock.now()
     match decision:
-        case Start():
-            answer = store.dispatch(decision, record, base, settings.claims.shared, now, batch)
+        case Start(ticket):
+            shared = snapshot.settings.claims.shared
+            answer = store.dispatch(decision, snapshot.tickets[ticket], base, shared, now, batch)
             return answer if isinstance(answer, AttemptKey) else None
         case AskToStart() | Skip():
             note(works.session, decision)
             return None
-        case PreemptAttempt():
+        case PreemptAttempt(key, for_ticket):
+            store.preempt(key, for_ticket, now)
             return None

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, assert_never
+from typing import Any
 
-from ticketd.app.observe import snapshot_of
+from ticketd.app.outlook import Outlook, outlook_of, stalled
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import Event
 from ticketd.domain.landing import Landing
 from ticketd.domain.problems import Problem
-from ticketd.domain.queue import decide
-from ticketd.domain.schedule import IN_A_SLOT, AskToStart, PreemptAttempt, Skip, Snapshot, Start
+from ticketd.domain.schedule import IN_A_SLOT
 from ticketd.domain.settings import Settings
 from ticketd.domain.throttle import Throttle, suspended_until
 from ticketd.domain.ticket import Gate, Reason, TicketRecord, TicketState
-from ticketd.domain.waits import WaitKind, WaitsOn
+from ticketd.domain.waits import WaitsOn
 from ticketd.ports import Board
 
 SCHEMA = 1
@@ -28,32 +26,6 @@ Document = dict[str, Any]
 BADLY = (TicketState.FAILED, TicketState.SKIPPED)
 WITH_WORK = (Reason.CONFLICT, Reason.VERIFY_FAILED, Reason.PUSH_REJECTED, Reason.OUTSIDE_CLAIM, Reason.REJECTED)
 """Failures after which the attempt's commits are worth a look."""
-
-NO_DAEMON = "no daemon runs; `ticketd start` starts one"
-IDLE_BECAUSE: dict[WaitKind, str] = {
-    WaitKind.DEPENDENCY: "what is queued waits for its dependencies to land",
-    WaitKind.OVERLAP: "every queued ticket overlaps a running one",
-    WaitKind.RESERVED: "every queued ticket overlaps one that is running or ahead of it",
-    WaitKind.SLOT: "the agents of what is queued run as many as they may",
-    WaitKind.GATE: "what is queued waits for a person",
-    WaitKind.BACKOFF: "what is queued waits out a backoff",
-    WaitKind.BUDGET: "the budget is used up",
-    WaitKind.SCOPE_CAP: "the scopes of what is queued run as many as they may",
-    WaitKind.HELD: "what is queued is held",
-    WaitKind.PAUSED: "the pool is paused",
-}
-IN_SHORT: dict[WaitKind, str] = {
-    WaitKind.DEPENDENCY: "wait for dependencies",
-    WaitKind.OVERLAP: "overlap a running one",
-    WaitKind.RESERVED: "overlap one ahead",
-    WaitKind.SLOT: "wait for a slot",
-    WaitKind.GATE: "wait for a person",
-    WaitKind.BACKOFF: "back off",
-    WaitKind.BUDGET: "are over budget",
-    WaitKind.SCOPE_CAP: "are over their scope's cap",
-    WaitKind.HELD: "are held",
-    WaitKind.PAUSED: "are paused",
-}
 
 
 def iso(at: float | None) -> str | None:
@@ -64,10 +36,11 @@ def iso(at: float | None) -> str | None:
 def status(session: Session, settings: Settings, problems: Iterable[Problem]) -> Document:
     """The contract's `status --json`; beside its keys `at` (when this was read), `repository`, `collecting` (agents
     that have ended, their work being kept), `throttles` (agent profiles that may start nothing until a time, or fewer
-    than they otherwise might), `ended` (what failed or was skipped, and the commands that mend it), `problems` (of
-    ticket files and the configuration), and in each part what a screen shows of it."""
+    than they otherwise might), `stalled` (where nothing runs and nothing can: each ticket with the cause), `ended`
+    (what failed or was skipped, and the commands that mend it), `problems` (of ticket files and the configuration), and
+    in each part what a screen shows of it."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
-    outlook = _outlook(board, settings, running, now)
+    outlook = outlook_of(board, settings, running, now)
     return {
         "schema": SCHEMA,
         "at": iso(now),
@@ -80,76 +53,12 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
         "landing": [_landing(landing) for landing in board.landings],
         "review": _review(board),
         "throttles": list(_throttles(board, now)),
+        "stalled": list(stalled(board, outlook)) if running else [],
         "counts": _counts(board),
         "cost_usd": round(board.cost_usd, 6),
         "ended": [_ended(session, record) for record in board.tickets.values() if record.state in BADLY],
         "problems": [problem_document(problem) for problem in problems],
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What the scheduler would do now. `waits` has every queued ticket; those about to start wait on nothing."""
-
-    order: tuple[str, ...]
-    waits: Mapping[str, tuple[WaitsOn, ...]]
-    idle_why: str
-
-
-def _outlook(board: Board, settings: Settings, running: bool, now: float) -> Outlook:
-    snapshot = snapshot_of(board, settings)
-    if not running:
-        # A stop that was asked of a daemon which has ended holds nothing back.
-        snapshot = replace(snapshot, stopping=False)
-    schedule = decide(snapshot, now)
-    still = _standstill(board, running)
-    waits = {waiting.ticket: tuple(_still(on, still) for on in waiting.waits_on) for waiting in schedule.waiting}
-    decided = [decision for decision in schedule.decisions if not isinstance(decision, PreemptAttempt)]
-    waits |= {decision.ticket: _until_acted_on(decision, still, board) for decision in decided}
-    return Outlook(schedule.order, waits, still or _idle_why(snapshot, waits))
-
-
-def _standstill(board: Board, running: bool) -> str:
-    """Why nothing at all can start, whatever the tickets say."""
-    if not running:
-        return NO_DAEMON
-    if board.target is not None and board.target.sha is None:
-        return f"the target is not known yet: {board.target.trouble}"
-    return ""
-
-
-def _still(on: WaitsOn, still: str) -> WaitsOn:
-    """Slots that would be taken are not, where nothing can start."""
-    return replace(on, detail=still) if still and on.kind is WaitKind.SLOT else on
-
-
-def _until_acted_on(decision: Start | AskToStart | Skip, still: str, board: Board) -> tuple[WaitsOn, ...]:
-    """What a ticket waits on that the scheduler has decided about but the daemon has not acted on."""
-    match decision:
-        case Start():
-            return (WaitsOn(WaitKind.SLOT, detail=still),) if still else ()
-        case AskToStart(ticket):
-            return (WaitsOn(WaitKind.GATE, detail=f"a person's word; `ticketd review approve {ticket}` gives it"),)
-        case Skip(because=because):
-            detail = f"{board.tickets[because].state}; this one will be skipped"
-            return (WaitsOn(WaitKind.DEPENDENCY, ticket=because, detail=detail),)
-    assert_never(decision)
-
-
-def _idle_why(snapshot: Snapshot, waits: Mapping[str, tuple[WaitsOn, ...]]) -> str:
-    """Why a free slot stays free, in a sentence; how many wait on what, where they differ."""
-    if snapshot.stopping:
-        return "the daemon is stopping"
-    if snapshot.paused:
-        return "the pool is paused"
-    if not waits:
-        return "nothing is queued"
-    if not all(waits.values()):
-        return "about to be filled"
-    kinds = Counter(on[0].kind for on in waits.values())
-    if len(kinds) == 1:
-        return IDLE_BECAUSE[next(iter(kinds))]
-    return "of what is queued, " + ", ".join(f"{count} {IN_SHORT[kind]}" for kind, count in kinds.most_common())
 
 
 def problem_document(problem: Problem) -> Document:
@@ -341,7 +250,7 @@ def ticket(session: Session, settings: Settings, record: TicketRecord) -> Docume
     """Everything about one ticket: its line of `list --json`, what its file says, its attempts and its events."""
     said = record.ticket
     board = session.store.board()
-    outlook = _outlook(board, settings, session.is_running(), session.clock.now())
+    outlook = outlook_of(board, settings, session.is_running(), session.clock.now())
     return {
         "schema": SCHEMA,
         **ticket_line(record),

@@ -23,6 +23,12 @@ from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity
 
 KEEP_TRIES = 3
 
+RESUMED = """\
+## You have begun this before
+
+An earlier run had to make way for a more urgent ticket. What it had done is here: the commits since {base}.
+Go on from there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slots:
@@ -178,7 +184,7 @@ class Slots:
     def _finish(self, attempt: Attempt, state: RunState) -> tuple[Finish, float | None]:
         how = attempt.outcome or "lost"
         if how != "exited" or not isinstance(state, Exited):
-            return Finish(how, "failed", attempt.detail, agent=attempt.agent), None
+            return Finish(how, "failed", attempt.detail, agent=attempt.agent, preempted=attempt.preempted), None
         profile = _profile(self.works.settings(), attempt.agent)
         log = self.works.session.places.log(attempt.key)
         result = self.works.agent_of(profile).read_result(state, log)
@@ -187,7 +193,7 @@ class Slots:
 
     def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> None:
         branch = f"ticketd/{attempt.key.ticket}/{attempt.key.number}"
-        make_ready(self.works, tree, attempt.base, branch, settings)
+        make_ready(self.works, tree, attempt.resumes or attempt.base, branch, settings)
         path = self.works.worktrees.path(tree)
         self.works.worktrees.leave_out(settings.worktrees.copy)
         copy_files(self.works.session.root, path, settings.worktrees.copy)
@@ -201,7 +207,7 @@ class Slots:
         run_dir = places.run_dir(key)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         brief = run_dir / "brief.md"
-        brief.write_text(self._brief(record), encoding="utf-8")
+        brief.write_text(self._brief(record, attempt), encoding="utf-8")
         log = places.log(key)
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark = f"{self.works.session.places.state.name}/{key}"
@@ -218,12 +224,14 @@ class Slots:
             doorbell=self.works.doorbell,
         )
 
-    def _brief(self, record: TicketRecord) -> str:
-        """The ticket's body, and what a person said when rejecting an earlier attempt."""
+    def _brief(self, record: TicketRecord, attempt: Attempt) -> str:
+        """The ticket's body, what a person said when rejecting an earlier attempt, and that work has been begun."""
         parts = [record.ticket.body or record.ticket.title]
         for event in self.works.session.store.events(ticket=record.id):
             if event.kind is EventKind.FAILED and event.data.get("reason") == Reason.REJECTED:
                 parts.append(f"## A reviewer rejected this before\n\n{event.data.get('detail')}")
+        if attempt.resumes is not None:
+            parts.append(RESUMED.format(base=attempt.base[:12]))
         return "\n\n".join(parts) + "\n"
 
     def _give_up(self, key: AttemptKey, record: TicketRecord, error: Exception) -> None:

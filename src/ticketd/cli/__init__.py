@@ -18,6 +18,7 @@ COMMANDS = {
     "status": "status",
     "list": "list_",
     "show": "show",
+    "explain": "explain",
     "logs": "logs",
     "add": "add",
     "lint": "lint",

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ticketd.app.act import act
-from ticketd.app.observe import snapshot_of
+from ticketd.app.outlook import outlook_of, stalled
 from ticketd.app.session import Works
 from ticketd.app.slots import Slots
 from ticketd.daemon.chores import Chores
 from ticketd.daemon.lanes import LaneThread
+from ticketd.daemon.scheduling import Decided, Scheduling, started
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.events import EventKind
 from ticketd.domain.pool import Stop
-from ticketd.domain.queue import decide
-from ticketd.domain.schedule import PreemptAttempt, Schedule, Snapshot, Start
+from ticketd.domain.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.errors import StoreTrouble
 from ticketd.ports import Alive, Board, Exited, LostRun, NeverStarted, Pulse
@@ -48,10 +49,13 @@ class Loop:
     until_idle: bool
     look_again: Callable[[], bool]
     asked_to_stop: Callable[[], Stop | None]
+    scheduling: Scheduling
     _pulsed_at: float = 0.0
     _stop_noted: Stop | None = None
     _decided_on: tuple[int, Settings] | None = None
     _decide_at: float = 0.0
+    _shadow_told: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    _stall_told: list[dict[str, str]] = field(default_factory=list)
     _asked_to_end: set[AttemptKey] = field(default_factory=set)
 
     def run(self) -> Ending:
@@ -84,14 +88,14 @@ class Loop:
 
     def _decide(self, settings: Settings) -> Ending | None:
         now = self.works.session.clock.now()
-        board = self.works.session.store.board()
-        self._end_those_asked(board)
-        snapshot = snapshot_of(board, settings)
-        schedule = decide(snapshot, now)
-        if schedule.next_at is not None:
-            due = self.works.session.clock.monotonic() + schedule.next_at - now
+        decided = self.scheduling.look(settings, now)
+        self._end_those_asked(decided.board)
+        if decided.next_at is not None:
+            due = self.works.session.clock.monotonic() + decided.next_at - now
             self._decide_at = min(self._decide_at, due)
-        return None if self._act(schedule, snapshot, board) else self._ending(board, schedule)
+        self._note_shadow(decided, now)
+        self._note_stall(decided, now)
+        return None if self._act(decided) else self._ending(decided)
 
     def _note_exits(self, attempts: tuple[Attempt, ...]) -> None:
         pulses: dict[AttemptKey, Pulse] = {}
@@ -129,32 +133,47 @@ class Loop:
             self.landing.wake()
 
     def _end_those_asked(self, board: Board) -> None:
-        """Agents whose ticket was cancelled, or all of them when the daemon is to stop now. Each is asked once."""
+        """Agents whose ticket was cancelled or has to make way; all when the daemon stops now. Each is asked once."""
         for attempt in board.attempts:
             cancelled = board.tickets[attempt.key.ticket].cancel_requested
-            wanted = cancelled or board.pool.stop is Stop.NOW
+            wanted = cancelled or attempt.preempted or board.pool.stop is Stop.NOW
             if wanted and attempt.state is AttemptState.RUNNING and attempt.key not in self._asked_to_end:
                 self._asked_to_end.add(attempt.key)
                 run_dir = self.works.session.places.run_dir(attempt.key)
                 self.works.engine.end(run_dir, self.works.settings().limits.grace_s)
 
-    def _act(self, schedule: Schedule, snapshot: Snapshot, board: Board) -> bool:
+    def _act(self, decided: Decided) -> bool:
         """Whether anything was done."""
-        acted = False
-        for decision in schedule.decisions:
-            if isinstance(decision, Start) and (board.target is None or board.target.sha is None):
+        acted, board = False, decided.board
+        base = (board.target and board.target.sha) or ""
+        for decision in decided.decisions:
+            if isinstance(decision, Start) and not base:
                 continue
-            base = (board.target and board.target.sha) or ""
-            if isinstance(decision, PreemptAttempt):
-                continue
-            record = snapshot.tickets[decision.ticket]
-            launched = act(self.works, decision, record, base, snapshot.settings, board.newest)
+            launched = act(self.works, decision, decided.snapshot, base, board.newest)
             if launched is not None:
                 self.chores.take(launched, self.slots.launch)
             acted = acted or launched is not None or not isinstance(decision, Start)
         return acted
 
-    def _ending(self, board: Board, schedule: Schedule) -> Ending | None:
+    def _note_shadow(self, decided: Decided, now: float) -> None:
+        """Where the shadow policy would start others; each difference once."""
+        told = None if decided.shadow is None else (tuple(started(decided.decisions)), tuple(decided.shadow))
+        if told is not None and told != self._shadow_told:
+            live, shadow = told
+            self.works.session.store.note(EventKind.SHADOW_DIFFERED, now, starts=list(live), shadow=list(shadow))
+        self._shadow_told = told
+
+    def _note_stall(self, decided: Decided, now: float) -> None:
+        """That nothing runs and nothing can, in full and once."""
+        board, settings = decided.board, decided.snapshot.settings
+        at_rest = not (board.attempts or board.landings or decided.decisions) and decided.next_at is None
+        told = list(stalled(board, outlook_of(board, settings, True, now))) if at_rest else []
+        if told and told != self._stall_told:
+            self.works.session.store.note(EventKind.STALLED, now, tickets=told)
+        self._stall_told = told
+
+    def _ending(self, decided: Decided) -> Ending | None:
+        board = decided.board
         if board.attempts:
             return None
         if board.pool.stop is Stop.NOW:
@@ -163,7 +182,7 @@ class Loop:
             return None
         if board.pool.stop is Stop.DRAIN:
             return Ending.ABORTED if board.pool.aborted else Ending.STOPPED
-        if not self.until_idle or schedule.next_at is not None or schedule.decisions:
+        if not self.until_idle or decided.next_at is not None or decided.decisions:
             return None
         if self.look_again():
             return None

@@ -14,6 +14,7 @@ from ticketd.app.trees import Trees
 from ticketd.daemon.chores import Chores
 from ticketd.daemon.lanes import LaneThread
 from ticketd.daemon.loop import Ending, Loop
+from ticketd.daemon.scheduling import Scheduling
 from ticketd.domain.events import EventKind
 from ticketd.domain.pool import DaemonRecord, Stop
 from ticketd.domain.settings import Settings
@@ -106,6 +107,7 @@ class Daemon:
             until_idle=until_idle,
             look_again=self._look_again,
             asked_to_stop=lambda: self.asked,
+            scheduling=Scheduling(self.works.session.store),
         )
         for thread in (target, landing, files):
             thread.start()

@@ -41,8 +41,9 @@ class AttemptKey:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Times are epoch seconds; `outcome` is the agent's, once it has ended; `preempted`: it is being ended for another
-    ticket. `batch`: the same for all attempts that were dispatched together."""
+    """Times are epoch seconds; `outcome` is the agent's, once it has ended. `preempted`: it is being ended for another
+    ticket; `resumes`: the commit it goes on from, where it takes up what an earlier one has done. `batch`: the same for
+    all attempts that were dispatched together."""
 
     key: AttemptKey
     state: AttemptState
@@ -67,4 +68,5 @@ class Attempt:
     output_at: float | None = None
     output_bytes: int = 0
     preempted: bool = False
+    resumes: str | None = None
     batch: int = 0

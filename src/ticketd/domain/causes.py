@@ -79,9 +79,10 @@ class Causes:
         if record is None:
             mend = f"add tickets/{on.ticket}.md, or take {on.ticket} out of `depends_on` of {waiting}"
             return Root(on.ticket, f"there is no ticket {on.ticket}", mend)
-        return None if self._waits(on.ticket) else self._root(record)
+        return None if self._waits(on.ticket) else self.root_of(record)
 
-    def _root(self, record: TicketRecord) -> Root:
+    def root_of(self, record: TicketRecord) -> Root:
+        """How a ticket stands, and what a person can do about it."""
         id_, trouble = record.id, self.troubles.get(record.id, "")
         match record.state:
             case TicketState.QUEUED:

@@ -17,6 +17,7 @@ class EventKind(StrEnum):
     TICKET_WITHDRAWN = "ticket-withdrawn"
     TICKET_RETURNED = "ticket-returned"
     DISPATCHED = "dispatched"
+    PREEMPTED = "preempted"
     START_REFUSED = "start-refused"
     STARTED = "started"
     AGENT_ENDED = "agent-ended"
@@ -52,6 +53,8 @@ class EventKind(StrEnum):
     THROTTLE_LIFTED = "throttle-lifted"
     RECOVERED = "recovered"
     WORKTREE_RETIRED = "worktree-retired"
+    STALLED = "stalled"
+    SHADOW_DIFFERED = "shadow-differed"
 
 
 NO_MOVES = frozenset(
@@ -69,6 +72,9 @@ NO_MOVES = frozenset(
         EventKind.DRIFTED,
         EventKind.RECOVERED,
         EventKind.WORKTREE_RETIRED,
+        EventKind.PREEMPTED,
+        EventKind.STALLED,
+        EventKind.SHADOW_DIFFERED,
     }
 )
 """What cannot make a ticket startable, nor end a run."""

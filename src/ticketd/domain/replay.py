@@ -81,6 +81,8 @@ class Replay:
             case Kind.START_REFUSED:
                 del self._attempts[key], self._claims[key], self._held[id_]
                 self._moved(id_, TicketState.QUEUED, detail=data["detail"], attempts=key.number - 1)
+            case Kind.PREEMPTED:
+                self._attempt(key, preempted=True)
             case Kind.STARTED:
                 self._attempt(key, state=AttemptState.RUNNING, pid=data["pid"], started_at=at)
             case Kind.AGENT_ENDED:
@@ -111,7 +113,8 @@ class Replay:
                 self._moved(id_, TicketState.LANDED, detail=data["detail"], **landed)
             case Kind.REQUEUED:
                 self._release(id_)
-                counts = {"failures": data["failures"], "deferrals": data["deferrals"], "cancel_requested": False}
+                names = ("failures", "deferrals", "preemptions", "resume")
+                counts = {name: data[name] for name in names} | {"cancel_requested": False}
                 self._moved(id_, TicketState.QUEUED, detail=data["detail"], not_before=data["not_before"], **counts)
             case Kind.FAILED:
                 self._release(id_)
@@ -155,6 +158,8 @@ class Replay:
                 del self._throttles[data["profile"]]
             case (
                 Kind.FILES_READ
+                | Kind.STALLED
+                | Kind.SHADOW_DIFFERED
                 | Kind.CLAIM_COLLIDED
                 | Kind.OUTSIDE_CLAIM
                 | Kind.TARGET_TROUBLE
@@ -187,6 +192,7 @@ class Replay:
             data["agent"],
             dispatched_at=at,
             batch=data["batch"],
+            resumes=data["resumes"],
         )
         self._claims[key] = Claim(key.ticket, key.number, self._tickets[key.ticket].ticket.touches)
         self._held[key.ticket] = key

@@ -26,11 +26,13 @@ class ToLanding:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """Back to the queue. `failed` uses up a retry; `deferred` makes the next backoff of this ticket longer."""
+    """Back to the queue. `failed` uses up a retry; `deferred` makes the next backoff of this ticket longer;
+    `preempted`: it made way for another, and goes on from where it was."""
 
     detail: str
     failed: bool = False
     deferred: bool = False
+    preempted: bool = False
     not_before: float | None = None
     reason: Reason | None = None
 
@@ -62,6 +64,7 @@ class Finish:
     nested: tuple[str, ...] = ()
     agent: str = ""
     until: float | None = None
+    preempted: bool = False
 
 
 def backoff(times: int) -> float:
@@ -86,6 +89,8 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
     if record.cancel_requested:
         return Cancel("cancelled while its agent ran; its work is kept")
     match finish.how:
+        case "ended" if finish.preempted:
+            return Requeue("it made way for a critical ticket, and goes on from where it was", preempted=True)
         case "ended" | "never-started" | "no-capacity":
             return Requeue(finish.detail or "its agent was ended; it runs again")
         case "lost":

@@ -174,6 +174,9 @@ class Store(Protocol):
         """There was no capacity to start it: as if it had never been dispatched, but for the profile's backoff."""
 
     # What is said of an attempt that is past that point, or no more, changes nothing.
+    def preempt(self, key: AttemptKey, for_ticket: str, at: float) -> None:
+        """Ask for the end of a running attempt, so that another ticket can have its slot."""
+
     def attempt_started(self, key: AttemptKey, worktree: str, pid: int, at: float) -> None: ...
 
     def set_worktree(self, key: AttemptKey, worktree: str) -> None: ...

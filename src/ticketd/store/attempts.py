@@ -37,7 +37,7 @@ class Attempts(Tickets, Throttles):
                 if (pool := self._rows(db, "SELECT * FROM pool")[0])["paused"] or pool["stop"]:
                     return "the pool was paused or stopped meanwhile"
                 key = AttemptKey(start.ticket, now.attempts + 1)
-                self._dispatch(db, key, start, base, at, batch)
+                self._dispatch(db, key, start, self._begins(db, now, base), at, batch)
                 db.execute(
                     "INSERT INTO claims (ticket, attempt, patterns, shared, held) VALUES (?, ?, ?, ?, 1)",
                     [key.ticket, key.number, patterns_text(record.ticket.touches), patterns_text(shared)],
@@ -46,14 +46,22 @@ class Attempts(Tickets, Throttles):
         except sqlite3.IntegrityError as error:
             return str(error)
 
-    def _dispatch(self, db: Database, key: AttemptKey, start: Start, base: str, at: float, batch: int) -> None:
+    def _begins(self, db: Database, record: TicketRecord, base: str) -> tuple[str, str | None]:
+        """The base, and the commit to go on from if an earlier attempt made way: then the base is that one's."""
+        earlier = None if record.resume is None else self._attempt(db, AttemptKey(record.id, record.resume))
+        return (base, None) if earlier is None or earlier.tip is None else (earlier.base, earlier.tip)
+
+    def _dispatch(
+        self, db: Database, key: AttemptKey, start: Start, begins: tuple[str, str | None], at: float, batch: int
+    ) -> None:
+        base, resumes = begins
         db.execute(
-            "INSERT INTO attempts (ticket, number, state, slot, base, agent, dispatched_at, batch)"
-            " VALUES (?, ?, 'preparing', ?, ?, ?, ?, ?)",
-            [key.ticket, key.number, start.slot, base, start.agent, at, batch],
+            "INSERT INTO attempts (ticket, number, state, slot, base, resumes, agent, dispatched_at, batch)"
+            " VALUES (?, ?, 'preparing', ?, ?, ?, ?, ?, ?)",
+            [key.ticket, key.number, start.slot, base, resumes, start.agent, at, batch],
         )
         self._move(db, key.ticket, TicketState.RUNNING, attempts=key.number)
-        told = {"slot": start.slot, "base": base, "agent": start.agent, "batch": batch}
+        told = {"slot": start.slot, "base": base, "resumes": resumes, "agent": start.agent, "batch": batch}
         self._event(db, at, EventKind.DISPATCHED, key.ticket, key.number, **told)
 
     def start_refused(self, key: AttemptKey, detail: str, at: float) -> None:
@@ -79,6 +87,14 @@ class Attempts(Tickets, Throttles):
             self._end(db, key, Requeue(detail), at)
         else:
             self._move(db, key.ticket, TicketState.QUEUED, detail=detail)
+
+    def preempt(self, key: AttemptKey, for_ticket: str, at: float) -> None:
+        """Asked for; the slot is taken until its process tree is gone."""
+        with self.connections.transaction() as db:
+            attempt = self._attempt(db, key)
+            if attempt is not None and attempt.state is AttemptState.RUNNING and not attempt.preempted:
+                self._set(db, key, preempted=1)
+                self._event(db, at, EventKind.PREEMPTED, key.ticket, key.number, **{"for": for_ticket})
 
     def set_worktree(self, key: AttemptKey, worktree: str) -> None:
         with self.connections.transaction() as db:

@@ -98,11 +98,20 @@ class Tables:
                 not_before=verdict.not_before,
                 failures=record.failures + verdict.failed,
                 deferrals=record.deferrals + 1 if verdict.deferred else 0,
+                preemptions=record.preemptions + verdict.preempted,
+                resume=self._resumed_next(db, key, record, verdict),
             ),
             at,
             key.number,
             verdict.reason,
         )
+
+    def _resumed_next(self, db: Database, key: AttemptKey, record: TicketRecord, verdict: Requeue) -> int | None:
+        """The attempt whose work the next one goes on from. A failure is begun afresh."""
+        made = "SELECT 1 FROM attempts WHERE ticket = ? AND number = ? AND tip IS NOT NULL AND tip <> base"
+        if verdict.preempted and self._rows(db, made, key.ticket, key.number):
+            return key.number
+        return None if verdict.failed else record.resume
 
     def _to_queue(
         self,
@@ -118,6 +127,8 @@ class Tables:
             "not_before": record.not_before,
             "failures": record.failures,
             "deferrals": record.deferrals,
+            "preemptions": record.preemptions,
+            "resume": record.resume,
         }
         self._move(db, record.id, TicketState.QUEUED, cancel_requested=0, **again)
         self._event(db, at, EventKind.REQUEUED, record.id, attempt, reason=reason, **again)

@@ -95,6 +95,8 @@ def m001_first(db: Database) -> None:
             heartbeat_at REAL,
             output_at REAL,
             output_bytes INTEGER NOT NULL DEFAULT 0,
+            preempted INTEGER NOT NULL DEFAULT 0 CHECK (preempted IN (0, 1)),
+            resumes TEXT,
             batch INTEGER NOT NULL DEFAULT 0,
             PRIMARY KEY (ticket, number)
         ) STRICT

@@ -147,6 +147,8 @@ def attempt_of(row: Row) -> Attempt:
         heartbeat_at=row["heartbeat_at"],
         output_at=row["output_at"],
         output_bytes=row["output_bytes"],
+        preempted=bool(row["preempted"]),
+        resumes=row["resumes"],
         batch=row["batch"],
     )
 

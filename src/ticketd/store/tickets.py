@@ -52,7 +52,7 @@ class Tickets(TicketFilesTable):
                 raise BadInput(f"{ticket} is {record.state}", mend="Failed, skipped and cancelled tickets are retried.")
             if record.reason is Reason.PUSH_REJECTED and self._reland(db, record, at):
                 return TicketState.LANDING
-            again = replace(record, failures=0, deferrals=0, not_before=None, detail="retried by a person")
+            again = replace(record, failures=0, deferrals=0, resume=None, not_before=None, detail="retried by a person")
             self._to_queue(db, again, at)
             return TicketState.QUEUED
 
