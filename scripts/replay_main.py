@@ -109,9 +109,10 @@ def tree_of(repo: Path, commit: str) -> str:
     return git(repo, "rev-parse", f"{commit}^{{tree}}").decode().strip()
 
 
-def write_tickets(yard: Yard, source: Path, steps: Iterable[Step], slots: int) -> None:
+def write_tickets(yard: Yard, source: Path, steps: Iterable[Step], slots: int, backfill: str) -> None:
     agent = [sys.executable, "-I", "-S", str(AGENT), str(yard.steps), str(source)]
-    config = f"slots = {slots}\n[limits]\nretries = 0\n[agents.default]\ncommand = {json.dumps(agent)}\n"
+    settings = [f"slots = {slots}", "[scheduler]", f'backfill = "{backfill}"', "[limits]", "retries = 0"]
+    config = "\n".join([*settings, "[agents.default]", f"command = {json.dumps(agent)}", ""])
     (yard.work / "ticketd.toml").write_text(config, encoding="utf-8")
     (yard.work / "tickets").mkdir()
     for step in steps:
@@ -325,6 +326,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--from", dest="end", default="HEAD", metavar="COMMIT", help="the last step (default: HEAD)")
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--think", type=float, default=0.0, metavar="SECONDS", help="median; one in ten is tenfold")
+    parser.add_argument(
+        "--backfill",
+        choices=("strict", "estimate"),
+        default="strict",
+        help="as [scheduler] backfill; by estimate steps pass others that they may need, and fail",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the think times, or of the simulated ones")
     parser.add_argument("--patience", type=float, default=300.0, metavar="SECONDS", help="give up after a standstill")
     parser.add_argument("--json", action="store_true", help="one JSON document")
@@ -352,7 +359,7 @@ def main() -> int:
         return simulate(history, options)
     with throwaway(options.keep) as yard:
         make_yard(yard, source, history)
-        write_tickets(yard, source, history.steps, options.slots)
+        write_tickets(yard, source, history.steps, options.slots, options.backfill)
         wall_s = run_daemon(yard, options.slots, options.patience)
         result = report(yard, source, history, options.slots, wall_s)
     print(json.dumps({"schema": 1, **asdict(result)}) if options.json else "\n".join(lines(result)))

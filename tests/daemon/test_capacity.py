@@ -16,6 +16,7 @@ from ticketd.app.places import Places
 from ticketd.boot.daemon import open_daemon
 from ticketd.boot.session import open_session
 from ticketd.daemon.loop import Loop
+from ticketd.daemon.scheduling import Scheduling
 from ticketd.domain.attempt import AttemptKey, AttemptState
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.settings import Settings
@@ -116,7 +117,8 @@ def test_a_thousand_ends_in_one_tick_are_all_noted(tmp_path: Path) -> None:
         collect=None,
     )
     chores: Any = SimpleNamespace(take=lambda key, _: handed_out.append(key))
-    Loop(works, slots, chores, SimpleNamespace(), False, lambda: False, lambda: None).tick()  # type: ignore[arg-type]
+    lane: Any = SimpleNamespace()
+    Loop(works, slots, chores, lane, False, lambda: False, lambda: None, Scheduling(store)).tick()
     assert {attempt.state for attempt in store.live_attempts()} == {AttemptState.COLLECTING}
     assert sorted(handed_out) == [AttemptKey(id_, 1) for id_ in ids]
     assert [event.kind for event in store.events(limit=5000)].count("agent-ended") == COUNT
