@@ -14,14 +14,12 @@ from ticketd.domain.reach import Part, Reaches
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A ready ticket. `expected_s` and `longest_s`: seconds it is expected to need, and may need."""
+    """A ready ticket. Of these there are as many as tickets: what can be looked up is not in it."""
 
     rank: Rank
     kind: Kind
     touches: PatternSet
     parts: tuple[Part, ...]
-    expected_s: int
-    longest_s: int
     bundle: object = None
 
     @property
@@ -30,13 +28,7 @@ class Entry:
 
     def is_like(self, other: Entry) -> bool:
         """Whether it would stand the same in the line."""
-        return (self.rank, self.kind, self.touches, self.expected_s, self.longest_s) == (
-            other.rank,
-            other.kind,
-            other.touches,
-            other.expected_s,
-            other.longest_s,
-        )
+        return (self.rank, self.kind, self.touches) == (other.rank, other.kind, other.touches)
 
     def __lt__(self, other: Entry) -> bool:
         return self.rank < other.rank

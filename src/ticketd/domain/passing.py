@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from ticketd.domain.backfill import longest_s
 from ticketd.domain.capacity import Kind
 from ticketd.domain.claims import ClaimTable
 from ticketd.domain.line import Entry, Line
+from ticketd.domain.ranking import expected_s
+from ticketd.domain.schedule import Snapshot
 
 
 class Passing:
     """`kinds` have room: tickets of others reserve nothing. `left`: seconds until each claim is expected to go."""
 
-    def __init__(self, line: Line, held: ClaimTable, kinds: Collection[Kind], left: Mapping[str, int]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, line: Line, held: ClaimTable, kinds: Collection[Kind], left: Mapping[str, int]
+    ) -> None:
+        self._snapshot = snapshot
         self._line = line
         self._held = held
         self._kinds = kinds
@@ -21,8 +27,9 @@ class Passing:
         self._maybe_before: dict[str, int] = {}
 
     def may_pass(self, entry: Entry) -> bool:
+        longest = longest_s(self._snapshot.tickets[entry.id].ticket, self._snapshot.estimates)
         return all(
-            self._starts_no_sooner(self._line.entries[rank[-1]], entry.longest_s)
+            self._starts_no_sooner(self._line.entries[rank[-1]], longest)
             for part in entry.parts
             for rank in self._line.soonest_ahead(part, entry.rank, self._kinds)
         )
@@ -43,13 +50,16 @@ class Passing:
             if known <= least:
                 continue
             seen[one.id] = least
-            asked.extend((other, least - other.expected_s) for other in self._ahead(one))
+            asked.extend((other, least - self._expected(other)) for other in self._ahead(one))
         for id_, least in seen.items():
             self._maybe_before[id_] = min(least, self._maybe_before.get(id_, least))
         return False
 
     def _is_held_for(self, entry: Entry, seconds: int) -> bool:
         return any(self._left.get(ticket, 0) >= seconds for part in entry.parts for ticket in self._held.holders(part))
+
+    def _expected(self, entry: Entry) -> int:
+        return expected_s(self._snapshot.tickets[entry.id], self._snapshot.estimates)
 
     def _ahead(self, entry: Entry) -> Iterator[Entry]:
         for part in entry.parts:

@@ -8,7 +8,7 @@ the two-watched-literals idea of SAT solvers (Moskewicz et al., 2001), with one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -113,10 +113,10 @@ class Picking:
 
     # ---- the pick
 
-    def next(self, tiers: Iterable[Collection[Kind]], kinds: Collection[Kind], left: Mapping[str, int]) -> Entry | None:
+    def next(self, tiers: Iterable[Collection[Kind]], kinds: Collection[Kind], passing: Passing) -> Entry | None:
         """The ticket to start next. `kinds` have room; `tiers` are the same by turn: a ticket of an earlier one comes
-        first, whatever its rank. `left`: seconds until each claim is expected to be released."""
-        search = _Search(kinds, Passing(self._line, self._held, kinds, left))
+        first, whatever its rank."""
+        search = _Search(kinds, passing)
         found = next((entry for tier in tiers if (entry := self._first(tier, search)) is not None), None)
         for bundle, entry in search.aside:
             heappush(bundle.entries, entry)

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from heapq import heappop, heappush
 
-from ticketd.domain.backfill import longest_s, remaining
+from ticketd.domain.backfill import remaining
 from ticketd.domain.capacity import Kind, Kinds, Room
 from ticketd.domain.claims import ClaimTable
 from ticketd.domain.line import Entry, Line
+from ticketd.domain.passing import Passing
 from ticketd.domain.picking import Picking
 from ticketd.domain.preemption import preemptions, wants_preemption
 from ticketd.domain.ranking import expected_s
@@ -153,20 +154,15 @@ class Queue:
         return None
 
     def _entry(self, record: TicketRecord) -> Entry:
-        touches, estimates = record.ticket.touches, self._snapshot.estimates
-        return Entry(
-            rank=self._ranks.rank(record.id, self._now),
-            kind=self._kinds.of(record.ticket),
-            touches=touches,
-            parts=self._reaches.parts(touches),
-            expected_s=expected_s(record, estimates),
-            longest_s=longest_s(record.ticket, estimates),
-        )
+        touches = record.ticket.touches
+        rank = self._ranks.rank(record, self._now)
+        return Entry(rank, self._kinds.of(record.ticket), touches, self._reaches.parts(touches))
 
     def _joined_line(self, entry: Entry) -> None:
         self._ready[entry.kind] += 1
-        self._ranks.watch(entry.id, self._now)
-        if wants_preemption(self._snapshot, self._snapshot.tickets[entry.id]):
+        record = self._snapshot.tickets[entry.id]
+        self._ranks.watch(record, self._now)
+        if wants_preemption(self._snapshot, record):
             self._critical.add(entry.id)
 
     def _left_line(self, entry: Entry) -> None:
@@ -195,7 +191,8 @@ class Queue:
             if slot in taken:
                 continue
             self._note_room()
-            entry = self._picking.next(self._tiers(), self._open, self._left)
+            passing = Passing(self._snapshot, self._line, self._held, self._open, self._left)
+            entry = self._picking.next(self._tiers(), self._open, passing)
             if entry is None:
                 return
             profile = self._room.of(entry.kind)
@@ -203,8 +200,9 @@ class Queue:
             start = Start(entry.id, slot, profile.name)
             self._picking.start(entry)
             self._left_line(entry)
-            self._left[entry.id] = entry.expected_s
-            self._room.take(self._snapshot.tickets[entry.id].ticket, profile.name)
+            record = self._snapshot.tickets[entry.id]
+            self._left[entry.id] = expected_s(record, self._snapshot.estimates)
+            self._room.take(record.ticket, profile.name)
             self._assumed.append(start)
             yield start
 
@@ -263,4 +261,5 @@ class Queue:
         return [id_ for id_, record in self._snapshot.tickets.items() if record.state is TicketState.QUEUED]
 
     def _by_rank(self, ids: Iterable[str]) -> list[str]:
-        return sorted(ids, key=lambda id_: self._ranks.rank(id_, self._now))
+        tickets = self._snapshot.tickets
+        return sorted(ids, key=lambda id_: self._ranks.rank(tickets[id_], self._now))

@@ -11,106 +11,100 @@ from ticketd.domain.ticket import TicketRecord
 
 
 class Ranks:
+    """Has a weight for each ticket that has not ended; the tickets themselves are given each time."""
+
     def __init__(self, tickets: Mapping[str, TicketRecord], estimates: Estimates, aging_s: float | None) -> None:
         self._estimates = estimates
         self._aging_s = aging_s
-        self._unfinished = {id_: record for id_, record in tickets.items() if not record.state.is_final}
-        self._dependents: dict[str, set[str]] = {}
         self._boosts: list[float] = []
         self._boosted: dict[float, list[str]] = {}
-        for record in self._unfinished.values():
-            self._link(record)
-        self._weigh_all()
+        self._depends_on: dict[str, tuple[str, ...]] = {}
+        self._dependents: dict[str, set[str]] = {}
+        for record in tickets.values():
+            if not record.state.is_final:
+                self._link(record)
+        self._weigh_all(tickets)
 
     def change(self, ids: Iterable[str], tickets: Mapping[str, TicketRecord]) -> set[str]:
         """Take in these tickets as they are now. All whose rank may be another."""
         touched: set[str] = set()
         for id_ in ids:
-            old, new = self._unfinished.pop(id_, None), tickets.get(id_)
-            if new is not None and not new.state.is_final:
-                self._unfinished[id_] = new
-            else:
-                new = None
+            touched.update((id_, *self._unlink(id_)))
+            record = tickets.get(id_)
+            if record is None or record.state.is_final:
                 self._weights.pop(id_, None)
-            if _weighs(old) != _weighs(new):
-                touched.add(id_)
-                self._relink(old, new)
-                for record in (old, new):
-                    touched.update(() if record is None else record.ticket.depends_on)
-        return self._weigh(touched)
+            else:
+                self._link(record)
+                touched.update(record.ticket.depends_on)
+        return self._weigh(touched, tickets)
 
-    def rank(self, id_: str, now: float) -> Rank:
-        return rank(self._unfinished[id_], self._weights[id_], self._aging_s, now)
+    def rank(self, record: TicketRecord, now: float) -> Rank:
+        return rank(record, self._weights[record.id], self._aging_s, now)
 
     def dependents(self, id_: str) -> Iterable[str]:
         """Tickets that have not ended and wait for this one."""
         return self._dependents.get(id_, ())
 
-    def watch(self, id_: str, now: float) -> None:
+    def watch(self, record: TicketRecord, now: float) -> None:
         """Tell with `risen` when waiting has lifted this ticket."""
-        at = next_boost_at(self._unfinished[id_], self._weights[id_], self._aging_s, now)
+        at = next_boost_at(record, self._weights[record.id], self._aging_s, now)
         if at is not None:
             # Tickets that were first seen together rise together.
             if at not in self._boosted:
                 heappush(self._boosts, at)
-            self._boosted.setdefault(at, []).append(id_)
+            self._boosted.setdefault(at, []).append(record.id)
 
     def risen(self, now: float) -> set[str]:
         """Watched tickets that waiting has lifted since this was last asked."""
         ids: set[str] = set()
         while self._boosts and self._boosts[0] <= now:
             ids.update(self._boosted.pop(heappop(self._boosts)))
-        return ids & self._unfinished.keys()
-
-    def _relink(self, old: TicketRecord | None, new: TicketRecord | None) -> None:
-        for dependency in () if old is None else old.ticket.depends_on:
-            self._dependents.get(dependency, set()).discard(old.id)  # type: ignore[union-attr]
-        if new is not None:
-            self._link(new)
+        return ids & self._weights.keys()
 
     def _link(self, record: TicketRecord) -> None:
-        for dependency in record.ticket.depends_on:
-            self._dependents.setdefault(dependency, set()).add(record.id)
+        if record.ticket.depends_on:
+            self._depends_on[record.id] = record.ticket.depends_on
+            for dependency in record.ticket.depends_on:
+                self._dependents.setdefault(dependency, set()).add(record.id)
 
-    def _weigh(self, touched: Iterable[str]) -> set[str]:
+    def _unlink(self, id_: str) -> tuple[str, ...]:
+        """What it depended on."""
+        before = self._depends_on.pop(id_, ())
+        for dependency in before:
+            self._dependents[dependency].discard(id_)
+        return before
+
+    def _weigh(self, touched: Iterable[str], tickets: Mapping[str, TicketRecord]) -> set[str]:
         """Weigh tickets and, in turn, what they depend on: each once all its dependents are weighed."""
-        affected = self._with_dependencies(touched)
+        affected = self._with_dependencies(touched, tickets)
         missing = {id_: sum(d in affected for d in self.dependents(id_)) for id_ in affected}
         ready = [id_ for id_, count in missing.items() if count == 0]
         for id_ in ready:
-            record = self._unfinished[id_]
-            weight = weigh(record, [self._weights[d] for d in self.dependents(id_)], self._estimates)
+            weight = weigh(tickets[id_], [self._weights[d] for d in self.dependents(id_)], self._estimates)
             self._weights[id_] = self._alike.setdefault(weight, weight)
-            for dependency in dict.fromkeys(record.ticket.depends_on):
+            for dependency in dict.fromkeys(tickets[id_].ticket.depends_on):
                 if dependency in missing:
                     missing[dependency] -= 1
                     if missing[dependency] == 0:
                         ready.append(dependency)
         if len(ready) < len(affected):  # a cycle: what its tickets weigh depends on where one begins
-            self._weigh_all()
-            return set(self._unfinished)
+            self._weigh_all(tickets)
+            return set(self._weights)
         return affected
 
-    def _weigh_all(self) -> None:
+    def _weigh_all(self, tickets: Mapping[str, TicketRecord]) -> None:
         """Most tickets weigh the same, and share what says so."""
         self._alike: dict[Weight, Weight] = {}
-        found = weights(self._unfinished, self._estimates)
+        unfinished = {id_: record for id_, record in tickets.items() if not record.state.is_final}
+        found = weights(unfinished, self._estimates)
         self._weights = {id_: self._alike.setdefault(weight, weight) for id_, weight in found.items()}
 
-    def _with_dependencies(self, ids: Iterable[str]) -> set[str]:
+    def _with_dependencies(self, ids: Iterable[str], tickets: Mapping[str, TicketRecord]) -> set[str]:
         found: set[str] = set()
         unseen = list(ids)
         while unseen:
             id_ = unseen.pop()
-            if id_ in self._unfinished and id_ not in found:
+            if id_ not in found and id_ in tickets and not tickets[id_].state.is_final:
                 found.add(id_)
-                unseen.extend(self._unfinished[id_].ticket.depends_on)
+                unseen.extend(tickets[id_].ticket.depends_on)
         return found
-
-
-def _weighs(record: TicketRecord | None) -> object:
-    """What the rank of a ticket, and of those before it, depends on."""
-    if record is None:
-        return None
-    said = record.ticket
-    return (record.priority, said.scope, said.size, said.agent, said.depends_on, record.age, record.seen_at)

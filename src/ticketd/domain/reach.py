@@ -13,16 +13,20 @@ _overlap = lru_cache(maxsize=1 << 18)(overlap)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Patterns that a claim overlaps another by: one pattern, or the whole set where it negates.
+    """Patterns (`texts`) that a claim overlaps another by: one of its patterns, or all where some negate.
 
     `at`: the hulls; `above`: the directories above them. `plain`: it covers its hull and all that lies below, so two
     plain parts meet exactly where one's hull is the other's or lies above it.
     """
 
-    patterns: PatternSet
+    texts: tuple[str, ...]
     at: tuple[str, ...]
     above: tuple[str, ...]
     plain: bool
+
+    @property
+    def patterns(self) -> PatternSet:
+        return PatternSet(self.texts)
 
 
 class Reaches:
@@ -32,14 +36,14 @@ class Reaches:
         self._shared = shared
         self._negating: dict[PatternSet, tuple[Part, ...]] = {}
         self._single: dict[str, Part | None] = {}
-        self._names: dict[str, str] = {}
+        self._directories: dict[str, tuple[str, ...]] = {}
 
     def parts(self, patterns: PatternSet) -> tuple[Part, ...]:
         """Without those that lie in `shared` as a whole. Two sets overlap if and only if parts of them meet."""
         if any(pattern.startswith("!") for pattern in patterns.patterns):
             if patterns not in self._negating:
                 at, above = hulls(patterns)
-                self._negating[patterns] = (Part(patterns, tuple(at), tuple(above), plain=False),)
+                self._negating[patterns] = (Part(patterns.patterns, tuple(at), tuple(above), plain=False),)
             return self._negating[patterns]
         parts = map(self._part, dict.fromkeys(patterns.patterns))
         return tuple([part for part in parts if part is not None])
@@ -65,17 +69,17 @@ class Reaches:
         plain = glob.tree and not glob.strict and not glob.everything and not _insane(glob.hull)
         if plain and self._shared.patterns:
             plain = overlap(alone, self._shared) is None
-        return Part(alone, (self._name(glob.hull),), self._above(glob.hull), plain)
+        return Part(alone.patterns, (glob.hull,), self._above(glob.hull), plain)
 
     def _above(self, hull: str) -> tuple[str, ...]:
         """The directories above a path, the root as ''."""
         if not hull:
             return ()
-        places = [at for at, char in enumerate(hull) if char == "/"]
-        return ("", *(self._name(hull[:at]) for at in places))
-
-    def _name(self, text: str) -> str:
-        return self._names.setdefault(text, text)
+        parent = hull.rpartition("/")[0]
+        known = self._directories.get(parent)
+        if known is None:
+            known = self._directories[parent] = (*self._above(parent), parent)
+        return known
 
 
 def _insane(hull: str) -> bool:
