@@ -161,6 +161,7 @@ def test_the_agents_environment_is_the_allow_list_and_its_brief_is_on_stdin(yard
     assert (said["TICKETD_TICKET"], said["TICKETD_ATTEMPT"]) == ("look", "1")
     assert said["TICKETD_BASE"] == git(yard.origin, "rev-parse", "main~1")
     assert said["TICKETD_REPO"] == str(yard.work)
+    assert Path(said["TICKETD_NOTES"]).read_text() == ""
     assert yard.file("stdin.txt") == yard.file("brief.txt")
     assert "agent: say this is the brief" in yard.file("stdin.txt")
     assert "touches" not in yard.file("stdin.txt")

@@ -78,8 +78,8 @@ def test_every_why_not_has_an_answer(yard: Yard) -> None:
         "overlaps retry-uploader on src/upload/client.py",
         "after db-schema (running)",
         "`ticketd unhold on-hold` lets it go",
-        "before it starts  ticketd review approve first-asked",
-        "before it lands   ticketd review approve last-asked",
+        "ticketd review approve first-asked  before it runs",
+        "ticketd review approve last-asked   before it lands",
         "failed  broken: agent-failed after 1 attempt",
         "the agent ended with exit code 3",
         "ticketd logs broken; ticketd retry broken",
@@ -273,6 +273,7 @@ def test_every_kind_of_event_that_is_told_has_words_for_a_pool_and_a_ticket(kind
         "new",
         "drift",
         "profile",
+        "with",
     )
     data = {**dict.fromkeys(texts, "x"), "paths": ["a"], "slot": 1, "slots": 1, "pid": 1, "trouble": "", "until": NOW}
     for ticket in ("some-id", None):

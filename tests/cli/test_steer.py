@@ -1,4 +1,4 @@
-"""Commands that steer the pool, and review; on the store, without a daemon."""
+"""Commands that steer the pool; on the store, without a daemon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hands_yard import SCRIPTED, Hands, git, make_hands
 
 from ticketd.domain.pool import PAUSED_BY_A_PERSON
-from ticketd.domain.ticket import Priority, Reason, TicketState
+from ticketd.domain.ticket import Priority, TicketState
 
 
 @pytest.fixture
@@ -136,62 +136,6 @@ def test_fewer_slots_than_running_agents_end_none_of_them(hands: Hands) -> None:
     hands.dispatch("paint-door")
     hands.dispatch("paint-wall")
     assert "the 2 agents that run finish first" in hands.ok("slots", "1")
-
-
-# --- review ---------------------------------------------------------------------------------------------------------
-
-
-def ask_to_start(hands: Hands, id_: str) -> None:
-    with hands.store() as store:
-        store.ask_to_start(id_, 1.0)
-
-
-def test_nothing_to_review(hands: Hands) -> None:
-    assert hands.ok("review") == hands.ok("review", "list") == "nothing waits for review\n"
-    assert hands.json("review") == hands.json("review", "list") == {"schema": 1, "review": []}
-
-
-def test_a_ticket_that_waits_to_start_is_shown_with_its_brief(hands: Hands) -> None:
-    ask_to_start(hands, "paint-wall")
-    assert hands.ok("review") == "paint-wall  gate start  paint-wall\n"
-    assert "agent: say hi" in hands.ok("review", "show", "paint-wall")
-    assert hands.json("review", "show", "paint-wall")["files"] == []
-    assert hands.ok("review", "approve", "paint-wall") == "paint-wall is approved and queued (rank 2)\n"
-    assert hands.state_of("paint-wall") is TicketState.QUEUED
-
-
-def test_reject_keeps_the_reason(hands: Hands) -> None:
-    ask_to_start(hands, "paint-wall")
-    assert "--reason" in hands.refused(2, "review", "reject", "paint-wall")
-    assert "--reason is empty" in hands.refused(2, "review", "reject", "paint-wall", "--reason", " ")
-    said = hands.ok("review", "reject", "paint-wall", "--reason", "not blue\nbut green")
-    assert "`ticketd retry paint-wall`" in said
-    with hands.store() as store:
-        record = store.ticket("paint-wall")
-        assert record is not None
-        assert (record.reason, record.detail) == (Reason.REJECTED, "not blue\nbut green")
-
-
-@pytest.mark.parametrize("answer", [("approve",), ("reject", "--reason", "no"), ("show",)])
-def test_what_is_not_in_review_is_not_reviewed(hands: Hands, answer: tuple[str, ...]) -> None:
-    assert "paint-wall is queued, not in review" in hands.refused(2, "review", *answer, "paint-wall")
-
-
-def test_a_ticket_that_waits_to_land_is_shown_with_its_change_and_lands(tmp_path: Path) -> None:
-    hands = make_hands(tmp_path)
-    hands.ticket("paint-wall", "append paint-wall.txt blue", gate="land")
-    assert hands.run("start", "--until-idle").returncode == 1
-    (line,) = hands.json("review")["review"]
-    assert (line["ticket"], line["gate"], line["attempt"]) == ("paint-wall", "land", 1)
-    shown = hands.json("review", "show", "paint-wall")
-    assert shown["files"] == [{"path": "paint-wall.txt", "added": 1, "removed": 0}]
-    assert shown["base"] == git(hands.origin, "rev-parse", "main")
-    said = hands.ok("review", "show", "paint-wall")
-    assert "paint-wall.txt | 1 +" in said
-    assert "ticketd checkout paint-wall" in said
-    assert hands.ok("review", "approve", "paint-wall") == "paint-wall is approved and lands\n"
-    assert hands.ok("start", "--until-idle").endswith("1 of 1 tickets landed\n")
-    assert git(hands.origin, "show", "main:paint-wall.txt") == "blue"
 
 
 # --- path -----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from ticketd.domain.globs import NOTHING
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.pool import DaemonRecord, Stop, TargetRecord
 from ticketd.domain.replay import Replay
+from ticketd.domain.review import Stale, digest_of
 from ticketd.domain.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.standing import Standing, differences
@@ -26,28 +27,46 @@ from ticketd.store.rows import patterns_text
 Do = Callable[[], object]
 Step = tuple[str, Do]
 
-TABLES = ("claims", "landings", "attempts", "tickets", "events", "files", "worktrees", "daemon", "target", "throttles")
+TABLES = (
+    "collisions",
+    "claims",
+    "landings",
+    "attempts",
+    "tickets",
+    "events",
+    "files",
+    "worktrees",
+    "daemon",
+    "target",
+    "throttles",
+)
 TOUCHES = {"a": "/x/**", "b": "/x/y", "c": "/z", "d": "/w/**"}
 ON_FAILURE = {"a": "block", "b": "abort", "c": "ask", "d": "skip"}
 HOLDING = frozenset({TicketState.RUNNING, TicketState.REVIEW, TicketState.LANDING})
 BASE, TIP, CANDIDATE, LANDED = "b" * 40, "c" * 40, "e" * 40, "d" * 40
 
 
-def _found(id_: str, size: str, touches: str) -> FoundFile:
+def _found(id_: str, size: str, touches: str, body: str = "") -> FoundFile:
     front = f"touches: ['{touches}']\nsize: {size}\non_failure: {ON_FAILURE[id_]}\n"
-    parsed = parse_ticket(f"tickets/{id_}.md", f"---\n{front}---\n# {id_}\n".encode(), Settings())
+    parsed = parse_ticket(f"tickets/{id_}.md", f"---\n{front}---\n# {id_}\n{body}".encode(), Settings())
     assert parsed.ticket is not None, parsed.problems
-    return FoundFile(size + touches, parsed)
+    return FoundFile(size + touches + body, parsed)
 
 
 FILES = {
-    id_: (_found(id_, "M", touches), _found(id_, "S", touches), _found(id_, "M", "/x/**"))
+    id_: (
+        _found(id_, "M", touches),
+        _found(id_, "S", touches),
+        _found(id_, "M", "/x/**"),
+        _found(id_, "M", touches, "Not as before."),
+    )
     for id_, touches in TOUCHES.items()
 }
 VERDICTS: tuple[Verdict, ...] = (
     ToLanding(),
-    ToLanding(review=True),
-    ToLanding(extension=("/new", "/z"), outside=("new", "z")),
+    ToLanding(review=True, detail="it is protected"),
+    ToLanding(review=True, release=True),
+    ToLanding(outside=("new", "z", "w/y", "x/y"), warn=True),
     Requeue("again", failed=True, reason=Reason.TIMEOUT),
     Requeue("later", deferred=True, not_before=99.5),
     Requeue("made way", preempted=True),
@@ -99,7 +118,7 @@ class Walk:
 
     def is_refused(self, do: Do) -> bool:
         try:
-            return isinstance(do(), str)
+            return isinstance(do(), str | Stale)
         except BadInput:
             return True
 
@@ -121,7 +140,12 @@ class Walk:
         assert len(live) == (record.state is TicketState.RUNNING)
         assert (record.id in self.standing.landings) == (record.state is TicketState.LANDING)
         assert record.id not in self.standing.claims or record.state in HOLDING
-        assert record.id in self.standing.claims or record.state not in HOLDING - {TicketState.REVIEW}
+        if record.id not in self.standing.claims:
+            assert record.state is not TicketState.RUNNING
+            assert record.state is not TicketState.LANDING or record.approved
+        assert (record.gate_at is not None) == (record.state is TicketState.REVIEW)
+        if name == "save" and before.ticket != record.ticket:
+            assert not record.start_approved
         assert (record.state is TicketState.LANDED) == (record.landed_sha is not None)
         if before.state in FINAL and record.state not in FINAL:
             assert before.state is not TicketState.LANDED
@@ -138,6 +162,8 @@ class Walk:
         for record in self.standing.tickets.values():
             if record.state is TicketState.QUEUED:
                 yield from self.of_queued(record.id)
+            elif record.state is TicketState.REVIEW:
+                yield from self.of_review(record.id)
         for attempt in self.standing.attempts.values():
             yield from self.of_attempt(attempt)
         for landing in self.standing.landings.values():
@@ -147,6 +173,8 @@ class Walk:
         for record in self.standing.tickets.values():
             yield from self.of_file(record)
             yield from self.of_person(record)
+        for claim in self.standing.claims.values():
+            yield from self.of_claim(AttemptKey(claim.ticket, claim.attempt))
         yield from self.of_pool()
 
     def of_file(self, record: TicketRecord) -> Iterator[Step]:
@@ -164,6 +192,24 @@ class Walk:
         yield "ask", lambda: store.ask_to_start(id_, self.at)
         yield "skip", lambda: store.skip(id_, "another", self.at)
 
+    def of_review(self, id_: str) -> Iterator[Step]:
+        store, known = self.store, self.store.ticket(id_)
+        assert known is not None
+        for commit in (TIP, LANDED, digest_of(known.ticket)):
+            yield "shown", lambda commit=commit: store.note_shown(id_, commit, self.at)
+        for named in (None, TIP[:7], LANDED, digest_of(known.ticket)):
+            yield "approve", lambda named=named: self.approve(id_, named)
+        yield "save", lambda: store.save_files([FILES[id_][int(self.at) % 4]], [], self.at)
+
+    def approve(self, id_: str, commit: str | None = None) -> Stale | None:
+        answer = self.store.approve(id_, self.at, commit)
+        return answer if isinstance(answer, Stale) else None
+
+    def of_claim(self, key: AttemptKey) -> Iterator[Step]:
+        """What is seen of an attempt that has ended comes late."""
+        if self.standing.attempts[key].state is AttemptState.ENDED:
+            yield "late", lambda: self.store.extend_claim(key, ["late"], self.at) or "is nothing"
+
     def of_person(self, record: TicketRecord) -> Iterator[Step]:
         """Not all of it fits: what does not must change nothing."""
         store, id_ = self.store, record.id
@@ -171,7 +217,7 @@ class Walk:
         yield "bump", lambda: store.bump(id_, Priority.HIGH, self.at)
         yield "cancel", lambda: store.cancel(id_, self.at) and None
         yield "retry", lambda: store.retry(id_, self.at) and None
-        yield "approve", lambda: store.approve(id_, self.at) and None
+        yield "approve", lambda: self.approve(id_)
         yield "reject", lambda: store.reject(id_, "no", self.at)
 
     def of_attempt(self, attempt: Attempt) -> Iterator[Step]:
@@ -190,6 +236,8 @@ class Walk:
                 yield "over", lambda: store.attempt_over(key, None, "lost", "gone", self.at)
                 yield "drift", lambda: store.set_drift(key, 1, Drift.CLEAN, [], self.at)
                 yield "preempt", lambda: store.preempt(key, "d", self.at)
+                for paths in (["new"], ["z", "w/y", "x/y"], ["in/1", "in/2", "w/q"]):
+                    yield "extend", lambda paths=paths: store.extend_claim(key, paths, self.at)
                 yield "pulse", lambda: store.pulse({key: Pulse(self.at, 1, self.at, None, None)})
             case AttemptState.COLLECTING:
                 for verdict in (*VERDICTS, *[ToLanding()] * 4):
@@ -215,6 +263,8 @@ class Walk:
             yield "land", lambda: store.land(key, LANDED, target, "", self.at)
         for verdict in LANE_VERDICTS:
             yield "not landed", lambda v=verdict: store.landing_failed(key, v, self.at)
+        for release in (False, True):
+            yield "not approved", lambda release=release: store.ask_to_land(key, "is this well?", release, self.at)
 
     def of_pool(self) -> Iterator[Step]:
         store, pool = self.store, self.standing.pool

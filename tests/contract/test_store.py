@@ -18,12 +18,14 @@ from ticketd.domain.globs import NOTHING, PatternSet
 from ticketd.domain.landing import Phase
 from ticketd.domain.lint import Outline
 from ticketd.domain.pool import PAUSED_BY_A_PERSON, DaemonRecord, Stop, TargetRecord
+from ticketd.domain.review import Stale
 from ticketd.domain.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.throttle import Capacity, Limited, Served, Throttle
-from ticketd.domain.ticket import Priority, Reason, Size, TicketState
+from ticketd.domain.ticket import Gate, Priority, Reason, Size, TicketRecord, TicketState
 from ticketd.domain.ticketfile import parse_ticket
 from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
+from ticketd.domain.widening import Collision
 from ticketd.errors import BadInput, TicketdError
 from ticketd.ports import FoundFile, Kept, Pulse
 from ticketd.store import SqliteStore, open_store
@@ -410,12 +412,109 @@ def test_each_verdict_leads_where_it_says(
 def test_paths_written_outside_are_added_to_the_claim_unless_somebody_holds_them(store: SqliteStore) -> None:
     add(store, found("a"), found("b"))
     dispatch(store, "b", slot=2)
-    run(store, "a", ToLanding(extension=("/new", "/b"), outside=("new", "b")), slot=1)
+    run(store, "a", ToLanding(outside=("new", "b")), slot=1)
     held = {claim.ticket: claim.patterns.patterns for claim in store.board().claims}
     assert held["a"] == ("/a", "/new")
     assert {EventKind.CLAIM_EXTENDED, EventKind.CLAIM_COLLIDED} <= set(kinds(store, "a"))
     told = [Teller().line(event) or "" for event in store.events(ticket="a")]
-    assert any("wrote what another ticket holds: /b" in line for line in told)
+    assert any("wrote what b holds: b" in line for line in told)
+
+
+def begin(store: SqliteStore, id_: str, slot: int) -> AttemptKey:
+    key = dispatch(store, id_, slot)
+    assert isinstance(key, AttemptKey), key
+    store.set_worktree(key, str(slot))
+    store.attempt_started(key, str(slot), 123, 3.0)
+    return key
+
+
+def test_what_a_running_attempt_has_written_joins_its_claim_and_a_later_pick_avoids_it(store: SqliteStore) -> None:
+    add(store, found("a"), found("later", touches="/new/x"))
+    key = begin(store, "a", 1)
+    store.extend_claim(key, ["a", "new/x"], 4.0)
+    assert store.board().claims[0].patterns == PatternSet(("/a", "/new/x"))
+    assert dispatch(store, "later", 2) == "claims overlap"
+
+
+def test_looking_again_without_news_writes_nothing(store: SqliteStore) -> None:
+    add(store, found("a"), found("b"))
+    key, _ = begin(store, "a", 1), begin(store, "b", 2)
+    store.extend_claim(key, ["a", "b", "new"], 4.0)
+    before = store.events()
+    with sqlite3.connect(store.connections._path) as other:
+        other.execute("BEGIN IMMEDIATE")  # whoever wanted to write would wait for this one, and fail
+        store.extend_claim(key, ["a", "b", "new"], 5.0)
+    assert store.events() == before
+
+
+def test_a_collision_is_told_once_and_seen_by_both_as_long_as_both_hold_their_claims(store: SqliteStore) -> None:
+    add(store, found("a"), found("b", touches="/b*"))
+    key, other = begin(store, "a", 1), begin(store, "b", 2)
+    store.extend_claim(key, ["b1"], 4.0)
+    store.extend_claim(key, ["b1", "b2"], 5.0)
+    collided = [event for event in store.events() if event.kind is EventKind.CLAIM_COLLIDED]
+    assert [(e.ticket, dict(e.data)) for e in collided] == [
+        ("a", {"with": "b", "paths": ["b1"]}),
+        ("a", {"with": "b", "paths": ["b2"]}),
+    ]
+    assert kinds(store, "b").count(EventKind.CLAIM_COLLIDED) == 2
+    assert store.board().collisions == store.collisions() == (Collision("a", "b", "b1"), Collision("a", "b", "b2"))
+    store.attempt_over(other, 1, "exited", "", 6.0)
+    store.close_attempt(other, None, Fail(Reason.AGENT_FAILED, ""), None, 6.0, retire=False)
+    assert store.collisions() == ()
+
+
+def test_the_end_of_an_attempt_tells_no_collision_that_was_told_while_it_ran(store: SqliteStore) -> None:
+    add(store, found("a"), found("b"))
+    begin(store, "b", 2)
+    key = begin(store, "a", 1)
+    store.extend_claim(key, ["b", "new"], 4.0)
+    store.attempt_over(key, 0, "exited", "", 5.0)
+    store.close_attempt(key, Kept(TIP, ("a", "b", "new")), ToLanding(outside=("b", "new")), None, 5.0, retire=False)
+    assert kinds(store, "a").count(EventKind.CLAIM_COLLIDED) == kinds(store, "a").count(EventKind.CLAIM_EXTENDED) == 1
+    assert EventKind.OUTSIDE_CLAIM not in kinds(store, "a")
+
+
+def test_paths_outside_are_told_of_where_the_policy_is_to_warn(store: SqliteStore) -> None:
+    add(store, found("a"))
+    run(store, "a", ToLanding(outside=("new",), warn=True))
+    assert EventKind.OUTSIDE_CLAIM in kinds(store, "a")
+
+
+def test_the_claim_of_an_attempt_that_is_over_is_not_widened(store: SqliteStore) -> None:
+    add(store, found("a"))
+    key = run(store, "a", Requeue("again"))
+    begin(store, "a", 1)
+    store.extend_claim(key, ["new"], 9.0)
+    assert store.board().claims[0].patterns == PatternSet(("/a",))
+
+
+def test_what_is_seen_late_of_an_attempt_whose_work_is_kept_joins_nothing(store: SqliteStore) -> None:
+    add(store, found("a"))
+    key = run(store, "a", ToLanding(review=True))
+    before = store.events()
+    store.extend_claim(key, ["new"], 9.0)
+    assert (store.events(), store.board().claims[0].patterns) == (before, PatternSet(("/a",)))
+
+
+def test_a_refused_start_takes_collisions_with_it_for_its_number_is_given_again(store: SqliteStore) -> None:
+    add(store, found("a"), found("b"))
+    key, other = begin(store, "a", 1), dispatch(store, "b", 2)
+    assert isinstance(other, AttemptKey)
+    store.extend_claim(key, ["b"], 4.0)
+    store.start_refused(other, "no process left", 5.0)
+    assert dispatch(store, "b", 2) == other
+    assert store.collisions() == ()
+    assert store.disagreements() == []
+
+
+def test_a_path_that_is_not_unicode_collides_once(store: SqliteStore) -> None:
+    add(store, found("a"), found("b", touches="/b*"))
+    key, _ = begin(store, "a", 1), begin(store, "b", 2)
+    for at in (4.0, 5.0):
+        store.extend_claim(key, ["b\udcff"], at)
+    assert [each.path for each in store.collisions()] == ["b\\udcff"]
+    assert kinds(store, "a").count(EventKind.CLAIM_COLLIDED) == 1
 
 
 def test_a_worktree_that_holds_what_no_commit_does_leaves_the_pool(store: SqliteStore) -> None:
@@ -483,6 +582,98 @@ def test_approval_sends_kept_work_to_the_lane_and_unstarted_tickets_to_the_queue
     assert store.approve("fresh", 7.0) is TicketState.QUEUED
     with pytest.raises(BadInput, match="not in review"):
         store.approve("fresh", 8.0)
+
+
+def record_of(store: SqliteStore, id_: str) -> TicketRecord:
+    record = store.ticket(id_)
+    assert record is not None
+    return record
+
+
+def test_the_gate_a_ticket_waits_at_is_stored_and_only_in_review(store: SqliteStore) -> None:
+    add(store, found("done"), found("fresh"))
+    run(store, "done", ToLanding(review=True, detail="because"))
+    store.ask_to_start("fresh", 6.0)
+    assert (record_of(store, "done").gate_at, record_of(store, "done").detail) == (Gate.LAND, "because")
+    assert record_of(store, "fresh").gate_at is Gate.START
+    store.approve("done", 7.0)
+    assert record_of(store, "done").gate_at is None
+    with store.connections.transaction() as db, pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        db.execute("UPDATE tickets SET gate = NULL WHERE id = 'fresh'")
+
+
+def test_an_approval_is_for_what_was_shown_and_a_new_attempt_needs_a_new_one(store: SqliteStore) -> None:
+    add(store, found("a"))
+    run(store, "a", ToLanding(review=True))
+    for at in (6.0, 7.0):
+        store.note_shown("a", LANDED, at)
+    assert kinds(store, "a").count(EventKind.REVIEW_SHOWN) == 1
+    assert store.approve("a", 8.0) == Stale(LANDED, TIP)
+    assert store.approve("a", 8.0, BASE) == Stale(BASE, TIP, named=True)
+    assert state(store, "a") is TicketState.REVIEW
+    assert store.approve("a", 8.0, TIP[:7]) is TicketState.LANDING
+    assert record_of(store, "a").approved == TIP
+    store.landing_failed(AttemptKey("a", 1), Requeue("conflict", failed=True, reason=Reason.CONFLICT), 9.0)
+    begin(store, "a", 1)
+    assert record_of(store, "a").approved is None
+
+
+def test_a_released_claim_is_taken_again_with_the_approval_unless_others_hold_its_files(store: SqliteStore) -> None:
+    add(store, found("a"), found("b"), found("rival", touches="/b"))
+    run(store, "a", ToLanding(review=True, release=True))
+    run(store, "b", ToLanding(review=True, release=True), slot=2)
+    assert store.board().claims == ()
+    begin(store, "rival", 1)
+    for id_ in ("a", "b"):
+        assert store.approve(id_, 7.0) is TicketState.LANDING
+    assert [claim.ticket for claim in store.board().claims] == ["a", "rival"]
+    queued = {e.ticket: e.data["claim_held"] for e in store.events() if e.kind is EventKind.LANDING_QUEUED}
+    assert queued == {"a": True, "b": False}
+    store.land(AttemptKey("b", 1), LANDED, TARGET, "", 9.0)
+    assert state(store, "b") is TicketState.LANDED
+
+
+@pytest.mark.parametrize("release", [False, True])
+def test_what_the_lane_sends_back_to_a_person_remembers_what_it_may_have_pushed(
+    store: SqliteStore, release: bool
+) -> None:
+    add(store, found("a"))
+    key = run(store, "a", ToLanding())
+    store.set_phase(replace(store.landings()[0], phase=Phase.PUSHING, candidate=LANDED, onto=BASE), 6.0)
+    store.ask_to_land(key, "why", release, 7.0)
+    assert (record_of(store, "a").gate_at, record_of(store, "a").detail) == (Gate.LAND, "why")
+    assert (store.landings(), bool(store.board().claims)) == ((), not release)
+    store.approve("a", 8.0)
+    assert store.landings()[0].candidate == LANDED
+
+
+def test_an_edit_takes_back_the_approval_to_run(store: SqliteStore) -> None:
+    add(store, found("a"))
+    store.ask_to_start("a", 2.0)
+    store.approve("a", 3.0)
+    add(store, found("a", scope="acme"))
+    add(store, found("b"))
+    assert record_of(store, "a").start_approved
+    add(store, found("a", body="something else"))
+    assert not record_of(store, "a").start_approved
+
+
+def test_a_ticket_edited_after_its_approval_is_not_dispatched_by_an_older_look(store: SqliteStore) -> None:
+    add(store, found("a"))
+    store.ask_to_start("a", 2.0)
+    store.approve("a", 3.0)
+    seen = store.board().tickets["a"]
+    add(store, found("a", body="something else"))
+    assert store.dispatch(Start("a", 1, "default"), seen, BASE, NOTHING, 4.0) == "a has changed meanwhile"
+
+
+def test_who_was_cancelled_before_the_lane_asked_for_a_word_is_cancelled(store: SqliteStore) -> None:
+    add(store, found("a"))
+    key = run(store, "a", ToLanding())
+    store.cancel("a", 6.0)
+    store.ask_to_land(key, "why", False, 7.0)
+    assert state(store, "a") is TicketState.CANCELLED
+    assert (store.landings(), store.board().claims, store.disagreements()) == ((), (), [])
 
 
 def test_a_rejected_ticket_fails_with_the_persons_words(store: SqliteStore) -> None:

@@ -247,7 +247,7 @@ def test_a_moved_folder_is_no_drift_either(world: World) -> None:
     git(world.other, "mv", "old", "new")
     onto = world.move_target({})
     world.tip()
-    assert world.pool.trial("1", base, onto) == (Drift.CLEAN, ())
+    assert world.pool.trial("1", base, onto)[:2] == (Drift.CLEAN, ())
 
 
 def test_the_targets_merge_attributes_count(world: World) -> None:

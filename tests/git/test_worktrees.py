@@ -425,7 +425,7 @@ def test_what_an_agent_configures_does_not_run_in_our_git(world: World, tmp_path
 
 def test_no_drift_while_the_target_stands(world: World) -> None:
     _, base = fresh(world)
-    assert world.pool.trial("1", base, base) == (Drift.NONE, ())
+    assert world.pool.trial("1", base, base)[:2] == (Drift.NONE, ())
 
 
 def test_drift_is_tried_on_uncommitted_work_and_leaves_no_trace(world: World) -> None:
@@ -435,13 +435,33 @@ def test_drift_is_tried_on_uncommitted_work_and_leaves_no_trace(world: World) ->
     clean = world.move_target({"src/b.py": "b = 2\n"})
     assert world.tip() == clean
     before = state_of(world)
-    assert world.pool.trial("1", base, clean) == (Drift.CLEAN, ())
+    assert world.pool.trial("1", base, clean)[:2] == (Drift.CLEAN, ())
     assert state_of(world) == before
     clash = world.move_target({"a.txt": "theirs\n"})
     assert world.tip() == clash
     before = state_of(world)
-    assert world.pool.trial("1", base, clash) == (Drift.CONFLICT, ("a.txt",))
+    assert world.pool.trial("1", base, clash)[:2] == (Drift.CONFLICT, ("a.txt",))
     assert state_of(world) == before
+
+
+def test_what_an_attempt_has_written_is_known_committed_or_not(world: World) -> None:
+    tree, base = fresh(world)
+    assert world.pool.trial("1", base, base).written == ()
+    commit(tree, {"committed": "x"})
+    write(tree, {"a.txt": "mine\n", "src/b.py": None, "new/untracked": "u", "seen.log": "ignored", "copied": "s"})
+    world.pool.leave_out(["copied"])
+    assert world.pool.trial("1", base, base).written == ("a.txt", "committed", "new/untracked", "src/b.py")
+
+
+@pytest.mark.parametrize("how", ["rebase", "merge"])
+def test_what_came_with_the_moved_target_was_not_written_by_the_attempt(world: World, how: str) -> None:
+    tree, base = fresh(world)
+    commit(tree, {"mine": "x"})
+    world.move_target({"theirs": "t"})
+    onto = world.tip()
+    git(tree, how, "-q", onto)
+    write(tree, {"later": "y"})
+    assert world.pool.trial("1", base, onto).written == ("later", "mine")
 
 
 def state_of(world: World) -> dict[str, bytes]:
@@ -462,7 +482,7 @@ def test_a_tree_that_cannot_be_read_is_tried_by_its_commits(world: World, monkey
         raise GitFailed("a file has vanished")
 
     monkeypatch.setattr("ticketd.git.snapshot.take", vanish)
-    assert world.pool.trial("1", base, clash) == (Drift.CLEAN, ())
+    assert world.pool.trial("1", base, clash)[:2] == (Drift.CLEAN, ())
     assert len(calls) == 2
 
 

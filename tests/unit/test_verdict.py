@@ -8,7 +8,16 @@ import pytest
 from queues import SETTINGS, ticket
 
 from ticketd.domain.globs import PatternSet
-from ticketd.domain.settings import ClaimsSettings, Limits, Outside, ScopeSettings, Settings
+from ticketd.domain.review import BEFORE_IT_LANDS
+from ticketd.domain.settings import (
+    ClaimsSettings,
+    Limits,
+    Outside,
+    ReviewClaim,
+    ReviewSettings,
+    ScopeSettings,
+    Settings,
+)
 from ticketd.domain.ticket import Gate, Priority, Reason, TicketState
 from ticketd.domain.verdict import (
     Cancel,
@@ -20,6 +29,7 @@ from ticketd.domain.verdict import (
     after_failure,
     backoff,
     is_due,
+    why_review,
 )
 
 RUNNING = ticket("t", touches=["/src/"], state=TicketState.RUNNING)
@@ -92,13 +102,10 @@ def outside(policy: Outside) -> Settings:
 STRAY = Finish("exited", "done", "", changed=("src/a.py", "other/b*.py"))
 
 
-def test_paths_outside_the_claim_extend_it_as_literal_patterns() -> None:
-    verdict = after_attempt(RUNNING, STRAY, outside(Outside.EXTEND), 0.0)
-    assert verdict == ToLanding(extension=("/other/b\\*.py",), outside=("other/b*.py",))
-
-
-def test_paths_outside_the_claim_are_only_told_where_the_policy_is_to_warn() -> None:
-    assert after_attempt(RUNNING, STRAY, outside(Outside.WARN), 0.0) == ToLanding(outside=("other/b*.py",))
+def test_paths_outside_the_claim_join_it_and_are_told_of_where_the_policy_is_to_warn() -> None:
+    for policy, warn in ((Outside.EXTEND, False), (Outside.WARN, True)):
+        verdict = after_attempt(RUNNING, STRAY, outside(policy), 0.0)
+        assert verdict == ToLanding(outside=("other/b*.py",), warn=warn)
 
 
 def test_paths_outside_the_claim_fail_where_the_policy_says_so() -> None:
@@ -115,7 +122,24 @@ def test_a_scope_never_writes_outside_its_paths_whatever_the_policy() -> None:
 def test_a_gate_before_landing_sends_the_work_to_review() -> None:
     settings = replace(SETTINGS, gates={Priority.CRITICAL: Gate.LAND})
     urgent = replace(RUNNING, bumped=Priority.CRITICAL)
-    assert after_attempt(urgent, DONE, settings, 0.0) == ToLanding(review=True)
+    assert after_attempt(urgent, DONE, settings, 0.0) == ToLanding(review=True, detail=BEFORE_IT_LANDS)
+
+
+@pytest.mark.parametrize("gate", list(Gate))
+def test_protected_paths_force_the_gate_whatever_the_ticket_says(gate: Gate) -> None:
+    settings = replace(SETTINGS, review=ReviewSettings(ReviewClaim.RELEASE, PatternSet(("/src/deploy/", "*.lock"))))
+    gated = ticket("t", touches=["/src/"], state=TicketState.RUNNING, gate=gate)
+    finish = replace(DONE, changed=("src/a.py", "src/deploy/x.yml"))
+    verdict = after_attempt(gated, finish, settings, 0.0)
+    assert isinstance(verdict, ToLanding) and verdict.review and verdict.release
+    assert verdict.detail == f"{BEFORE_IT_LANDS}: touches src/deploy/x.yml, which is protected"
+    both = why_review(gated, ("src/deploy/x.yml", "src/y.lock"), settings)
+    assert both.endswith("touches src/deploy/x.yml, src/y.lock, which are protected")
+
+
+def test_work_that_touches_nothing_protected_needs_nobody() -> None:
+    settings = replace(SETTINGS, review=ReviewSettings(protect=PatternSet(("/deploy/",))))
+    assert after_attempt(RUNNING, DONE, settings, 0.0) == ToLanding()
 
 
 def test_a_tickets_own_retries_come_before_the_configurations() -> None:

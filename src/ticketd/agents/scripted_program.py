@@ -3,6 +3,7 @@
     agent: sleep SECONDS            work for that long
     agent: wait-for PATH            until that file is there
     agent: append PATH TEXT         add a line to a file, made if it is not there
+    agent: prepend PATH TEXT        add a line at the top of a file
     agent: write PATH TEXT          make the file hold just this line
     agent: delete PATH
     agent: commit MESSAGE           commit everything so far
@@ -38,6 +39,11 @@ def append(path: str, *text: str) -> None:
         out.write(" ".join(text) + "\n")
 
 
+def prepend(path: str, *text: str) -> None:
+    file = Path(path)
+    file.write_text(" ".join(text) + "\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
+
+
 def write(path: str, *text: str) -> None:
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +69,7 @@ VERBS: dict[str, Callable[..., object]] = {
     "sleep": lambda seconds: time.sleep(float(seconds)),
     "wait-for": wait_for,
     "append": append,
+    "prepend": prepend,
     "write": write,
     "delete": delete,
     "commit": commit,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from ticketd.app.session import Works
 from ticketd.domain.attempt import Attempt
@@ -42,10 +41,8 @@ def _signature(identity: Identity) -> dict[str, str]:
     }
 
 
-def agent_environment(
-    works: Works, ticket: Ticket, attempt: Attempt, profile: AgentProfile, brief: Path
-) -> dict[str, str]:
-    scope = works.settings().scopes.get(ticket.scope)
+def agent_environment(works: Works, ticket: Ticket, attempt: Attempt, profile: AgentProfile) -> dict[str, str]:
+    places, scope = works.session.places, works.settings().scopes.get(ticket.scope)
     return {
         **_allowed(works.environ, (*profile.env, *(scope.env if scope else ()))),
         **QUIET_GIT,
@@ -53,6 +50,7 @@ def agent_environment(
         "TICKETD_TICKET": ticket.id,
         "TICKETD_ATTEMPT": str(attempt.key.number),
         "TICKETD_BASE": attempt.base,
-        "TICKETD_BRIEF": str(brief),
+        "TICKETD_BRIEF": str(places.brief(attempt.key)),
+        "TICKETD_NOTES": str(places.notes(attempt.key)),
         "TICKETD_REPO": str(works.session.root),
     }

@@ -12,8 +12,9 @@ from ticketd.app.session import Works
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, make_ready, run_steps, set_up
 from ticketd.app.tracker import Tracker
 from ticketd.domain.landing import Landing, Phase
+from ticketd.domain.settings import ReviewClaim
 from ticketd.domain.ticket import Reason, TicketRecord
-from ticketd.domain.verdict import Cancel, Fail, Requeue, after_failure, backoff, is_due
+from ticketd.domain.verdict import Cancel, Fail, Requeue, after_failure, backoff, is_due, why_review
 from ticketd.errors import GitFailed
 from ticketd.ports import Conflict, LostRace, NothingLeft, Pushed, Rebased, Refused, Unreachable
 
@@ -78,7 +79,24 @@ class Lane:
             case NothingLeft():
                 return self._landed(landing, tip, "all of its changes were on the target already")
             case Rebased(tip=candidate):
+                if why := self._why_not_approved(landing, record, tip, candidate):
+                    return self._ask_to_land(landing, why)
                 return self._verify_and_push(replace(landing, candidate=candidate), record)
+
+    def _why_not_approved(self, landing: Landing, record: TicketRecord, onto: str, candidate: str) -> str:
+        """What is judged is what would be pushed, by the settings as they are now. A person approves an attempt's
+        tip: rebased it is the same patch, so a target that moves voids nothing."""
+        if record.approved == landing.tip:
+            return ""
+        settings = self.works.settings()
+        changed = self.works.history.changed(onto, candidate) if settings.review.protect.patterns else ()
+        why = why_review(record, changed, settings)
+        return f"{why}; approved was {record.approved[:12]}, not this" if why and record.approved else why
+
+    def _ask_to_land(self, landing: Landing, why: str) -> Landing | None:
+        release = self.works.settings().review.claim is ReviewClaim.RELEASE
+        self.works.session.store.ask_to_land(landing.key, why, release, self.works.session.clock.now())
+        return None
 
     def _verify_and_push(self, landing: Landing, record: TicketRecord) -> Landing | None:
         assert landing.candidate is not None

@@ -33,6 +33,13 @@ class Places:
     def run_dir(self, key: AttemptKey) -> Path:
         return self.state / "runs" / key.ticket / str(key.number)
 
+    def brief(self, key: AttemptKey) -> Path:
+        return self.run_dir(key) / "brief.md"
+
+    def notes(self, key: AttemptKey) -> Path:
+        """Where a running agent is told what it should know, a line each."""
+        return self.run_dir(key) / "notes.md"
+
     def side_run_dir(self, key: AttemptKey, what: str) -> Path:
         """Of a process run for an attempt beside its agent: its `setup` or `verify` steps."""
         return self.state / "runs" / key.ticket / f"{key.number}-{what}"

@@ -16,7 +16,7 @@ from ticketd.domain.problems import Problem
 from ticketd.domain.schedule import IN_A_SLOT
 from ticketd.domain.settings import Settings
 from ticketd.domain.throttle import Throttle, suspended_until
-from ticketd.domain.ticket import Gate, Reason, TicketRecord, TicketState
+from ticketd.domain.ticket import Reason, TicketRecord, TicketState
 from ticketd.domain.waits import WaitsOn
 from ticketd.ports import Board
 
@@ -100,19 +100,17 @@ def _slots(session: Session, board: Board, settings: Settings, outlook: Outlook)
     busy = {attempt.slot: attempt for attempt in board.attempts if attempt.state in IN_A_SLOT}
     count = max([board.pool.slots or settings.slots, *busy])
     return [
-        _busy(session, busy[slot], board.tickets[busy[slot].key.ticket])
-        if slot in busy
-        else {"slot": slot, "state": "idle", "why": outlook.idle_why}
+        _busy(session, busy[slot], board) if slot in busy else {"slot": slot, "state": "idle", "why": outlook.idle_why}
         for slot in range(1, count + 1)
     ]
 
 
-def _busy(session: Session, attempt: Attempt, record: TicketRecord) -> Document:
+def _busy(session: Session, attempt: Attempt, board: Board) -> Document:
     return {
         "slot": attempt.slot,
         "state": "busy",
         "ticket": attempt.key.ticket,
-        "title": record.ticket.title,
+        "title": board.tickets[attempt.key.ticket].ticket.title,
         "attempt": attempt.key.number,
         "agent": attempt.agent,
         "phase": attempt.state,
@@ -122,11 +120,18 @@ def _busy(session: Session, attempt: Attempt, record: TicketRecord) -> Document:
         "behind": attempt.behind,
         "drift": attempt.drift,
         "drift_paths": list(attempt.drift_paths),
+        "collides_with": _collides_with(board, attempt.key.ticket),
         "worktree": _worktree(session, attempt),
         "heartbeat_at": iso(attempt.heartbeat_at),
         "output_at": iso(attempt.output_at),
         "output_bytes": attempt.output_bytes,
     }
+
+
+def _collides_with(board: Board, id_: str) -> list[Document]:
+    """The other ticket and the path, whichever of the two wrote outside its claim."""
+    own = (each for each in board.collisions if id_ in (each.ticket, each.other))
+    return [{"ticket": each.seen_by(id_), "path": each.path} for each in own]
 
 
 def _worktree(session: Session, attempt: Attempt) -> str | None:
@@ -174,14 +179,13 @@ def _landing(landing: Landing) -> Document:
 
 
 def _review(board: Board) -> list[Document]:
-    # As the store's `approve`: what holds a claim has work that waits to land, all else has yet to run.
-    holding = {claim.ticket for claim in board.claims}
     return [
         {
             "ticket": record.id,
-            "gate": Gate.LAND if record.id in holding else Gate.START,
+            "gate": record.gate_at,
             "title": record.ticket.title,
             "attempt": record.attempts or None,
+            "detail": record.detail,
         }
         for record in board.tickets.values()
         if record.state is TicketState.REVIEW
@@ -271,6 +275,7 @@ def ticket(session: Session, settings: Settings, record: TicketRecord) -> Docume
         "body": said.body,
         "mend": list(_mend(session, record)) if record.state in BADLY else [],
         "waits_on": [_waits_on(on) for on in outlook.waits.get(record.id, ())],
+        "collides_with": _collides_with(board, record.id),
         "attempt_list": [_attempt(session, attempt) for attempt in session.store.attempts(record.id)],
         "events": [event_document(event) for event in session.store.events(ticket=record.id)],
     }

@@ -17,7 +17,7 @@ from ticketd.domain.globs import matches
 from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.domain.throttle import Capacity, learned
 from ticketd.domain.ticket import Reason, TicketRecord
-from ticketd.domain.verdict import Fail, Finish, Requeue, Verdict, after_attempt, backoff
+from ticketd.domain.verdict import Fail, Finish, Requeue, Verdict, after_attempt, backoff, wants_word_to_run
 from ticketd.errors import BadInput, GitFailed, TicketdError
 from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunSpec, RunState, Unreachable
 
@@ -46,6 +46,8 @@ class Slots:
             self._take_up(attempt)
             return
         try:
+            if wants_word_to_run(record, self.works.settings()):  # edited since a person approved it
+                raise StepAbandoned
             tree = attempt.worktree or self._take_tree(attempt)
             self._ready(tree, attempt, self.works.settings())
             if self.works.is_stopping() or self._record(key).cancel_requested:
@@ -206,7 +208,8 @@ class Slots:
             raise BadInput(f"the agent profile `{attempt.agent}` has gone from ticketd.toml")
         run_dir = places.run_dir(key)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        brief = run_dir / "brief.md"
+        places.notes(key).touch()
+        brief = places.brief(key)
         brief.write_text(self._brief(record, attempt), encoding="utf-8")
         log = places.log(key)
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -215,7 +218,7 @@ class Slots:
             run_dir=run_dir,
             argv=self.works.agent_of(profile).argv(profile),
             cwd=self.works.worktrees.path(tree),
-            env=agent_environment(self.works, record.ticket, attempt, profile, brief),
+            env=agent_environment(self.works, record.ticket, attempt, profile),
             stdin=brief,
             log=log,
             timeout_s=settings.timeout_of(record.ticket),

@@ -14,9 +14,11 @@ import click
 
 from ticketd.app.queries import SCHEMA
 from ticketd.cli.render.raw import TerminalText
+from ticketd.cli.render.told import Teller
 from ticketd.cli.repository import View, view
 from ticketd.cli.show import known
 from ticketd.domain.attempt import AttemptKey, AttemptState
+from ticketd.domain.events import EventKind
 from ticketd.errors import BadInput
 
 LOOK_EVERY_S = 0.2
@@ -128,9 +130,17 @@ def _print(log: Log, follow: bool) -> None:
         click.echo(terminal.feed(piece) if terminal else piece, nl=False, color=True if terminal else None)
     if terminal:
         click.echo(terminal.feed(b"", final=True), nl=False, color=True)
+    _tell_collisions(log)
     if empty:
         state = "said nothing" if log.is_over() else "has said nothing yet"
         click.echo(f"{log.key}: {_who(log.what)} {state} ({log.path})", err=True)
+
+
+def _tell_collisions(log: Log) -> None:
+    """Beside what the agent says, so not on the standard output."""
+    for event in log.here.session.store.events(ticket=log.ticket):
+        if event.kind is EventKind.CLAIM_COLLIDED:
+            click.echo(Teller().line(event), err=True)
 
 
 def _who(what: str) -> str:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import click
 
 from ticketd.cli.checkout import control_of
+from ticketd.cli.render.words import safe
 from ticketd.cli.repository import View, view
 from ticketd.cli.steer import known, rank_of
 from ticketd.domain.attempt import Attempt, AttemptKey
+from ticketd.domain.review import BEFORE_IT_LANDS, BEFORE_IT_RUNS, SHORTEST_PREFIX, Stale, digest_of
 from ticketd.domain.ticket import Gate, TicketRecord, TicketState
-from ticketd.errors import BadInput
-from ticketd.git.handover import changes, summary
-from ticketd.ports import Board
+from ticketd.errors import BadInput, TicketdError
+from ticketd.git.handover import changes, diff, summary
+
+MOST_SHOWN = 2**20
+"""How many characters of a change `show` prints."""
 
 
 @click.group(invoke_without_command=True)
@@ -37,37 +42,50 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 def _list(ctx: click.Context, as_json: bool) -> None:
     here = view(ctx)
-    board = here.session.store.board()
-    waiting = [record for record in board.tickets.values() if record.state is TicketState.REVIEW]
+    waiting = list(_waiting(here))
     if as_json:
-        click.echo(json.dumps({"schema": 1, "review": [_line(here, board, record) for record in waiting]}))
+        click.echo(json.dumps({"schema": 1, "review": [_line(here, record) for record in waiting]}))
         return
     for record in waiting:
-        click.echo(f"{record.id}  gate {_gate(board, record)}  {record.ticket.title}")
+        click.echo(safe(f"{record.id}  gate {record.gate_at}  {_commit(here, record)[:12]}  {record.ticket.title}"))
+        if record.detail not in (BEFORE_IT_RUNS, BEFORE_IT_LANDS):
+            click.echo(safe(f"    {record.detail}"))
     if not waiting:
         click.echo("nothing waits for review")
 
 
-def _gate(board: Board, record: TicketRecord) -> Gate:
-    """Who waits to land holds the files it wrote; who waits to start holds none."""
-    return Gate.LAND if any(claim.ticket == record.id for claim in board.claims) else Gate.START
+def _waiting(here: View) -> Iterator[TicketRecord]:
+    """With their bodies: what a person approves is all of a ticket."""
+    store = here.session.store
+    for line in store.board().tickets.values():
+        record = store.ticket(line.id) if line.state is TicketState.REVIEW else None
+        if record is not None and record.state is TicketState.REVIEW:
+            yield record
 
 
-def _attempt(here: View, board: Board, record: TicketRecord) -> Attempt | None:
-    if _gate(board, record) is Gate.START:
+def _attempt(here: View, record: TicketRecord) -> Attempt | None:
+    if record.gate_at is not Gate.LAND:
         return None
     return here.session.store.attempt(AttemptKey(record.id, record.attempts))
 
 
-def _line(here: View, board: Board, record: TicketRecord) -> dict[str, object]:
-    attempt = _attempt(here, board, record)
+def _commit(here: View, record: TicketRecord) -> str:
+    """What a word of approval would be about."""
+    attempt = _attempt(here, record)
+    return attempt.tip or "" if attempt else digest_of(record.ticket)
+
+
+def _line(here: View, record: TicketRecord) -> dict[str, object]:
+    attempt = _attempt(here, record)
     return {
         "ticket": record.id,
-        "gate": _gate(board, record),
+        "gate": record.gate_at,
         "title": record.ticket.title,
+        "detail": record.detail,
         "attempt": attempt and attempt.key.number,
         "base": attempt and attempt.base,
-        "commit": attempt and attempt.tip,
+        "commit": _commit(here, record),
+        "shown": record.shown,
     }
 
 
@@ -76,19 +94,19 @@ def _line(here: View, board: Board, record: TicketRecord) -> dict[str, object]:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_context
 def show(ctx: click.Context, id_: str, as_json: bool) -> None:
-    """What there is to approve: the brief before it runs, the changes before it lands."""
+    """What there is to approve: the brief before it runs, the change before it lands. `approve` is then about that."""
     here = view(ctx)
-    board = here.session.store.board()
-    record = _in_review(board, id_)
-    attempt = _attempt(here, board, record)
+    record = _in_review(here, id_)
+    attempt = _attempt(here, record)
     if as_json:
-        click.echo(json.dumps({"schema": 1, **_line(here, board, record), **_more(here, record, attempt)}))
+        click.echo(json.dumps({"schema": 1, **_line(here, record), **_more(here, record, attempt)}))
     else:
-        click.echo("\n".join(_text(here, board, record, attempt)))
+        click.echo(safe("\n".join(_text(here, record, attempt)), keep="\n\t"))
+    here.session.store.note_shown(id_, _commit(here, record), here.now())
 
 
-def _in_review(board: Board, id_: str) -> TicketRecord:
-    record = known(board.tickets, id_)
+def _in_review(here: View, id_: str) -> TicketRecord:
+    record = here.session.store.ticket(id_) or known(here.session.store.board().tickets, id_)
     if record.state is not TicketState.REVIEW:
         raise BadInput(f"{id_} is {record.state}, not in review", mend="`ticketd review` lists those that are.")
     return record
@@ -97,42 +115,57 @@ def _in_review(board: Board, id_: str) -> TicketRecord:
 def _more(here: View, record: TicketRecord, attempt: Attempt | None) -> dict[str, object]:
     files = changes(control_of(here), attempt.base, attempt.tip) if attempt and attempt.tip else ()
     return {
-        "detail": record.detail,
-        "body": _body(here, record),
+        "body": record.ticket.body,
         "files": [{"path": each.path, "added": each.added, "removed": each.removed} for each in files],
+        "diff": diff(control_of(here), attempt.base, attempt.tip) if attempt and attempt.tip else "",
     }
 
 
-def _body(here: View, record: TicketRecord) -> str:
-    whole = here.session.store.ticket(record.id)
-    return whole.ticket.body if whole else ""
-
-
-def _text(here: View, board: Board, record: TicketRecord, attempt: Attempt | None) -> list[str]:
-    head = [f"{record.id}: {record.ticket.title}", f"gate {_gate(board, record)}: {record.detail}".rstrip(": ")]
+def _text(here: View, record: TicketRecord, attempt: Attempt | None) -> list[str]:
+    head = [f"{record.id}: {record.ticket.title}", f"gate {record.gate_at}: {record.detail}".rstrip(": ")]
     if attempt is None or attempt.tip is None:
-        return [*head, "", _body(here, record) or "(no text)"]
+        return [*head, f"as of {digest_of(record.ticket)[:12]}", "", record.ticket.body or "(no text)"]
+    control = control_of(here)
+    change = diff(control, attempt.base, attempt.tip)
+    left = len(change) - MOST_SHOWN
     return [
         *head,
         f"attempt {attempt.key.number} by {attempt.agent}: {attempt.base[:12]}..{attempt.tip[:12]}",
-        summary(control_of(here), attempt.base, attempt.tip),
-        f"the whole change: ticketd checkout {record.id}",
+        summary(control, attempt.base, attempt.tip),
+        "",
+        change[:MOST_SHOWN] + (f"\n… and {left} more characters" if left > 0 else ""),
+        "",
+        f"as a branch here: ticketd checkout {record.id}",
     ]
 
 
 @review.command()
 @click.argument("id_", metavar="ID")
+@click.option("--commit", metavar="SHA", help="Only if this is what waits (the first 7 characters or more).")
 @click.pass_context
-def approve(ctx: click.Context, id_: str) -> None:
-    """Let it run, or let it land."""
+def approve(ctx: click.Context, id_: str, commit: str | None) -> None:
+    """Let it run, or let it land: exactly as it was last shown."""
     here = view(ctx)
-    _in_review(here.session.store.board(), id_)
-    state = here.session.store.approve(id_, here.now())
+    _in_review(here, id_)
+    if commit is not None and len(commit) < SHORTEST_PREFIX:
+        mend = f"Give at least {SHORTEST_PREFIX} characters; `ticketd review show {id_}` names it."
+        raise BadInput(f"--commit {commit} is too short", mend=mend)
+    state = here.session.store.approve(id_, here.now(), commit)
+    if isinstance(state, Stale):
+        raise _void(id_, state)
     here.session.ring()
     if state is TicketState.LANDING:
         click.echo(f"{id_} is approved and lands")
     else:
         click.echo(f"{id_} is approved and queued{rank_of(here, id_)}")
+
+
+def _void(id_: str, stale: Stale) -> TicketdError:
+    look = f"`ticketd review show {id_}` shows it; nothing was approved."
+    if stale.named:
+        return TicketdError(f"{id_}: what waits is {stale.there[:12]}, not {stale.seen}", mend=look)
+    was, now = stale.seen[:12], stale.there[:12]
+    return TicketdError(f"{id_} has changed since it was shown: was {was}, now {now}", mend=look)
 
 
 @review.command()
@@ -142,7 +175,7 @@ def approve(ctx: click.Context, id_: str) -> None:
 def reject(ctx: click.Context, id_: str, reason: str) -> None:
     """Do not let it run, or land. Its work is kept."""
     here = view(ctx)
-    _in_review(here.session.store.board(), id_)
+    _in_review(here, id_)
     why = reason.strip()
     if not why:
         raise BadInput("--reason is empty", mend="Say what is wrong: the next attempt is told.")

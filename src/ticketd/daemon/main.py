@@ -52,6 +52,7 @@ class Daemon:
     asked: Stop | None = None
     _asked_at: float = 0.0
     _drift_at: float = 0.0
+    _drift_not_before: float = 0.0
     _drift_of: str | None = None
 
     def __post_init__(self) -> None:
@@ -152,19 +153,21 @@ class Daemon:
         if clock.monotonic() - self._asked_at >= self.poll_s:
             self.tracker.ask()
             self._asked_at = clock.monotonic()
-        self._check_drift()
+        self._check_attempts()
         self.works.bell.ring()
         return min(self.poll_s, DRIFT_EVERY_S)
 
-    def _check_drift(self) -> None:
-        """At each move of the target, and now and again since agents go on writing; at most once a second."""
+    def _check_attempts(self) -> None:
+        """At each move of the target, and now and again since agents go on writing; at most once a second, and for no
+        more than a quarter of the time: in trees with thousands of new files a look takes seconds."""
         target, now = self.works.session.store.target(), self.works.session.clock.monotonic()
         moved = target is not None and target.sha != self._drift_of
-        if now - self._drift_at < (DRIFT_EVERY_S if moved else DRIFT_AGAIN_S):
+        if now < self._drift_at + (DRIFT_EVERY_S if moved else DRIFT_AGAIN_S) or now < self._drift_not_before:
             return
         self._drift_of = target.sha if target else None
-        self.tracker.check_drift()
+        self.tracker.check_attempts()
         self._drift_at = self.works.session.clock.monotonic()
+        self._drift_not_before = self._drift_at + 3 * (self._drift_at - now)
 
     def _land(self, lane: Lane, target: LaneThread) -> float:
         landing = lane.next()

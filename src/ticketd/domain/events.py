@@ -27,6 +27,7 @@ class EventKind(StrEnum):
     CLAIM_COLLIDED = "claim-collided"
     OUTSIDE_CLAIM = "outside-claim"
     REVIEW_ASKED = "review-asked"
+    REVIEW_SHOWN = "review-shown"
     APPROVED = "approved"
     LANDING_QUEUED = "landing-queued"
     LANDING_PHASE = "landing-phase"
@@ -66,6 +67,7 @@ NO_MOVES = frozenset(
         EventKind.CLAIM_EXTENDED,
         EventKind.CLAIM_COLLIDED,
         EventKind.OUTSIDE_CLAIM,
+        EventKind.REVIEW_SHOWN,
         EventKind.LANDING_QUEUED,
         EventKind.LANDING_PHASE,
         EventKind.TARGET_TROUBLE,

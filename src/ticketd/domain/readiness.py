@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ticketd.domain.settings import Settings
-from ticketd.domain.ticket import Gate, OnFailure, TicketRecord, TicketState
-from ticketd.domain.verdict import is_due
+from ticketd.domain.ticket import OnFailure, TicketRecord, TicketState
+from ticketd.domain.verdict import is_due, wants_word_to_run
 from ticketd.domain.waits import WaitKind, WaitsOn
 
 
@@ -44,7 +44,7 @@ def readiness(record: TicketRecord, tickets: Mapping[str, TicketRecord], setting
     waits_on = (*_held_back(record, settings, now), *_dependencies(record, tickets))
     if waits_on:
         return NotReady(waits_on)
-    if settings.gate_of(record.ticket, record.priority) is Gate.START and not record.start_approved:
+    if wants_word_to_run(record, settings):
         return WantsAWord()
     return Ready()
 

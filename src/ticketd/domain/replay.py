@@ -5,7 +5,7 @@ Each case says what the writers of that event change in the tables. A new kind o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -19,7 +19,8 @@ from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.pool import DaemonRecord, Pool, Stop
 from ticketd.domain.standing import Standing
 from ticketd.domain.throttle import Throttle
-from ticketd.domain.ticket import Priority, Reason, TicketRecord, TicketState
+from ticketd.domain.ticket import Gate, Priority, Reason, TicketRecord, TicketState
+from ticketd.domain.widening import Collision
 
 
 def replay(events: Iterable[Event]) -> Standing:
@@ -40,6 +41,7 @@ class Replay:
         self._lane_s: dict[AttemptKey, float] = {}
         self._claims: dict[AttemptKey, Claim] = {}
         self._held: dict[str, AttemptKey] = {}
+        self._collisions: set[tuple[AttemptKey, AttemptKey, str]] = set()
         self._landings: dict[str, Landing] = {}
         self._pool = Pool()
         self._daemon: DaemonRecord | None = None
@@ -53,12 +55,17 @@ class Replay:
             attempts=dict(self._attempts),
             lane_s=dict(self._lane_s),
             claims={ticket: self._claims[key] for ticket, key in self._held.items()},
+            collisions=frozenset(self._standing_collisions()),
             landings=dict(self._landings),
             pool=self._pool,
             daemon=self._daemon,
             target=self._target,
             throttles=dict(self._throttles),
         )
+
+    def _standing_collisions(self) -> Iterator[Collision]:
+        held = set(self._held.values())
+        return (Collision(a.ticket, b.ticket, path) for a, b, path in self._collisions if {a, b} <= held)
 
     def take(self, event: Event) -> None:
         """Raises:
@@ -71,7 +78,9 @@ class Replay:
                 ticket = ticket_declared(id_, data["path"], data["says"])
                 self._tickets[id_] = TicketRecord(ticket, age=len(self._tickets) + 1, seen_at=at)
             case Kind.TICKET_CHANGED:
-                self._ticket(id_, ticket=ticket_declared(id_, data["path"], data["says"]))
+                approved = self._tickets[id_].start_approved and not data["approval_void"]
+                ticket = ticket_declared(id_, data["path"], data["says"])
+                self._ticket(id_, ticket=ticket, start_approved=approved)
             case Kind.TICKET_WITHDRAWN:
                 self._withdrawn.add(id_)
             case Kind.TICKET_RETURNED:
@@ -80,6 +89,7 @@ class Replay:
                 self._dispatched(key, data, at)
             case Kind.START_REFUSED:
                 del self._attempts[key], self._claims[key], self._held[id_]
+                self._collisions = {each for each in self._collisions if key not in each}
                 self._moved(id_, TicketState.QUEUED, detail=data["detail"], attempts=key.number - 1)
             case Kind.PREEMPTED:
                 self._attempt(key, preempted=True)
@@ -96,11 +106,17 @@ class Replay:
                 held = self._claims[key]
                 wider = PatternSet((*held.patterns.patterns, *data["patterns"]))
                 self._claims[key] = replace(held, patterns=wider)
+            case Kind.CLAIM_COLLIDED:
+                other = self._held[data["with"]]
+                self._collisions.update((key, other, path) for path in data["paths"])
             case Kind.REVIEW_ASKED:
-                self._moved(id_, TicketState.REVIEW, detail=data["detail"])
+                self._release(id_)
+                self._hold(key, data["claim_held"])
+                self._moved(id_, TicketState.REVIEW, detail=data["detail"], gate_at=Gate(data["gate"]))
+            case Kind.REVIEW_SHOWN:
+                self._ticket(id_, shown=data["commit"])
             case Kind.APPROVED:
-                if data["to"] == TicketState.QUEUED:  # to the lane: `landing-queued` follows
-                    self._moved(id_, TicketState.QUEUED, start_approved=True)
+                self._approved(id_, Gate(data["gate"]), data["commit"])
             case Kind.LANDING_QUEUED:
                 self._into_lane(key, data, at)
             case Kind.LANDING_PHASE:
@@ -160,7 +176,6 @@ class Replay:
                 Kind.FILES_READ
                 | Kind.STALLED
                 | Kind.SHADOW_DIFFERED
-                | Kind.CLAIM_COLLIDED
                 | Kind.OUTSIDE_CLAIM
                 | Kind.TARGET_TROUBLE
                 | Kind.DRIFTED
@@ -176,14 +191,14 @@ class Replay:
 
     def _moved(self, id_: str, state: TicketState, **changes: Any) -> None:
         """What a move does not set is gone with the state it came from."""
-        before = {"reason": None, "detail": "", "not_before": None}
+        before = {"reason": None, "detail": "", "not_before": None, "gate_at": None}
         self._ticket(id_, state=state, **(before | changes))
 
     def _attempt(self, key: AttemptKey, **changes: Any) -> None:
         self._attempts[key] = replace(self._attempts[key], **changes)
 
     def _dispatched(self, key: AttemptKey, data: _Data, at: float) -> None:
-        self._moved(key.ticket, TicketState.RUNNING, attempts=key.number)
+        self._moved(key.ticket, TicketState.RUNNING, attempts=key.number, approved=None)
         self._attempts[key] = Attempt(
             key,
             AttemptState.PREPARING,
@@ -197,9 +212,15 @@ class Replay:
         self._claims[key] = Claim(key.ticket, key.number, self._tickets[key.ticket].ticket.touches)
         self._held[key.ticket] = key
 
+    def _approved(self, id_: str, gate: Gate, commit: str) -> None:
+        if gate is Gate.LAND:  # `landing-queued` follows
+            self._ticket(id_, approved=commit)
+        else:
+            self._moved(id_, TicketState.QUEUED, start_approved=True, shown=None)
+
     def _into_lane(self, key: AttemptKey, data: _Data, at: float) -> None:
         self._moved(key.ticket, TicketState.LANDING)
-        self._held[key.ticket] = key
+        self._hold(key, data["claim_held"])
         base, candidate = self._attempts[key].base, data["candidate"]
         self._landings[key.ticket] = Landing(key, base, data["tip"], queued_at=at, candidate=candidate)
 
@@ -209,6 +230,12 @@ class Replay:
             names = ("onto", "candidate", "races_lost", "trouble", "trouble_since", "not_before")
             said = {name: data[name] for name in names}
             self._landings[key.ticket] = replace(landing, phase=Phase(data["phase"]), **said)
+
+    def _hold(self, key: AttemptKey, held: bool) -> None:
+        if held:
+            self._held[key.ticket] = key
+        else:
+            self._held.pop(key.ticket, None)
 
     def _release(self, id_: str) -> None:
         self._held.pop(id_, None)

@@ -11,6 +11,7 @@ from ticketd.domain.landing import Landing
 from ticketd.domain.pool import DaemonRecord, Pool
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import TicketRecord
+from ticketd.domain.widening import Collision
 
 UNTOLD = frozenset(
     {"worktree", "reason", "detail", "behind", "drift", "drift_paths", "heartbeat_at", "output_at", "output_bytes"}
@@ -20,7 +21,8 @@ UNTOLD = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Tickets without their bodies, all attempts as told, the claims that are held and the lane, both by ticket.
+    """Tickets without their bodies, all attempts as told, the claims that are held and the lane, both by ticket,
+    collisions of held claims.
 
     `withdrawn`: tickets whose file is gone; `lane_s`: seconds in the lane, of attempts that have landed; `target`: the
     commit last seen.
@@ -31,6 +33,7 @@ class Standing:
     attempts: Mapping[AttemptKey, Attempt]
     lane_s: Mapping[AttemptKey, float]
     claims: Mapping[str, Claim]
+    collisions: frozenset[Collision]
     landings: Mapping[str, Landing]
     pool: Pool
     daemon: DaemonRecord | None
@@ -55,7 +58,7 @@ def _differing(name: str, stored: object, told: object) -> Iterator[str]:
         for key in sorted({*stored, *told}):
             yield from _differing(f"{name} {key}", stored.get(key), told.get(key))
     elif isinstance(stored, frozenset) and isinstance(told, frozenset):
-        yield f"{name}: {', '.join(sorted(stored ^ told))}"
+        yield f"{name}: {', '.join(sorted(map(str, stored ^ told)))}"
     elif is_dataclass(stored) and type(stored) is type(told):
         for field in fields(stored):
             yield from _differing(f"{name} {field.name}", getattr(stored, field.name), getattr(told, field.name))

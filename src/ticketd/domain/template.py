@@ -90,6 +90,10 @@ branch = {branch}
 [gates]                          # none | start | land: where a person must approve, by priority
 critical = "land"
 
+[review]
+# claim = "hold"                 # hold | release: a ticket's files while it waits to land
+# protect = ["/deploy/"]         # work that touches these lands only after a person's word
+
 [limits]
 # retries = 1                    # attempts after the first that a ticket's own failure may use up
 # grace = "10s"                  # between asking an agent to end and ending it

@@ -77,7 +77,9 @@ TRANSITIONS: dict[TicketState, frozenset[TicketState]] = {
         }
     ),
     TicketState.REVIEW: frozenset({TicketState.QUEUED, TicketState.LANDING, TicketState.FAILED, TicketState.CANCELLED}),
-    TicketState.LANDING: frozenset({TicketState.LANDED, TicketState.QUEUED, TicketState.FAILED, TicketState.CANCELLED}),
+    TicketState.LANDING: frozenset(
+        {TicketState.LANDED, TicketState.REVIEW, TicketState.QUEUED, TicketState.FAILED, TicketState.CANCELLED}
+    ),
     TicketState.LANDED: frozenset(),
     TicketState.FAILED: frozenset({TicketState.QUEUED, TicketState.LANDING, TicketState.CANCELLED}),
     TicketState.SKIPPED: frozenset({TicketState.QUEUED, TicketState.CANCELLED}),
@@ -128,7 +130,8 @@ class Ticket:
 @dataclass(frozen=True, slots=True)
 class TicketRecord:
     """A ticket and how it stands. `age` counts up in the order tickets were first seen, at `seen_at`; times are epoch
-    seconds. `resume`: the attempt whose commits the next one goes on from."""
+    seconds. `resume`: the attempt whose commits the next one goes on from. `gate_at`: where it waits while in review;
+    `shown`: the commit that a person last saw there; `approved`: the one that they let land."""
 
     ticket: Ticket
     age: int
@@ -147,6 +150,9 @@ class TicketRecord:
     seen_at: float = 0.0
     preemptions: int = 0
     resume: int | None = None
+    gate_at: Gate | None = None
+    shown: str | None = None
+    approved: str | None = None
 
     @property
     def id(self) -> str:

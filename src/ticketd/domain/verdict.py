@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ticketd.domain.globs import PatternSet, fault, literal, matches
-from ticketd.domain.settings import Outside, Settings
+from ticketd.domain.globs import PatternSet, matches
+from ticketd.domain.review import BEFORE_IT_LANDS
+from ticketd.domain.settings import Outside, ReviewClaim, Settings
 from ticketd.domain.ticket import Gate, Reason, TicketRecord
 
 FIRST_BACKOFF_S = 5.0
@@ -16,12 +17,14 @@ MOST_MISHAPS = 3
 
 @dataclass(frozen=True, slots=True)
 class ToLanding:
-    """`outside`: paths written outside the claim; `extension`: patterns for those of them that a pattern can name.
-    `review`: a person looks first."""
+    """`outside`: paths written outside the declared patterns; they join the claim, and with `warn` that is told of.
+    `review`: a person looks first, for the reason in `detail`; `release`: its claim is not held meanwhile."""
 
-    extension: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    warn: bool = False
     review: bool = False
+    detail: str = ""
+    release: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +146,28 @@ def _judge_work(record: TicketRecord, finish: Finish, settings: Settings) -> Ver
     outside = _unmatched(finish.changed, record.ticket.touches)
     if outside and settings.claims.outside is Outside.FAIL:
         return after_failure(record, settings, Reason.OUTSIDE_CLAIM, f"outside the claim: {_some(outside)}")
-    extend = settings.claims.outside is Outside.EXTEND
+    why = why_review(record, finish.changed, settings)
     return ToLanding(
-        extension=tuple(p for p in map(literal, outside) if fault(p) is None) if extend else (),
         outside=outside,
-        review=settings.gate_of(record.ticket, record.priority) is Gate.LAND,
+        warn=bool(outside) and settings.claims.outside is Outside.WARN,
+        review=bool(why),
+        detail=why,
+        release=bool(why) and settings.review.claim is ReviewClaim.RELEASE,
     )
+
+
+def wants_word_to_run(record: TicketRecord, settings: Settings) -> bool:
+    """Whether a person must approve it, as it is now, before it runs."""
+    return settings.gate_of(record.ticket, record.priority) is Gate.START and not record.start_approved
+
+
+def why_review(record: TicketRecord, changed: tuple[str, ...], settings: Settings) -> str:
+    """Why a person must approve these changes before they land; empty if nobody has to."""
+    protected = tuple(path for path in changed if matches(settings.review.protect, path))
+    if protected:
+        verb = "is" if len(protected) == 1 else "are"
+        return f"{BEFORE_IT_LANDS}: touches {_some(protected)}, which {verb} protected"
+    return BEFORE_IT_LANDS if settings.gate_of(record.ticket, record.priority) is Gate.LAND else ""
 
 
 def _unmatched(paths: tuple[str, ...], patterns: PatternSet) -> tuple[str, ...]:

@@ -40,6 +40,11 @@ def summary(control: Control, base: str, tip: str) -> str:
     return control.git.ask("diff", *_PLAIN, "--stat=100", base, tip, "--").out.rstrip("\n")
 
 
+def diff(control: Control, base: str, tip: str) -> str:
+    """The whole change as text; of what is not text only that it differs."""
+    return control.git.run("diff", *_PLAIN, "--no-renames", base, tip, "--")
+
+
 def hand_over(user: UserRepository, control: Control, ref: str, branch: str) -> bool:
     """Make the user's `branch` stand at the control repository's `ref`; False if it did. Nothing else is touched.
 

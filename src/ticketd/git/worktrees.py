@@ -19,7 +19,7 @@ from ticketd.git.leftovers import git_lives
 from ticketd.git.rebase import rebase
 from ticketd.git.snapshot import Snapshot, Standing
 from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, remove, write_whole
-from ticketd.ports import Conflict, Identity, Kept
+from ticketd.ports import Conflict, Identity, Kept, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,27 +178,38 @@ class WorktreePool:
 
     # --- trial ---
 
-    def trial(self, name: str, base: str, onto: str) -> tuple[Drift, tuple[str, ...]]:
-        """What a rebase of the tree as it stands would meet, and where. Neither the tree nor the agent's index nor
-        any ref is touched, and no object stays; if files change too fast to be read, the commits alone are tried."""
-        if base == onto:
-            return Drift.NONE, ()
+    def trial(self, name: str, base: str, onto: str) -> Trial:
+        """What the tree as it stands has written, and what a rebase of that would meet. Neither the tree nor its index
+        nor any ref is touched, and no object stays; if files change too fast to be read, the commits alone count."""
         tree = self._tree(name)
         at = snapshot.look(self.control, tree, base)
         with snapshot.throw_away_objects(self.control) as env:
             own = Git(self.control.git.cwd, env={**self.control.git.env, **env})
-            tip = self._as_it_stands(own, tree, at, base, env)
+            taken = self._as_it_stands(own, tree, at, env)
+            written = self._written(own, taken, at, base, onto)
+            if base == onto:
+                return Trial(Drift.NONE, (), written)
+            tip = self._commit(own, taken, at, base, "as it stands", self.control.by)
             verdict = rebase(own, base, tip, onto, (), self.control.by)
-        return (Drift.CONFLICT, verdict.paths) if isinstance(verdict, Conflict) else (Drift.CLEAN, ())
+        if isinstance(verdict, Conflict):
+            return Trial(Drift.CONFLICT, verdict.paths, written)
+        return Trial(Drift.CLEAN, (), written)
 
-    def _as_it_stands(self, own: Git, tree: Tree, at: Standing, base: str, env: dict[str, str]) -> str:
+    def _as_it_stands(self, own: Git, tree: Tree, at: Standing, env: dict[str, str]) -> Snapshot:
         for _ in range(2):
             try:
-                taken = snapshot.take(self.control, tree, at, env)
-                return self._commit(own, taken, at, base, "as it stands", self.control.by)
+                return snapshot.take(self.control, tree, at, env)
             except GitFailed:
                 continue
-        return at.head
+        return Snapshot(at.content, changes(own, at.base_content, at.content))
+
+    def _written(self, own: Git, taken: Snapshot, at: Standing, base: str, onto: str) -> tuple[str, ...]:
+        """An agent that has rebased onto the moved target, or merged it, has not written what came with that."""
+        found = taken.changes
+        if base != onto and at.head != base:
+            fork = own.ask("merge-base", at.head, onto).line
+            found = changes(own, fork, taken.tree) if fork not in ("", base) else found
+        return tuple(change.path for change in found)
 
     # --- sweep ---
 

@@ -26,6 +26,7 @@ from ticketd.ports.repository import (
     Rebased,
     Refused,
     Target,
+    Trial,
     Unreachable,
     Worktrees,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "Store",
     "Target",
     "TicketFiles",
+    "Trial",
     "Unreachable",
     "Worktrees",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ticketd.domain.attempt import AttemptKey, Drift
 
@@ -26,6 +26,14 @@ class Kept:
     tip: str
     changed: tuple[str, ...]
     nested: tuple[str, ...] = ()
+
+
+class Trial(NamedTuple):
+    """What a rebase would meet, and on which paths; `written`: the paths that the attempt itself has changed."""
+
+    drift: Drift
+    conflicts: tuple[str, ...]
+    written: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +142,8 @@ class Worktrees(Protocol):
     def keep(self, name: str, key: AttemptKey, base: str, message: str, by: Identity) -> Kept:
         """Commit what is uncommitted (without the tree's own index), and point the attempt's ref at it all."""
 
-    def trial(self, name: str, base: str, onto: str) -> tuple[Drift, tuple[str, ...]]:
-        """What a rebase of the tree as it stands would meet, and where; the tree is not touched."""
+    def trial(self, name: str, base: str, onto: str) -> Trial:
+        """What the tree as it stands has written, and what a rebase of that would meet; the tree is not touched."""
 
     def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
         """After a crash: mend half-made trees and stale locks. What was mended, in words."""

@@ -15,6 +15,7 @@ from ticketd.domain.landing import Landing
 from ticketd.domain.lint import Outline
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.problems import Problem
+from ticketd.domain.review import Stale
 from ticketd.domain.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import ParsedSettings
@@ -22,6 +23,7 @@ from ticketd.domain.throttle import Capacity, Throttle
 from ticketd.domain.ticket import Priority, TicketRecord, TicketState
 from ticketd.domain.ticketfile import Parsed
 from ticketd.domain.verdict import Cancel, Fail, Requeue, Verdict
+from ticketd.domain.widening import Collision
 from ticketd.ports.processes import Pulse
 from ticketd.ports.repository import Kept
 
@@ -65,6 +67,7 @@ class Board:
     daemon: DaemonRecord | None
     target: TargetRecord | None
     cost_usd: float
+    collisions: tuple[Collision, ...] = ()
     throttles: Mapping[str, Throttle] = field(default_factory=dict)
     estimates: Estimates = field(default_factory=Estimates)
     newest: int = 0
@@ -102,6 +105,9 @@ class Store(Protocol):
 
     def landings(self) -> tuple[Landing, ...]:
         """What is in the lane, oldest first."""
+
+    def collisions(self) -> tuple[Collision, ...]:
+        """Paths that one attempt has written and another's claim covers, as long as both claims are held."""
 
     def pool(self) -> Pool: ...
 
@@ -141,9 +147,14 @@ class Store(Protocol):
     def ask_to_start(self, ticket: str, at: float) -> None:
         """Into review, before it runs."""
 
+    def note_shown(self, ticket: str, commit: str, at: float) -> None:
+        """A person has seen this commit (before it runs: `review.digest_of` the ticket); a word that names no commit
+        is about it."""
+
     def skip(self, ticket: str, because: str, at: float) -> None: ...
 
-    def approve(self, ticket: str, at: float) -> TicketState: ...
+    def approve(self, ticket: str, at: float, commit: str | None = None) -> TicketState | Stale:
+        """Let it run, or let exactly this commit land: the one named, else the one shown last, else what is there."""
 
     def reject(self, ticket: str, reason: str, at: float) -> None: ...
 
@@ -188,6 +199,10 @@ class Store(Protocol):
 
     def set_drift(self, key: AttemptKey, behind: int, drift: Drift, paths: Sequence[str], at: float) -> None: ...
 
+    def extend_claim(self, key: AttemptKey, paths: Sequence[str], at: float) -> None:
+        """What the attempt has really written joins its claim; what another claim covers is a collision. Each is told
+        once."""
+
     def close_attempt(
         self,
         key: AttemptKey,
@@ -212,6 +227,9 @@ class Store(Protocol):
         """The claim is released and the target moves in the same transaction."""
 
     def landing_failed(self, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None: ...
+
+    def ask_to_land(self, key: AttemptKey, detail: str, release: bool, at: float) -> None:
+        """Out of the lane and into review. `release`: its claim is not held meanwhile."""
 
     # worktrees
     def worktree_setups(self) -> Mapping[str, str]:

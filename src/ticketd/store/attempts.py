@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from sqlite_utils import Database
 
-from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift
+from ticketd.domain.attempt import AttemptKey, AttemptState, Drift
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import PatternSet
+from ticketd.domain.review import BEFORE_IT_LANDS
 from ticketd.domain.schedule import Start
 from ticketd.domain.throttle import Capacity, refused, started
 from ticketd.domain.ticket import TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
+from ticketd.domain.widening import Widening, widen
 from ticketd.ports import Kept, Pulse
 from ticketd.store.base import storable
-from ticketd.store.rows import attempt_of, claim_of, dump, patterns_text
+from ticketd.store.rows import Row, claim_of, dump, patterns_text
 from ticketd.store.throttles import Throttles
 from ticketd.store.tickets import Tickets
 
 LIVE = (AttemptState.PREPARING, AttemptState.RUNNING, AttemptState.COLLECTING)
+OF_AN_ATTEMPT = (
+    ("collisions", "ticket", "attempt"),
+    ("collisions", "other", "other_attempt"),
+    ("claims", "ticket", "attempt"),
+    ("attempts", "ticket", "number"),
+)
 
 
 class Attempts(Tickets, Throttles):
@@ -32,7 +42,12 @@ class Attempts(Tickets, Throttles):
         try:
             with self.connections.transaction() as db:
                 now = self._record(db, start.ticket)
-                if (now.state, now.held, now.ticket) != (TicketState.QUEUED, False, replace(record.ticket, body="")):
+                if (now.state, now.held, now.start_approved, now.ticket) != (
+                    TicketState.QUEUED,
+                    False,
+                    record.start_approved,
+                    replace(record.ticket, body=""),
+                ):
                     return f"{start.ticket} has changed meanwhile"
                 if (pool := self._rows(db, "SELECT * FROM pool")[0])["paused"] or pool["stop"]:
                     return "the pool was paused or stopped meanwhile"
@@ -60,7 +75,7 @@ class Attempts(Tickets, Throttles):
             " VALUES (?, ?, 'preparing', ?, ?, ?, ?, ?, ?)",
             [key.ticket, key.number, start.slot, base, resumes, start.agent, at, batch],
         )
-        self._move(db, key.ticket, TicketState.RUNNING, attempts=key.number)
+        self._move(db, key.ticket, TicketState.RUNNING, attempts=key.number, approved=None)
         told = {"slot": start.slot, "base": base, "resumes": resumes, "agent": start.agent, "batch": batch}
         self._event(db, at, EventKind.DISPATCHED, key.ticket, key.number, **told)
 
@@ -70,8 +85,8 @@ class Attempts(Tickets, Throttles):
             attempt = self._attempt(db, key)
             if attempt is None or attempt.state is not AttemptState.PREPARING:
                 return
-            for table, number in (("claims", "attempt"), ("attempts", "number")):
-                db.execute(f"DELETE FROM {table} WHERE ticket = ? AND {number} = ?", [key.ticket, key.number])
+            for table, ticket, number in OF_AN_ATTEMPT:
+                db.execute(f"DELETE FROM {table} WHERE {ticket} = ? AND {number} = ?", [key.ticket, key.number])
             self._event(db, at, EventKind.START_REFUSED, key.ticket, key.number, agent=attempt.agent, detail=detail)
             self._undo(db, key, detail, at)
             siblings = self._rows(
@@ -171,7 +186,10 @@ class Attempts(Tickets, Throttles):
             self._event(db, at, EventKind.ATTEMPT_CLOSED, key.ticket, key.number, cost_usd=cost_usd)
             match verdict:
                 case ToLanding():
-                    self._extend(db, key, verdict, at)
+                    if verdict.warn:
+                        paths = list(verdict.outside)
+                        self._event(db, at, EventKind.OUTSIDE_CLAIM, key.ticket, key.number, paths=paths)
+                    self._extend(db, key, self._widening(db, key, verdict.outside), at)
                     self._to_landing(db, key, verdict, at)
                 case Requeue() | Fail() | Cancel():
                     self._end(db, key, verdict, at)
@@ -183,50 +201,66 @@ class Attempts(Tickets, Throttles):
 
     def _to_landing(self, db: Database, key: AttemptKey, verdict: ToLanding, at: float) -> None:
         if verdict.review:
-            detail = "waits for a person before it lands"
-            self._move(db, key.ticket, TicketState.REVIEW, detail=detail)
-            self._event(db, at, EventKind.REVIEW_ASKED, key.ticket, key.number, gate="land", detail=detail)
+            self._ask_to_land(db, key, verdict.detail or BEFORE_IT_LANDS, verdict.release, at)
             return
-        rows = self._rows(db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number)
-        attempt = attempt_of(rows[0])
         self._move(db, key.ticket, TicketState.LANDING)
-        self._into_lane(db, key, attempt.base, attempt.tip or "", at)
+        self._into_lane(db, key, at)
 
-    def _extend(self, db: Database, key: AttemptKey, verdict: ToLanding, at: float) -> None:
-        """Add paths really written to the claim. One that another claim holds stays out: the lane settles those."""
-        if not verdict.outside:
-            return
-        self._event(db, at, EventKind.OUTSIDE_CLAIM, key.ticket, key.number, paths=list(verdict.outside))
-        taken: list[str] = []
-        self._widen(db, key, list(verdict.extension), taken)
-        added = [pattern for pattern in verdict.extension if pattern not in set(taken)]
-        if added:
-            self._event(db, at, EventKind.CLAIM_EXTENDED, key.ticket, key.number, patterns=added)
-        if taken:
-            self._event(db, at, EventKind.CLAIM_COLLIDED, key.ticket, key.number, patterns=taken)
-
-    def _widen(self, db: Database, key: AttemptKey, patterns: list[str], taken: list[str]) -> None:
-        """All at once; in halves only where somebody holds one of them, since each try is a test against all claims."""
-        if not patterns:
-            return
-        row = self._rows(db, "SELECT * FROM claims WHERE ticket = ? AND attempt = ?", key.ticket, key.number)[0]
-        wider = PatternSet((*claim_of(row).patterns.patterns, *patterns))
-        try:
-            db.execute(
-                "UPDATE claims SET patterns = ? WHERE ticket = ? AND attempt = ?",
-                [patterns_text(wider), key.ticket, key.number],
-            )
-        except sqlite3.IntegrityError:
-            if len(patterns) == 1:
-                taken.extend(patterns)
+    def extend_claim(self, key: AttemptKey, paths: Sequence[str], at: float) -> None:
+        """Asked again and again while an agent runs, and seldom with news: then the store is only read."""
+        with self.connections.reading() as db:
+            if self._news(db, key, paths) == Widening():
                 return
-            half = len(patterns) // 2
-            self._widen(db, key, patterns[:half], taken)
-            self._widen(db, key, patterns[half:], taken)
+        with self.connections.transaction() as db:
+            self._extend(db, key, self._news(db, key, paths), at)
 
-    def _attempt(self, db: Database, key: AttemptKey) -> Attempt | None:
-        rows = self._rows(db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number)
-        return attempt_of(rows[0]) if rows else None
+    def _news(self, db: Database, key: AttemptKey, paths: Sequence[str]) -> Widening:
+        """What is kept of an attempt settles what it has written: what was seen before that is no news any more."""
+        attempt = self._attempt(db, key)
+        return self._widening(db, key, paths) if attempt is not None and attempt.state in LIVE else Widening()
+
+    def _widening(self, db: Database, key: AttemptKey, paths: Sequence[str]) -> Widening:
+        """What is new of it. Nothing for a claim that is not held: its attempt is over."""
+        held = {row["ticket"]: row for row in self._rows(db, "SELECT * FROM claims WHERE held ORDER BY ticket")}
+        own = held.pop(key.ticket, None)
+        if not paths or own is None or own["attempt"] != key.number:
+            return Widening()
+        shared = PatternSet(tuple(json.loads(own["shared"])))
+        found = widen(claim_of(own), paths, [claim_of(row) for row in held.values()], shared)
+        known = {(row["other"], row["other_attempt"], row["path"]) for row in self._collisions_of(db, key)}
+        fresh = (
+            each
+            for each in found.collisions
+            if (each.other, held[each.other]["attempt"], storable(each.path)) not in known
+        )
+        return Widening(found.added, tuple(fresh))
+
+    def _collisions_of(self, db: Database, key: AttemptKey) -> list[Row]:
+        return self._rows(db, "SELECT * FROM collisions WHERE ticket = ? AND attempt = ?", key.ticket, key.number)
+
+    def _extend(self, db: Database, key: AttemptKey, widening: Widening, at: float) -> None:
+        if widening.added and self._add_to_claim(db, key, widening.added):
+            self._event(db, at, EventKind.CLAIM_EXTENDED, key.ticket, key.number, patterns=list(widening.added))
+        for other, group in groupby(widening.collisions, key=lambda each: each.other):
+            paths = [storable(each.path) for each in group]
+            for path in paths:
+                db.execute(
+                    "INSERT INTO collisions SELECT ?, ?, ticket, attempt, ? FROM claims WHERE ticket = ? AND held",
+                    [key.ticket, key.number, path, other],
+                )
+            self._event(
+                db, at, EventKind.CLAIM_COLLIDED, key.ticket, key.number, **{"with": other, "paths": list(paths)}
+            )
+
+    def _add_to_claim(self, db: Database, key: AttemptKey, added: Sequence[str]) -> bool:
+        """Not where the schema refuses: of all patterns together it may suspect more than of each."""
+        row = self._rows(db, "SELECT * FROM claims WHERE ticket = ? AND held", key.ticket)[0]
+        wider = PatternSet((*claim_of(row).patterns.patterns, *added))
+        try:
+            db.execute("UPDATE claims SET patterns = ? WHERE ticket = ? AND held", [patterns_text(wider), key.ticket])
+        except sqlite3.IntegrityError:
+            return False
+        return True
 
     def _set(self, db: Database, key: AttemptKey, **columns: object) -> None:
         """Only of a live attempt: what has ended stays as it was."""

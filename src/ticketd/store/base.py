@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from sqlite_utils import Database
 
-from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import EventKind
 from ticketd.domain.ticket import OnFailure, Reason, TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue
 from ticketd.store.connection import Connections, translated
-from ticketd.store.rows import RECORD_COLUMNS, Records, Row, dump
+from ticketd.store.rows import RECORD_COLUMNS, Records, Row, attempt_of, dump
 
 WITHDRAWN = "its file was deleted; putting it back queues it again"
 
@@ -53,9 +53,19 @@ class Tables:
             row = db.execute(f"SELECT {RECORD_COLUMNS} FROM tickets WHERE id = ?", [ticket]).fetchone()
         return Records().record(row)
 
+    def _whole(self, db: Database, ticket: str) -> TicketRecord | None:
+        """With its body."""
+        with translated():
+            row = db.execute(f"SELECT body, {RECORD_COLUMNS} FROM tickets WHERE id = ?", [ticket]).fetchone()
+        return Records().record(row[1:], body=row[0]) if row else None
+
+    def _attempt(self, db: Database, key: AttemptKey) -> Attempt | None:
+        rows = self._rows(db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number)
+        return attempt_of(rows[0]) if rows else None
+
     def _move(self, db: Database, ticket: str, state: TicketState, **columns: object) -> None:
         """Change a ticket's state and whatever goes with it; the schema refuses an illegal move."""
-        values = {"state": state, "reason": None, "detail": "", "not_before": None, **columns}
+        values = {"state": state, "reason": None, "detail": "", "not_before": None, "gate": None, **columns}
         assignments = ", ".join(f"{column} = ?" for column in values)
         db.execute(f"UPDATE tickets SET {assignments} WHERE id = ?", [*map(storable, values.values()), ticket])
 

@@ -55,9 +55,13 @@ def m001_first(db: Database) -> None:
             seen_at REAL NOT NULL,
             preemptions INTEGER NOT NULL DEFAULT 0,
             resume INTEGER,
+            gate TEXT CHECK (gate IN ('start', 'land')),
+            shown TEXT,
+            approved TEXT,
             body TEXT NOT NULL,
             CHECK ((state = 'failed') <= (reason IS NOT NULL)),
-            CHECK ((state = 'landed') = (landed_sha IS NOT NULL))
+            CHECK ((state = 'landed') = (landed_sha IS NOT NULL)),
+            CHECK ((state = 'review') = (gate IS NOT NULL))
         ) STRICT
         """,
         # The body is the last column, so that what is read of all tickets is found without walking through it.
@@ -138,6 +142,18 @@ def m001_first(db: Database) -> None:
             """
             for when, event in (("insert", "INSERT"), ("update", "UPDATE"))
         ),
+        """
+        CREATE TABLE collisions (
+            ticket TEXT NOT NULL,
+            attempt INTEGER NOT NULL,
+            other TEXT NOT NULL,
+            other_attempt INTEGER NOT NULL,
+            path TEXT NOT NULL,
+            PRIMARY KEY (ticket, attempt, other, other_attempt, path),
+            FOREIGN KEY (ticket, attempt) REFERENCES attempts (ticket, number),
+            FOREIGN KEY (other, other_attempt) REFERENCES attempts (ticket, number)
+        ) STRICT
+        """,
         f"""
         CREATE TABLE landings (
             ticket TEXT PRIMARY KEY,
@@ -168,6 +184,7 @@ def m001_first(db: Database) -> None:
         """,
         "CREATE INDEX events_by_ticket ON events (ticket, number)",
         f"CREATE INDEX events_of_files ON events (number) WHERE kind = '{EventKind.FILES_READ}'",
+        "CREATE INDEX collisions_by_other ON events (json_extract(data, '$.with')) WHERE kind = 'claim-collided'",
         """
         CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
         BEGIN SELECT RAISE(ABORT, 'events are never changed'); END

@@ -14,6 +14,7 @@ from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.problems import Problem
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import TicketRecord
+from ticketd.domain.widening import Collision
 from ticketd.ports import Board, FoundFile
 from ticketd.store.connection import translated
 from ticketd.store.history import History
@@ -52,6 +53,7 @@ class Reading(History):
                     claim_of(row) for row in self._rows(db, "SELECT * FROM claims WHERE held ORDER BY ticket")
                 ),
                 landings=self._landings(db),
+                collisions=self._collisions(db),
                 pool=self._pool(db),
                 daemon=self._daemon(db),
                 target=self._target(db),
@@ -101,29 +103,24 @@ class Reading(History):
         )
 
     def ticket(self, id_: str) -> TicketRecord | None:
-        with translated():
-            sql = f"SELECT body, {RECORD_COLUMNS} FROM tickets WHERE id = ?"
-            row = self.connections.db.execute(sql, [id_]).fetchone()
-        return Records().record(row[1:], body=row[0]) if row else None
+        return self._whole(self.connections.db, id_)
 
     def attempts(self, ticket: str) -> tuple[Attempt, ...]:
         rows = self._rows(self.connections.db, "SELECT * FROM attempts WHERE ticket = ? ORDER BY number", ticket)
         return tuple(attempt_of(row) for row in rows)
 
     def attempt(self, key: AttemptKey) -> Attempt | None:
-        rows = self._rows(
-            self.connections.db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", key.ticket, key.number
-        )
-        return attempt_of(rows[0]) if rows else None
+        return self._attempt(self.connections.db, key)
 
     def events(self, after: int = 0, ticket: str | None = None, limit: int = 1000) -> tuple[Event, ...]:
-        """Oldest first; at most `limit`."""
-        of_ticket = "AND ticket = ?" if ticket else ""
-        rows = self._rows(
-            self.connections.db,
-            f"SELECT * FROM events WHERE number > ? {of_ticket} ORDER BY number LIMIT ?",
-            *([after, ticket, limit] if ticket else [after, limit]),
-        )
+        """Oldest first; at most `limit`. A collision is an event of both tickets."""
+        found, given = "SELECT * FROM events WHERE number > ?", tuple[object, ...]((after,))
+        if ticket:
+            found = (
+                f"{found} AND ticket = ? UNION {found} AND kind = 'claim-collided' AND json_extract(data, '$.with') = ?"
+            )
+            given = (after, ticket, after, ticket)
+        rows = self._rows(self.connections.db, f"{found} ORDER BY number LIMIT ?", *given, limit)
         return tuple(event_of(row) for row in rows)
 
     def moves(self) -> int:
@@ -139,6 +136,20 @@ class Reading(History):
 
     def _landings(self, db: Database) -> tuple[Landing, ...]:
         return tuple(landing_of(row) for row in self._rows(db, "SELECT * FROM landings ORDER BY queued_at, ticket"))
+
+    def collisions(self) -> tuple[Collision, ...]:
+        return self._collisions(self.connections.db)
+
+    def _collisions(self, db: Database) -> tuple[Collision, ...]:
+        """Those whose claims are both still held."""
+        rows = self._rows(
+            db,
+            "SELECT found.ticket, other, path FROM collisions AS found"
+            " JOIN claims AS own ON own.ticket = found.ticket AND own.attempt = found.attempt AND own.held"
+            " JOIN claims AS theirs ON theirs.ticket = other AND theirs.attempt = other_attempt AND theirs.held"
+            " ORDER BY found.ticket, other, path",
+        )
+        return tuple(Collision(row["ticket"], row["other"], row["path"]) for row in rows)
 
     def pool(self) -> Pool:
         return self._pool(self.connections.db)

@@ -37,7 +37,7 @@ def terms_of(ticket: Ticket) -> str:
 DECLARED = ("id", "path", "spec", "terms", "body")
 RECORD_COLUMNS = (
     "id, path, spec, terms, age, state, reason, detail, held, bumped, not_before, failures, deferrals, attempts,"
-    " cancel_requested, start_approved, landed_sha, seen_at, preemptions, resume"
+    " cancel_requested, start_approved, landed_sha, seen_at, preemptions, resume, gate, shown, approved"
 )
 
 _PRIORITIES = {str(each): each for each in Priority}
@@ -61,7 +61,8 @@ class Records:
     def record(self, row: tuple[Any, ...], body: str = "") -> TicketRecord:
         """`row` has `RECORD_COLUMNS`."""
         id_, path, spec, terms, age, state, reason, detail, held, bumped, not_before, failures, deferrals, *rest = row
-        attempts, cancel_requested, start_approved, landed_sha, seen_at, preemptions, resume = rest
+        attempts, cancel_requested, start_approved, landed_sha, seen_at, preemptions, *rest = rest
+        resume, gate, shown, approved = rest
         return TicketRecord(
             self.ticket(id_, path, spec, terms, body),
             age,
@@ -80,6 +81,9 @@ class Records:
             self._moments.setdefault(seen_at, seen_at),
             preemptions,
             resume,
+            gate and Gate(gate),
+            shown,
+            approved,
         )
 
     def ticket(self, id_: str, path: str, spec: str, terms: str, body: str) -> Ticket:

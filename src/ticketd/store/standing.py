@@ -44,6 +44,7 @@ class Standings(Reading):
                 a.key: row["landing_s"] for a, row in zip(attempts, rows, strict=True) if row["landing_s"] is not None
             },
             claims={claim.ticket: claim for claim in claims},
+            collisions=frozenset(self._collisions(db)),
             landings={landing.key.ticket: landing for landing in self._landings(db)},
             # Not as `pool()` gives it: what `start --slots` asked for stands with the daemon.
             pool=Pool(pool["slots"], pool["paused"], pool["stop"] and Stop(pool["stop"]), pool["aborted"]),

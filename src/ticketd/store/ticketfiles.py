@@ -9,7 +9,7 @@ from sqlite_utils import Database
 
 from ticketd.domain.declared import declared
 from ticketd.domain.events import EventKind
-from ticketd.domain.ticket import Ticket, TicketState
+from ticketd.domain.ticket import Gate, Ticket, TicketState
 from ticketd.ports import FoundFile
 from ticketd.store.base import WITHDRAWN, Tables
 from ticketd.store.rows import Row, dump, file_row, spec_of, terms_of
@@ -46,7 +46,7 @@ class TicketFilesTable(Tables):
     def _known_by_id(self, db: Database, tickets: Sequence[Ticket]) -> dict[str, Row]:
         rows = self._rows(
             db,
-            "SELECT id, path, spec, terms, body, state, detail, withdrawn FROM tickets"
+            "SELECT id, path, spec, terms, body, state, detail, withdrawn, start_approved FROM tickets"
             " WHERE id IN (SELECT value FROM json_each(?))",
             dump([ticket.id for ticket in tickets]),
         )
@@ -56,18 +56,26 @@ class TicketFilesTable(Tables):
         if row["path"] != ticket.path and not row["withdrawn"] and self._has_file(db, row["path"]):
             return  # a second file with this id: lint names both, the first one counts
         said = {"path": ticket.path, "spec": spec_of(ticket), "terms": terms_of(ticket), "body": ticket.body}
-        changed = any(row[column] != value for column, value in said.items())
+        changed = {column for column, value in said.items() if row[column] != value}
         if changed or row["withdrawn"]:
             db.execute(
                 "UPDATE tickets SET path = ?, spec = ?, terms = ?, body = ?, withdrawn = 0 WHERE id = ?",
                 [*said.values(), ticket.id],
             )
         if changed:
-            self._event(db, at, EventKind.TICKET_CHANGED, ticket.id, path=ticket.path, says=declared(ticket))
+            self._tell_change(db, ticket, row["start_approved"] == 1 and changed != {"path"}, at)
         if row["withdrawn"]:
             self._event(db, at, EventKind.TICKET_RETURNED, ticket.id, path=ticket.path)
             if (row["state"], row["detail"]) == (TicketState.CANCELLED, WITHDRAWN):
                 self._to_queue(db, replace(self._record(db, ticket.id), detail="its file is back"), at)
+
+    def _tell_change(self, db: Database, ticket: Ticket, void: bool, at: float) -> None:
+        """`void`: a person has approved something else."""
+        if void:
+            db.execute("UPDATE tickets SET start_approved = 0 WHERE id = ?", [ticket.id])
+        self._event(
+            db, at, EventKind.TICKET_CHANGED, ticket.id, path=ticket.path, says=declared(ticket), approval_void=void
+        )
 
     def _add(self, db: Database, tickets: Sequence[Ticket], at: float) -> None:
         oldest = self._rows(db, "SELECT COALESCE(MAX(age), 0) + 1 AS age FROM tickets")[0]["age"]
@@ -91,10 +99,10 @@ class TicketFilesTable(Tables):
 
     def _withdraw(self, db: Database, path: str, at: float) -> None:
         db.execute("DELETE FROM files WHERE path = ?", [path])
-        for row in self._rows(db, "SELECT id, state FROM tickets WHERE path = ? AND NOT withdrawn", path):
+        for row in self._rows(db, "SELECT id, state, gate FROM tickets WHERE path = ? AND NOT withdrawn", path):
             db.execute("UPDATE tickets SET withdrawn = 1 WHERE id = ?", [row["id"]])
             self._event(db, at, EventKind.TICKET_WITHDRAWN, row["id"], path=path)
-            if row["state"] == TicketState.QUEUED:
+            if row["state"] == TicketState.QUEUED or row["gate"] == Gate.START:
                 self._move(db, row["id"], TicketState.CANCELLED, detail=WITHDRAWN, cancel_requested=0)
                 self._event(db, at, EventKind.CANCELLED, row["id"], detail=WITHDRAWN)
             # Another file of that id, if there is one, was passed over until now: let it be read anew.

@@ -8,7 +8,8 @@ from sqlite_utils import Database
 
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.events import EventKind
-from ticketd.domain.ticket import Priority, Reason, TicketRecord, TicketState
+from ticketd.domain.review import BEFORE_IT_RUNS, Stale, check_approval, digest_of
+from ticketd.domain.ticket import Gate, Priority, Reason, TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail
 from ticketd.errors import BadInput
 from ticketd.store.rows import attempt_of
@@ -62,41 +63,68 @@ class Tickets(TicketFilesTable):
         )
         if not rows:
             return False
-        attempt = attempt_of(rows[0])
+        key = attempt_of(rows[0]).key
+        if not self._reclaim(db, key):
+            return False
+        self._move(db, record.id, TicketState.LANDING)
+        self._into_lane(db, key, at)
+        return True
+
+    def _reclaim(self, db: Database, key: AttemptKey) -> bool:
+        """Hold the attempt's claim again, unless somebody holds one that overlaps. Whether it is held."""
         in_the_way = self._rows(
             db,
             "SELECT other.ticket FROM claims AS other, claims AS own WHERE other.held AND other.ticket <> own.ticket"
             " AND own.ticket = ? AND own.attempt = ?"
             " AND claims_overlap(other.patterns, own.patterns, own.shared) IS NOT NULL",
-            attempt.key.ticket,
-            attempt.key.number,
+            key.ticket,
+            key.number,
         )
-        if in_the_way:
-            return False
-        db.execute(
-            "UPDATE claims SET held = 1 WHERE ticket = ? AND attempt = ?", [attempt.key.ticket, attempt.key.number]
-        )
-        self._move(db, record.id, TicketState.LANDING)
-        self._into_lane(db, attempt.key, attempt.base, attempt.tip or "", at, rows[0]["candidate"])
-        return True
+        if not in_the_way:
+            db.execute("UPDATE claims SET held = 1 WHERE ticket = ? AND attempt = ?", [key.ticket, key.number])
+        return not in_the_way
 
-    def _into_lane(
-        self, db: Database, key: AttemptKey, base: str, tip: str, at: float, candidate: str | None = None
-    ) -> None:
-        """`candidate`: what may have been pushed before."""
+    def _into_lane(self, db: Database, key: AttemptKey, at: float) -> None:
+        """With the candidate of its last time there, if it had one: that may have been pushed."""
         db.execute(
             "INSERT INTO landings (ticket, attempt, base, tip, queued_at, phase, candidate)"
-            " VALUES (?, ?, ?, ?, ?, 'queued', ?)",
-            [key.ticket, key.number, base, tip, at, candidate],
+            " SELECT ticket, number, base, COALESCE(tip, ''), ?, 'queued', candidate FROM attempts"
+            " WHERE ticket = ? AND number = ?",
+            [at, key.ticket, key.number],
         )
-        self._event(db, at, EventKind.LANDING_QUEUED, key.ticket, key.number, tip=tip, candidate=candidate)
+        lane = self._rows(db, "SELECT tip, candidate FROM landings WHERE ticket = ?", key.ticket)[0]
+        held = self._holds_claim(db, key.ticket)
+        self._event(db, at, EventKind.LANDING_QUEUED, key.ticket, key.number, **lane, claim_held=held)
+
+    def _holds_claim(self, db: Database, ticket: str) -> bool:
+        return bool(self._rows(db, "SELECT 1 FROM claims WHERE ticket = ? AND held", ticket))
 
     def ask_to_start(self, ticket: str, at: float) -> None:
         with self.connections.transaction() as db:
             if self._record(db, ticket).state is TicketState.QUEUED:
-                detail = "waits for a person before it runs"
-                self._move(db, ticket, TicketState.REVIEW, detail=detail)
-                self._event(db, at, EventKind.REVIEW_ASKED, ticket, gate="start", detail=detail)
+                self._move(db, ticket, TicketState.REVIEW, gate=Gate.START, detail=BEFORE_IT_RUNS)
+                self._tell_review(db, ticket, None, Gate.START, BEFORE_IT_RUNS, at)
+
+    def ask_to_land(self, key: AttemptKey, detail: str, release: bool, at: float) -> None:
+        """Back from the lane: what was to land is not what a person has approved."""
+        with self.connections.transaction() as db:
+            self._release(db, key.ticket)
+            if not release:
+                self._reclaim(db, key)
+            self._ask_to_land(db, key, detail, release, at)
+
+    def _ask_to_land(self, db: Database, key: AttemptKey, detail: str, release: bool, at: float) -> None:
+        if self._record(db, key.ticket).cancel_requested:
+            self._end(db, key, Cancel("cancelled by a person; its work is kept"), at)
+            return
+        if release:
+            self._release(db, key.ticket)
+        self._move(db, key.ticket, TicketState.REVIEW, gate=Gate.LAND, detail=detail)
+        self._tell_review(db, key.ticket, key.number, Gate.LAND, detail, at)
+
+    def _tell_review(self, db: Database, ticket: str, attempt: int | None, gate: Gate, detail: str, at: float) -> None:
+        held = self._holds_claim(db, ticket)
+        self._event(db, at, EventKind.REVIEW_ASKED, ticket, attempt, gate=gate, detail=detail, claim_held=held)
 
     def skip(self, ticket: str, because: str, at: float) -> None:
         with self.connections.transaction() as db:
@@ -105,21 +133,39 @@ class Tickets(TicketFilesTable):
                 self._move(db, ticket, TicketState.SKIPPED, reason=Reason.DEPENDENCY_FAILED, detail=detail)
                 self._event(db, at, EventKind.SKIPPED, ticket, because=because, detail=detail)
 
-    def approve(self, ticket: str, at: float) -> TicketState:
+    def note_shown(self, ticket: str, commit: str, at: float) -> None:
+        with self.connections.transaction() as db:
+            if self._in_review(db, ticket).shown != commit:
+                db.execute("UPDATE tickets SET shown = ? WHERE id = ?", [commit, ticket])
+                self._event(db, at, EventKind.REVIEW_SHOWN, ticket, commit=commit)
+
+    def approve(self, ticket: str, at: float, commit: str | None = None) -> TicketState | Stale:
         """A ticket whose work is kept goes to the lane, one that has not run yet to the queue."""
         with self.connections.transaction() as db:
             record = self._in_review(db, ticket)
-            rows = self._rows(db, "SELECT * FROM attempts WHERE ticket = ? AND number = ?", ticket, record.attempts)
-            lands = bool(rows and self._rows(db, "SELECT 1 FROM claims WHERE ticket = ? AND held", ticket))
-            to = TicketState.LANDING if lands else TicketState.QUEUED
-            self._event(db, at, EventKind.APPROVED, ticket, record.attempts or None, to=to)
-            if lands:
-                attempt = attempt_of(rows[0])
-                self._move(db, ticket, TicketState.LANDING)
-                self._into_lane(db, attempt.key, attempt.base, attempt.tip or "", at)
-                return TicketState.LANDING
-            self._move(db, ticket, TicketState.QUEUED, start_approved=1)
-            return TicketState.QUEUED
+            work = self._attempt(db, AttemptKey(ticket, record.attempts)) if record.gate_at is Gate.LAND else None
+            there = work.tip or "" if work else self._digest(db, ticket)
+            if stale := check_approval(there, record.shown, commit):
+                return stale
+            if work is None:
+                self._event(db, at, EventKind.APPROVED, ticket, gate=Gate.START, commit=there)
+                self._move(db, ticket, TicketState.QUEUED, start_approved=1, shown=None)
+                return TicketState.QUEUED
+            self._land_approved(db, work.key, there, at)
+            return TicketState.LANDING
+
+    def _digest(self, db: Database, ticket: str) -> str:
+        whole = self._whole(db, ticket)
+        assert whole is not None, ticket
+        return digest_of(whole.ticket)
+
+    def _land_approved(self, db: Database, key: AttemptKey, tip: str, at: float) -> None:
+        """Should others hold its files by now, it lands without a claim: waiting for them could take for ever, and
+        what they write is rebased onto it and verified again."""
+        self._reclaim(db, key)
+        self._event(db, at, EventKind.APPROVED, key.ticket, key.number, gate=Gate.LAND, commit=tip)
+        self._move(db, key.ticket, TicketState.LANDING, approved=tip)
+        self._into_lane(db, key, at)
 
     def reject(self, ticket: str, reason: str, at: float) -> None:
         with self.connections.transaction() as db:

@@ -10,6 +10,7 @@ from ticketd.cli.render.layout import UNBOUNDED, Cell, Column, Section, line, pa
 from ticketd.cli.render.words import (
     Document,
     attempt_name,
+    collision_words,
     drift_words,
     duration,
     money,
@@ -53,8 +54,8 @@ LANDING_COLUMNS = (
 )
 REVIEW_COLUMNS = (
     Column("", "bold", least=16),
-    Column("", "magenta", drop=1),
     Column(""),
+    Column("", "magenta", least=16, drop=1),
     Column("", "dim", least=16, most=48, drop=2),
 )
 QUEUE_COLUMNS = (
@@ -148,6 +149,8 @@ def _slots(document: Document, width: int) -> Section:
 def _slot(slot: Document, now: str) -> list[str | Cell]:
     output = output_words(slot, now)
     worrying = output.startswith(("quiet", "no heartbeat"))
+    collision = collision_words(slot["collides_with"])
+    drift_style = "red" if collision else {"conflict": "red", "clean": "yellow"}.get(slot["drift"], "dim")
     return [
         str(slot["slot"]),
         attempt_name(slot["ticket"], slot["attempt"]),
@@ -155,7 +158,7 @@ def _slot(slot: Document, now: str) -> list[str | Cell]:
         duration(seconds_between(slot["started_at"], now) or 0.0),
         Cell(output, "yellow" if worrying else "dim"),
         short(slot["base"]),
-        Cell(drift_words(slot), {"conflict": "red", "clean": "yellow"}.get(slot["drift"], "dim")),
+        Cell("; ".join(filter(None, (collision, drift_words(slot)))), drift_style),
         slot["title"],
     ]
 
@@ -186,8 +189,8 @@ def _review(document: Document, width: int) -> Section:
     rows = [
         [
             attempt_name(review["ticket"], review["attempt"]),
-            "before it lands" if review["gate"] == "land" else "before it starts",
             f"ticketd review approve {review['ticket']}",
+            review["detail"].removeprefix("waits for a person "),
             review["title"],
         ]
         for review in document["review"]

@@ -124,7 +124,9 @@ def _why(ticket: Document, width: int, now: str) -> list[Text]:
     """What it waits on or what went wrong, and what to do."""
     lines = [each for on in ticket["waits_on"] for each in _fact("waits", one_wait(on, now), width)]
     if ticket["state"] == "review":
-        lines += _fact("decide", f"ticketd review approve {ticket['id']}", width)
+        lines += _fact("decide", f"ticketd review show {ticket['id']}; ticketd review approve {ticket['id']}", width)
+    for each in ticket["collides_with"]:
+        lines += _fact("collides", f"with {each['ticket']} on {each['path']}", width)
     if ticket["detail"]:
         lines += _fact("detail", ticket["detail"], width)
     if ticket["mend"]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ticketd.cli.render.words import safe, short
 from ticketd.domain.events import Event, EventKind
+from ticketd.domain.review import BEFORE_IT_RUNS
 
 ROOM_FOR_ID = 16
 Words = Callable[[dict[str, Any]], str]
@@ -45,15 +46,17 @@ def _throttled(data: dict[str, Any]) -> str:
 
 OF_TICKET: dict[EventKind, Words] = {
     EventKind.TICKET_ADDED: lambda data: f"is new in the queue ({data.get('path', '')})",
-    EventKind.TICKET_CHANGED: lambda data: "its file has changed",
+    EventKind.TICKET_CHANGED: lambda data: (
+        "its file has changed" + ("; a person must approve it again" if data.get("approval_void") else "")
+    ),
     EventKind.TICKET_WITHDRAWN: lambda data: "its file is gone",
     EventKind.START_REFUSED: lambda data: f"could not be started and waits: {data['detail']}",
     EventKind.TICKET_RETURNED: lambda data: "its file is back",
     EventKind.AGENT_ENDED: _ended,
-    EventKind.CLAIM_COLLIDED: lambda data: f"wrote what another ticket holds: {_paths(data, 'patterns')}",
+    EventKind.CLAIM_COLLIDED: lambda data: f"wrote what {data['with']} holds: {_paths(data)}",
     EventKind.WORKTREE_RETIRED: lambda data: f"left worktree {data['worktree']} as it is: no commit holds all of it",
     EventKind.OUTSIDE_CLAIM: lambda data: f"wrote outside its claim: {_paths(data)}",
-    EventKind.REVIEW_ASKED: lambda data: "waits for a person before it " + ("lands" if _at_end(data) else "starts"),
+    EventKind.REVIEW_ASKED: lambda data: data.get("detail") or BEFORE_IT_RUNS,
     EventKind.APPROVED: lambda data: "is approved",
     EventKind.LANDED: lambda data: _why({"why": data.get("detail")}, f"landed as {short(data['commit'])}"),
     EventKind.REQUEUED: _requeued,
@@ -81,10 +84,6 @@ OF_POOL: dict[EventKind, Words] = {
     EventKind.TARGET_TROUBLE: lambda data: f"the target gives no answer: {data['detail']}",
     EventKind.RECOVERED: _recovered,
 }
-
-
-def _at_end(data: dict[str, Any]) -> bool:
-    return bool(data.get("gate") == "land")
 
 
 class Teller:

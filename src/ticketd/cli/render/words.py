@@ -160,5 +160,13 @@ def drift_words(slot: Document) -> str:
     return f"{behind}, conflict{first}{more}"
 
 
+def collision_words(collides_with: list[Document]) -> str:
+    """The first of them, and how many more paths there are."""
+    if not collides_with:
+        return ""
+    more = f" (+{len(collides_with) - 1})" if len(collides_with) > 1 else ""
+    return f"collides with {safe(collides_with[0]['ticket'])} on {safe(collides_with[0]['path'])}{more}"
+
+
 def problem_where(problem: Document) -> str:
     return safe(f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"])
