@@ -39,4 +39,5 @@ def act(works: Works, decision: Decision, snapshot: Snapshot, base: str, batch: 
             return None
         case PreemptAttempt(key, for_ticket):
             store.preempt(key, for_ticket, now)
+            works.bell.ring()
             return None

@@ -35,11 +35,13 @@ class Scheduling:
 
     def look(self, settings: Settings, now: float) -> Decided:
         """`now` in epoch seconds."""
-        board = self._board = self._store.board(self._board)
+        board = self._store.board(self._board)
         snapshot = snapshot_of(board, settings)
         self._queue = _brought_up(self._queue, snapshot, board, now)
         decisions = self._queue.decide(now)
-        return Decided(board, snapshot, decisions, self._queue.next_at(), self._others(snapshot, board, decisions, now))
+        others = self._others(snapshot, board, decisions, now)
+        self._board = board  # only now: what has changed since is what both queues have yet to take in
+        return Decided(board, snapshot, decisions, self._queue.next_at(), others)
 
     def _others(
         self, snapshot: Snapshot, board: Board, decisions: Sequence[Decision], now: float

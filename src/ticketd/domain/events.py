@@ -74,7 +74,6 @@ NO_MOVES = frozenset(
         EventKind.DRIFTED,
         EventKind.RECOVERED,
         EventKind.WORKTREE_RETIRED,
-        EventKind.PREEMPTED,
         EventKind.STALLED,
         EventKind.SHADOW_DIFFERED,
     }

@@ -41,11 +41,12 @@ class Reading(History):
         with self.connections.reading() as db:
             newest = self._newest(db)
             changed = None if known is None else self._changed(db, known.newest)
+            tickets: Mapping[str, TicketRecord]
             if known is None or changed is None:
                 tickets = self._tickets(db)
             else:
                 # New ones are the youngest, so the order stays that of age.
-                tickets = {**known.tickets, **self._tickets(db, changed)}
+                tickets = {**known.tickets, **self._tickets(db, changed)} if changed else known.tickets
             return Board(
                 tickets=tickets,
                 attempts=self._live(db),
