@@ -10,7 +10,7 @@ from ticketd.store.connection import Connections
 REMEMBERED = 2000
 """Attempts to learn from; `learn` takes the newest of each group."""
 
-WORTH_LEARNING = 1.05
+WORTH_LEARNING = 1.5
 
 HOW_MANY = "SELECT COUNT(*) AS landed FROM attempts WHERE landing_s IS NOT NULL"
 SAMPLES = """
@@ -32,7 +32,7 @@ class History(Tables):
         return tuple(Sample(Size(r["size"]), r["scope"], r["agent"], r["seconds"], r["landing_s"]) for r in rows)
 
     def estimates(self) -> Estimates:
-        # Asked for at each tick. A twentieth more is the least that is worth the queue being ranked anew.
+        # Asked for at each tick, and other estimates rank the whole queue anew: half as many again must have landed.
         landed = self._rows(self.connections.db, HOW_MANY)[0]["landed"]
         if not self._learned[0] <= landed <= self._learned[0] * WORTH_LEARNING:
             self._learned = (landed, learn(self.samples(REMEMBERED)))

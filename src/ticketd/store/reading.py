@@ -41,12 +41,12 @@ class Reading(History):
         with self.connections.reading() as db:
             newest = self._newest(db)
             changed = None if known is None else self._changed(db, known.newest)
-            tickets: Mapping[str, TicketRecord]
             if known is None or changed is None:
                 tickets = self._tickets(db)
             else:
                 # New ones are the youngest, so the order stays that of age.
-                tickets = {**known.tickets, **self._tickets(db, changed)} if changed else known.tickets
+                tickets = known.tickets
+                tickets.update(self._tickets(db, changed) if changed else {})
             return Board(
                 tickets=tickets,
                 attempts=self._live(db),
@@ -77,7 +77,7 @@ class Reading(History):
         Every change of a ticket has an event."""
         rows = self._rows(
             db,
-            "SELECT DISTINCT ticket FROM events WHERE number > ? AND ticket IS NOT NULL LIMIT ?",
+            "SELECT DISTINCT ticket FROM events NOT INDEXED WHERE number > ? AND ticket IS NOT NULL LIMIT ?",
             after,
             MOST_CHANGES + 1,
         )
