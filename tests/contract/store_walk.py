@@ -236,7 +236,7 @@ class Walk:
                 yield "over", lambda: store.attempt_over(key, None, "lost", "gone", self.at)
                 yield "drift", lambda: store.set_drift(key, 1, Drift.CLEAN, [], self.at)
                 yield "preempt", lambda: store.preempt(key, "d", self.at)
-                for paths in (["new"], ["z", "w/y", "x/y"], ["in/1", "in/2", "w/q"]):
+                for paths in (["new"], ["z", "w/y", "x/y"], ["in/1", "x", "w", "w/q"]):
                     yield "extend", lambda paths=paths: store.extend_claim(key, paths, self.at)
                 yield "pulse", lambda: store.pulse({key: Pulse(self.at, 1, self.at, None, None)})
             case AttemptState.COLLECTING:

@@ -58,8 +58,23 @@ def test_of_a_directory_that_another_can_reach_into_only_files_join() -> None:
 
 
 def test_nothing_joins_beside_a_pattern_for_any_folder_since_that_reaches_below_every_path() -> None:
-    found = widen(OWN, ["new", "old.bak"], [claim("x", "*.bak")], NOTHING)
+    found = widen(claim("own", "/src/", "!*.bak"), ["new", "old.bak"], [claim("x", "*.bak")], NOTHING)
     assert found == Widening((), (Collision("own", "x", "old.bak"),))
+
+
+def test_a_directory_joins_once_though_the_claim_takes_out_what_was_written_there() -> None:
+    full = claim("own", "!*.md", *(f"/{n}" for n in range(MOST_PATTERNS)))
+    written = [f"gen/{n}.md" for n in range(50)]
+    added = widen(full, written, [], NOTHING).added
+    assert added == ("/gen",)
+    assert widen(claim("own", *full.patterns.patterns, *added), written, [], NOTHING) == Widening()
+
+
+def test_what_has_joined_by_its_directory_but_was_taken_out_joins_by_its_name() -> None:
+    mine = claim("own", "/src/", "!*.md")
+    written = [*(f"gen/{n}" for n in range(1000)), "gen/here.md"]
+    added = widen(mine, written, [], NOTHING).added
+    assert added == ("/gen", "/gen/here.md")
 
 
 def test_a_full_claim_grows_by_directories_only() -> None:

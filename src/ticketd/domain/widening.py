@@ -52,12 +52,15 @@ def widen(own: Claim, paths: Iterable[str], others: Sequence[Claim], shared: Pat
 
 def _joining(own: Claim, paths: Sequence[str], others: Sequence[Claim], shared: PatternSet) -> tuple[str, ...]:
     room = MOST_PATTERNS - len(own.patterns.patterns)
-    found = _free(collapsed(paths, max(room, LEAST_ROOM)), others, shared)
+    known = own.patterns.patterns
+    wanted = collapsed(paths, max(room, LEAST_ROOM))
+    # A directory joins once, though the claim may take out of it what was written there (`!*.md`).
+    found = _free(tuple(pattern for pattern in wanted if pattern not in known), others, shared)
     if room <= 0:  # full, so that only directories join: the claim of one who writes on and on would grow for ever
         names = set(map(literal, paths))
         return tuple(pattern for pattern in found if pattern not in names)
     # A directory that another's pattern can reach into does not join; some of its files do.
-    left = [path for path in paths if not matches(PatternSet(found), path)][: room - len(found)]
+    left = [path for path in paths if not matches(PatternSet((*known, *found)), path)][: room - len(found)]
     return (*found, *_free(tuple(map(literal, left)), others, shared))
 
 
