@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from ticketd.app.observe import snapshot_of
+from ticketd.app.session import Session
+from ticketd.domain.attempt import Attempt
 from ticketd.domain.causes import Causes
+from ticketd.domain.events import EventKind
 from ticketd.domain.queue import decide
+from ticketd.domain.roots import Root
 from ticketd.domain.schedule import AskToStart, PreemptAttempt, Skip, Snapshot, Start
 from ticketd.domain.settings import Settings
-from ticketd.domain.waits import WaitKind, WaitsOn
-from ticketd.ports import Board
+from ticketd.domain.waits import NO_DAEMON, WaitKind, WaitsOn
+from ticketd.ports import Board, Store
 
-NO_DAEMON = "no daemon runs; `ticketd start` starts one"
 IDLE_BECAUSE: dict[WaitKind, str] = {
     WaitKind.DEPENDENCY: "what is queued waits for its dependencies to land",
     WaitKind.OVERLAP: "every queued ticket overlaps a running one",
@@ -60,7 +63,8 @@ def outlook_of(board: Board, settings: Settings, running: bool, now: float) -> O
         snapshot = replace(snapshot, stopping=False)
     schedule = decide(snapshot, now)
     still = _standstill(board, running)
-    waits = {waiting.ticket: tuple(_still(on, still) for on in waiting.waits_on) for waiting in schedule.waiting}
+    held = {claim.ticket for claim in board.claims}
+    waits = {waiting.ticket: tuple(_still(on, still, held) for on in waiting.waits_on) for waiting in schedule.waiting}
     decided = [decision for decision in schedule.decisions if not isinstance(decision, PreemptAttempt)]
     waits |= {decision.ticket: _until_acted_on(decision, still, board) for decision in decided}
     under_way = bool(board.attempts or board.landings or schedule.decisions) or schedule.next_at is not None
@@ -76,8 +80,10 @@ def _standstill(board: Board, running: bool) -> str:
     return ""
 
 
-def _still(on: WaitsOn, still: str) -> WaitsOn:
-    """Slots that would be taken are not, where nothing can start."""
+def _still(on: WaitsOn, still: str, held: Collection[str]) -> WaitsOn:
+    """Slots that would be taken are not, where nothing can start; and what is about to start holds nothing yet."""
+    if on.kind is WaitKind.OVERLAP and on.ticket not in held:
+        return replace(on, kind=WaitKind.RESERVED)
     return replace(on, detail=still) if still and on.kind is WaitKind.SLOT else on
 
 
@@ -110,17 +116,37 @@ def _idle_why(snapshot: Snapshot, waits: Mapping[str, tuple[WaitsOn, ...]]) -> s
     return "of what is queued, " + ", ".join(f"{count} {IN_SHORT[kind]}" for kind, count in kinds.most_common())
 
 
-def causes_of(board: Board, outlook: Outlook) -> Causes:
+def causes_of(board: Board, outlook: Outlook, running: bool) -> Causes:
+    """`running`: whether a daemon does."""
     troubles = {landing.key.ticket: landing.trouble for landing in board.landings if landing.trouble}
-    return Causes(board.tickets, outlook.waits, troubles)
+    return Causes(board.tickets, outlook.waits, troubles, running)
 
 
 def stalled(board: Board, outlook: Outlook) -> Iterator[dict[str, str]]:
-    """Where nothing runs and nothing can: each ticket that has not ended, and what would have to change."""
+    """Where a daemon runs, but nothing else does or can: each ticket that has not ended, and what would have to
+    happen."""
     if not outlook.is_at_rest:
         return
-    causes = causes_of(board, outlook)
+    roots = causes_of(board, outlook, running=True).main_roots()
     for id_, record in board.tickets.items():
         if not record.state.is_final:
-            root = next(iter(causes.roots(id_)), None) or causes.root_of(record)
-            yield {"ticket": id_, "why": root.what, "mend": root.mend}
+            yield {"ticket": id_, "why": roots[id_].what, "mend": roots[id_].mend}
+
+
+def main_roots(session: Session, settings: Settings) -> dict[str, Root]:
+    """Of every ticket that has not landed the cause to look at first, as though a daemon ran: there just was one."""
+    board = session.store.board()
+    outlook = outlook_of(board, settings, True, session.clock.now())
+    return causes_of(board, outlook, running=True).main_roots()
+
+
+def making_way(store: Store, attempt: Attempt) -> str | None:
+    """For which ticket its agent is being ended, if it is."""
+    if not attempt.preempted:
+        return None
+    after, told = 0, None
+    while told is None and (events := store.events(after, attempt.key.ticket)):
+        after = events[-1].number
+        own = (each for each in events if each.attempt == attempt.key.number and each.kind is EventKind.PREEMPTED)
+        told = next((str(each.data["for"]) for each in own), None)
+    return told

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from ticketd.app.outlook import Outlook, outlook_of, stalled
+from ticketd.app.outlook import Outlook, making_way, outlook_of, stalled
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import Event
@@ -125,6 +125,7 @@ def _busy(session: Session, attempt: Attempt, board: Board) -> Document:
         "heartbeat_at": iso(attempt.heartbeat_at),
         "output_at": iso(attempt.output_at),
         "output_bytes": attempt.output_bytes,
+        "making_way_for": making_way(session.store, attempt),
     }
 
 

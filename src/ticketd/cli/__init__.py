@@ -20,6 +20,7 @@ COMMANDS = {
     "show": "show",
     "explain": "explain",
     "logs": "logs",
+    "events": "events",
     "add": "add",
     "lint": "lint",
     "plan": "plan",

@@ -14,6 +14,7 @@ from ticketd.app import queries
 from ticketd.app.session import Session
 from ticketd.app.tickets import problems, settings_of, sync
 from ticketd.cli.render.told import Teller
+from ticketd.domain.events import EventKind
 from ticketd.domain.problems import Problem
 from ticketd.domain.settings import Settings
 
@@ -93,8 +94,10 @@ class Display:
     It draws on a thread of its own, and whatever goes wrong there stays there.
     """
 
-    def __init__(self, session: Session, settings: Settings) -> None:
+    def __init__(self, session: Session, settings: Settings, until_idle: bool = False) -> None:
         self._session = session
+        # A run that ends where nothing can run any more says so in its farewell.
+        self._untold = EventKind.STALLED if until_idle else None
         self._looker = Looker(session, settings, syncs=False)
         self._teller = Teller()
         self._seen = 0
@@ -131,8 +134,8 @@ class Display:
         while events := self._session.store.events(after=self._seen):
             for event in events:
                 self._seen = event.number
-                if (told := self._teller.line(event)) is not None:
-                    yield told
+                if event.kind is not self._untold:
+                    yield from self._teller.lines(event)
 
     def _tell(self, lines: Iterable[str]) -> None:
         for line in lines:

@@ -7,7 +7,6 @@ import json
 import click
 
 from ticketd.app.explain import explain as explanation_of
-from ticketd.cli.render.explain import explanation
 from ticketd.cli.repository import view
 from ticketd.cli.show import known
 
@@ -17,11 +16,12 @@ from ticketd.cli.show import known
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_context
 def explain(ctx: click.Context, id_: str, as_json: bool) -> None:
-    """Why a ticket has not started, down to the root cause, and what would have to happen."""
+    """Why a ticket has not started or landed, down to the root cause, and what would have to happen."""
     here = view(ctx)
     document = explanation_of(here.session, here.settings, known(here, id_))
     if as_json:
         click.echo(json.dumps(document))
         return
-    for line in explanation(document):
-        click.echo(line)
+    from ticketd.cli.render.explain import show_explanation
+
+    show_explanation(document)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ticketd.app import queries
+from ticketd.app.outlook import main_roots
 from ticketd.app.session import Session
 from ticketd.app.tickets import problems, settings_of
-from ticketd.cli.render.words import safe, waits_words
+from ticketd.cli.render.words import safe
 from ticketd.daemon.loop import Ending
 from ticketd.domain.problems import Problem, Severity
+from ticketd.domain.roots import Root
 from ticketd.domain.ticket import TicketRecord, TicketState
 
 INTERRUPTED = 130
@@ -40,11 +41,22 @@ def _errors(session: Session) -> list[Problem]:
 
 
 def _tell(session: Session, missing: list[TicketRecord], faults: list[Problem]) -> None:
-    status = queries.status(session, settings_of(session)[0], ())
-    waits = {each["ticket"]: waits_words(each["waits_on"], status["at"]) for each in status["queue"]}
+    """Each ticket that has not landed with what its waiting comes down to, those of one cause together; then the
+    mend."""
+    roots = main_roots(session, settings_of(session)[0])
+    together: dict[Root, list[TicketRecord]] = {}
     for record in missing:
-        why = f" ({record.reason})" if record.reason else ""
-        detail = waits.get(record.id) or record.detail
-        click.echo(safe(f"  {record.id}: {record.state}{why} {detail}".rstrip()))
+        together.setdefault(roots[record.id], []).append(record)
+    for root, records in together.items():
+        for record in records:
+            click.echo(safe(f"  {record.id}: {_stands(record, root)}"))
+        if root.mend:
+            click.echo(safe(f"    {root.mend}"))
     for problem in faults:
         click.echo(safe(f"  {problem}"))
+
+
+def _stands(record: TicketRecord, root: Root) -> str:
+    why = f" ({record.reason})" if record.reason else ""
+    told = root.what if root.ticket != record.id or record.state is TicketState.QUEUED else record.detail
+    return f"{record.state}{why}: {told}" if told else f"{record.state}{why}"

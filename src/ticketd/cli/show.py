@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePath
 
 import click
 
 from ticketd.app import queries
+from ticketd.cli.render.words import safe
 from ticketd.cli.repository import View, view
-from ticketd.domain.problems import nearest
+from ticketd.domain.problems import Severity, nearest
 from ticketd.domain.ticket import TicketRecord
 from ticketd.errors import BadInput
 
@@ -31,10 +33,13 @@ def show(ctx: click.Context, id_: str, as_json: bool) -> None:
 
 def known(here: View, id_: str) -> TicketRecord:
     """Raises:
-    BadInput: there is no such ticket; it names the one that was probably meant.
+    BadInput: there is no such ticket; it names what is wrong with its file, or the one that was probably meant.
     """
     record = here.session.store.ticket(id_)
     if record is None:
+        for problem in here.problems:
+            if PurePath(problem.file).name == f"{id_}.md" and problem.severity is Severity.ERROR:
+                raise BadInput(f"{id_} is no ticket yet: {safe(problem)}", mend="Mend its file; `ticketd lint` checks.")
         meant = nearest(id_, here.session.store.board().tickets)
         mend = f"Did you mean `{meant}`? " if meant else ""
         raise BadInput(f"there is no ticket `{id_}`", mend=f"{mend}`ticketd list` shows all.")

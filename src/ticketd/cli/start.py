@@ -73,7 +73,7 @@ def _run(daemon: Daemon, here: View, slots: int | None, until_idle: bool) -> tup
     signal.signal(signal.SIGINT, on_interrupt)
     signal.signal(signal.SIGTERM, on_term)
     signal.signal(signal.SIGHUP, on_term)
-    with Display(here.session, here.settings):
+    with Display(here.session, here.settings, until_idle):
         ending = daemon.run(os.getpid(), slots, until_idle)
     return ending, interrupts > 0
 

@@ -164,9 +164,10 @@ class Loop:
         self._shadow_told = told
 
     def _note_stall(self, decided: Decided, now: float) -> None:
-        """That nothing runs and nothing can, in full and once."""
+        """That nothing runs and nothing can, in full and once. A pool that stops is no riddle."""
         board, settings = decided.board, decided.snapshot.settings
-        at_rest = not (board.attempts or board.landings or decided.decisions) and decided.next_at is None
+        busy = board.attempts or board.landings or decided.decisions or decided.snapshot.stopping
+        at_rest = not busy and decided.next_at is None
         told = list(stalled(board, outlook_of(board, settings, True, now))) if at_rest else []
         if told and told != self._stall_told:
             self.works.session.store.note(EventKind.STALLED, now, tickets=told)

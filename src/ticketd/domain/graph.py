@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+
+_MOST_SPELLED = 20
 
 
 def dependents_of(depends_on: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
@@ -51,3 +53,11 @@ def levels(depends_on: Mapping[str, Iterable[str]]) -> list[list[str]]:
     for ticket in sorted(depth):
         rows[depth[ticket]].append(ticket)
     return rows
+
+
+def spelled_circle(circle: Sequence[str]) -> str:
+    """`a → b → a`; a long one without its middle."""
+    spelled = [*circle, circle[0]]
+    if len(spelled) > _MOST_SPELLED:
+        spelled = [*spelled[:10], f"… {len(spelled) - 15} more …", *spelled[-5:]]
+    return " → ".join(spelled)

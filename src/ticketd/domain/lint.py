@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ticketd.domain import globs
 from ticketd.domain.globs import PatternSet
-from ticketd.domain.graph import dependents_of
+from ticketd.domain.graph import dependents_of, spelled_circle
 from ticketd.domain.problems import Problem, Severity, nearest
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import GLOBAL_SCOPE, Ticket
@@ -21,7 +21,6 @@ _MAX_NEAREST = 20
 _MAX_LIKENESSES = 200_000
 # Edges looked at for the shortest cycle of one knot; past it the shortest one found so far is told.
 _MAX_CYCLE_STEPS = 500_000
-_MAX_CYCLE_SPELLED = 20
 
 Edges = Mapping[str, Sequence[str]]
 
@@ -119,10 +118,7 @@ def _cycles(files: Sequence[Outline], line_of: LineOf) -> Iterator[Problem]:
     for knot in _knots(edges):
         cycle = _shortest_cycle(knot, edges)
         path = by_id[cycle[0]].path
-        spelled = [*cycle, cycle[0]]
-        if len(spelled) > _MAX_CYCLE_SPELLED:
-            spelled = [*spelled[:10], f"… {len(spelled) - 15} more …", *spelled[-5:]]
-        what = f"`depends_on` goes round in a circle: {' → '.join(spelled)}"
+        what = f"`depends_on` goes round in a circle: {spelled_circle(cycle)}"
         mend = f"take one of these dependencies out; none of the {len(knot)} tickets in it can start"
         yield Problem(path, line_of(path, cycle[1]), what, mend)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+NO_DAEMON = "no daemon runs; `ticketd start` starts one"
+STOPPING = "the daemon is stopping"
+
 
 class WaitKind(StrEnum):
     DEPENDENCY = "dependency"
@@ -40,7 +43,7 @@ class Waiting:
 def no_slot(paused: str, stopping: bool) -> WaitsOn:
     """What a ticket waits on that nothing else holds back."""
     if stopping:
-        return WaitsOn(WaitKind.PAUSED, detail="the daemon is stopping")
+        return WaitsOn(WaitKind.PAUSED, detail=STOPPING)
     if paused:
         return WaitsOn(WaitKind.PAUSED, detail=paused)
     return WaitsOn(WaitKind.SLOT, detail="all slots are taken")

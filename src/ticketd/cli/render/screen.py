@@ -13,6 +13,7 @@ from ticketd.cli.render.words import (
     collision_words,
     drift_words,
     duration,
+    making_way_words,
     money,
     output_words,
     plural,
@@ -41,7 +42,7 @@ SLOT_COLUMNS = (
     Column("TICKET", "bold", least=16),
     Column("AGENT", least=6, drop=3),
     Column("TIME", right=True),
-    Column("OUTPUT"),
+    Column("OUTPUT", least=16),
     Column("BASE", "dim", drop=2),
     Column("DRIFT", least=18),
     Column("TITLE", "dim", least=16, most=48, drop=4),
@@ -76,6 +77,7 @@ def screen(document: Document, width: int = UNBOUNDED, height: int = UNBOUNDED) 
     sentences = 1 if height < LOW or width >= UNBOUNDED else DETAIL_LINES
     sections = [
         _header(document, width),
+        _stalled(document, width, sentences),
         _slots(document, width),
         _landing(document, width),
         _review(document, width),
@@ -136,6 +138,23 @@ def _alarms(document: Document, width: int) -> list[Text]:
     return [each for text in said for each in wrapped(text, width, "! ", DETAIL_LINES, "yellow")]
 
 
+def _stalled(document: Document, width: int, sentences: int) -> Section:
+    """What keeps everything from going on: each cause, its mend, and the tickets that it keeps."""
+    causes: dict[tuple[str, str], list[str]] = {}
+    for each in document["stalled"]:
+        causes.setdefault((each["why"], each["mend"]), []).append(each["ticket"])
+    items = [
+        [
+            *wrapped(why, width, "  ", sentences, "yellow"),
+            *(wrapped(mend, width, "    ", sentences, "cyan") if mend else []),
+            *wrapped(f"keeps {', '.join(tickets)}", width, "    ", sentences, "dim"),
+        ]
+        for (why, mend), tickets in causes.items()
+    ]
+    heading = line(("NOTHING RUNS AND NOTHING CAN", "bold yellow"))
+    return Section(heading, items, "causes", give=2, least=5)
+
+
 def _slots(document: Document, width: int) -> Section:
     busy = [slot for slot in document["slots"] if slot["state"] == "busy"]
     idle = [slot for slot in document["slots"] if slot["state"] == "idle"]
@@ -147,8 +166,8 @@ def _slots(document: Document, width: int) -> Section:
 
 
 def _slot(slot: Document, now: str) -> list[str | Cell]:
-    output = output_words(slot, now)
-    worrying = output.startswith(("quiet", "no heartbeat"))
+    output = making_way_words(slot) if slot["making_way_for"] else output_words(slot, now)
+    worrying = output.startswith(("quiet", "no heartbeat", "making way"))
     collision = collision_words(slot["collides_with"])
     drift_style = "red" if collision else {"conflict": "red", "clean": "yellow"}.get(slot["drift"], "dim")
     return [

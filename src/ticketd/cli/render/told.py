@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from ticketd.cli.render.words import safe, short
+from ticketd.cli.render.words import plural, safe, short
 from ticketd.domain.events import Event, EventKind
 from ticketd.domain.review import BEFORE_IT_RUNS
 
 ROOM_FOR_ID = 16
+STALL_LINES = 20
+TIME = "%H:%M:%S"
+DATE_AND_TIME = f"%Y-%m-%d {TIME}"
 Words = Callable[[dict[str, Any]], str]
 
 
@@ -22,7 +26,7 @@ def _paths(data: dict[str, Any], key: str = "paths") -> str:
 def _requeued(data: dict[str, Any]) -> str:
     reason = f"{data['reason']}: " if data.get("reason") else ""
     until = data.get("not_before")
-    again = f", not before {datetime.fromtimestamp(until).strftime('%H:%M:%S')}" if until else ""
+    again = f", not before {datetime.fromtimestamp(until).strftime(TIME)}" if until else ""
     return f"goes back to the queue{again}: {reason}{data.get('detail') or ''}"
 
 
@@ -40,11 +44,21 @@ def _recovered(data: dict[str, Any]) -> str:
 
 
 def _throttled(data: dict[str, Any]) -> str:
-    until = datetime.fromtimestamp(data["until"]).strftime("%H:%M:%S")
+    until = datetime.fromtimestamp(data["until"]).strftime(TIME)
     return f"agent profile {data['profile']} starts nothing until {until}: {data['why']}"
 
 
+def _stalled(data: dict[str, Any]) -> str:
+    return f"nothing runs and nothing can; {plural(len(data.get('tickets') or []), 'ticket')} stand still:"
+
+
+def _shadow(data: dict[str, Any]) -> str:
+    live, shadow = (", ".join(map(str, data.get(key) or [])) or "nothing" for key in ("starts", "shadow"))
+    return f"the shadow policy would start {shadow}; started: {live}"
+
+
 OF_TICKET: dict[EventKind, Words] = {
+    EventKind.PREEMPTED: lambda data: f"makes way for {data.get('for')}: its agent is ended, its work is kept",
     EventKind.TICKET_ADDED: lambda data: f"is new in the queue ({data.get('path', '')})",
     EventKind.TICKET_CHANGED: lambda data: (
         "its file has changed" + ("; a person must approve it again" if data.get("approval_void") else "")
@@ -81,6 +95,8 @@ OF_POOL: dict[EventKind, Words] = {
     EventKind.DAEMON_STOPPED: lambda data: "the daemon ends",
     EventKind.THROTTLED: _throttled,
     EventKind.THROTTLE_LIFTED: lambda data: f"agent profile {data['profile']} is throttled no longer",
+    EventKind.STALLED: _stalled,
+    EventKind.SHADOW_DIFFERED: _shadow,
     EventKind.TARGET_TROUBLE: lambda data: f"the target gives no answer: {data['detail']}",
     EventKind.RECOVERED: _recovered,
 }
@@ -89,8 +105,17 @@ OF_POOL: dict[EventKind, Words] = {
 class Teller:
     """Turns events into lines. It remembers what ticketd itself has landed, and so what moved the target otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, time: str = TIME) -> None:
+        self._time = time
         self._landed: set[object] = set()
+
+    def lines(self, event: Event) -> Iterator[str]:
+        """All that is to be said of it: none for an event that no person waits for, more for a stall."""
+        head = self.line(event)
+        if head is not None:
+            yield head
+        if event.kind is EventKind.STALLED:
+            yield from _standing_still(event)
 
     def line(self, event: Event) -> str | None:
         """`08:20:01 retry-uploader    landed as 1a2b3c4`; None for an event that no person waits for."""
@@ -98,7 +123,7 @@ class Teller:
         if words is None:
             return None
         who = f"{event.ticket or '':<{ROOM_FOR_ID}}"
-        return safe(f"{datetime.fromtimestamp(event.at).strftime('%H:%M:%S')} {who}  {words}".rstrip())
+        return safe(f"{datetime.fromtimestamp(event.at).strftime(self._time)} {who}  {words}".rstrip())
 
     def _words(self, event: Event) -> str | None:
         data: dict[str, Any] = dict(event.data)
@@ -119,4 +144,16 @@ class Teller:
 
 def _starts(event: Event) -> str:
     again = f" (attempt {event.attempt})" if (event.attempt or 1) > 1 else ""
-    return f"starts in slot {event.data['slot']}{again}"
+    resumes = event.data.get("resumes")
+    on = f", going on from {short(str(resumes))}" if resumes else ""
+    return f"starts in slot {event.data['slot']}{again}{on}"
+
+
+def _standing_still(event: Event) -> Iterator[str]:
+    """Each ticket of a stall with its cause, and what a person can do."""
+    tickets: Any = event.data.get("tickets") or []
+    for each in islice(tickets, STALL_LINES):
+        mend = f"; {each['mend']}" if each["mend"] else ""
+        yield safe(f"  {each['ticket']}: {each['why']}{mend}")
+    if len(tickets) > STALL_LINES:
+        yield f"  and {len(tickets) - STALL_LINES} more: `ticketd status`"

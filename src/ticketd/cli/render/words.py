@@ -101,7 +101,7 @@ def one_wait(on: Document, now: str) -> str:
     ticket, path, detail = (safe(on.get(key, "")) for key in ("ticket", "path", "detail"))
     match on["kind"]:
         case "dependency":
-            return f"after {ticket} ({detail})"
+            return f"after {ticket}, which {detail}" if "(" in detail else f"after {ticket} ({detail})"
         case "overlap":
             return f"overlaps {ticket} on {path}"
         case "reserved":
@@ -146,6 +146,37 @@ def age(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)}{unit}"
     return f"{max(int(seconds), 0)}s"
+
+
+def attempt_words(attempt: Document, now: str) -> str:
+    """`runs in slot 2 since 14:05:10 (3m05s), about 9 min left`"""
+    if attempt["phase"] == "collecting":
+        return "its agent has ended, its work is being kept"
+    since = seconds_between(attempt["since"], now) or 0.0
+    doing = "its worktree is being readied" if attempt["phase"] == "preparing" else "runs"
+    again = f", attempt {attempt['attempt']}" if attempt["attempt"] > 1 else ""
+    begun = f"{doing} in slot {attempt['slot']} since {clock(attempt['since'])} ({duration(since)}){again}"
+    if attempt["making_way_for"]:
+        return f"{begun}, {making_way_words(attempt)}"
+    left_s = attempt["left_s"]
+    return (
+        f"{begun}, about {roughly(left_s)} left" if left_s > 0 else f"{begun}, {roughly(-left_s)} over what it should"
+    )
+
+
+def making_way_words(attempt: Document) -> str:
+    return f"making way for {attempt['making_way_for']}"
+
+
+def landing_words(landing: Document, now: str) -> str:
+    """`verifying, in the lane since 14:05:10 (3m05s)`"""
+    since = seconds_between(landing["since"], now) or 0.0
+    ahead = f", {landing['ahead']} ahead of it" if landing["ahead"] else ""
+    phase = "waits its turn" if landing["phase"] == "queued" else landing["phase"]
+    trouble = f": {landing['trouble']}" if landing["trouble"] else ""
+    left = seconds_between(now, landing["not_before"]) or 0.0
+    again = f"; tried again in {duration(left)}" if trouble and left > 0 else ""
+    return f"{phase}, in the lane since {clock(landing['since'])} ({duration(since)}){ahead}{trouble}{again}"
 
 
 def drift_words(slot: Document) -> str:
