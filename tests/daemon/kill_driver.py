@@ -1,6 +1,8 @@
 """The daemon, killed outright at its Nth write to the store: just before it is made, or just after.
 
-    kill_driver.py REPO {before|after} N
+    kill_driver.py REPO {before|after} N [KIND]
+
+With KIND it begins to count at the write that has made the first event of that kind.
 
 Exits 0 if the run came to its end before that write; the parent sees SIGKILL otherwise.
 """
@@ -27,23 +29,28 @@ class DeadlyConnections(Connections):
 
     when = "after"
     left = 0
+    kind = ""
     _counting = threading.Lock()
 
     @contextmanager
     def transaction(self) -> Iterator[Database]:
-        with self._counting:
-            DeadlyConnections.left -= 1
-            mine = DeadlyConnections.left == 0
         with super().transaction() as db:
             yield db
+            with self._counting:
+                DeadlyConnections.left -= self._counts(db)
+                mine = DeadlyConnections.left == 0
             if mine and self.when == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
         if mine:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def _counts(self, db: Database) -> bool:
+        return not self.kind or bool(db.execute("SELECT 1 FROM events WHERE kind = ?", [self.kind]).fetchall())
+
 
 def main() -> None:
-    repo, when, number = sys.argv[1:]
+    repo, when, number, *kind = sys.argv[1:]
+    DeadlyConnections.kind = "".join(kind)
     opened = open_session(Path(repo))
     DeadlyConnections.when, DeadlyConnections.left = when, int(number)
     opened.session.store.connections.__class__ = DeadlyConnections  # type: ignore[attr-defined]

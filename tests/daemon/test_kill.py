@@ -23,11 +23,10 @@ def tickets(yard: Yard) -> None:
     yard.ticket("c", touches="/y.txt", does=("append y.txt c", "fail-first 1"))
 
 
-def run_and_kill(yard: Yard, when: str, number: int) -> bool:
+def run_and_kill(yard: Yard, when: str, number: int, *kind: str) -> bool:
     """Whether it was killed, not done."""
-    done = subprocess.run(
-        [sys.executable, str(DRIVER), str(yard.work), when, str(number)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, str(DRIVER), str(yard.work), when, str(number), *kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode != 0
 
@@ -75,3 +74,30 @@ def test_killed_again_and_again_within_one_run_every_ticket_still_lands_once(
         step = step % 7 + 2
     check(yard)
     assert kills > 3
+
+
+@pytest.mark.parametrize(("when", "number"), [("before", 1), ("after", 1), ("after", 2), ("after", 3)])
+def test_killed_while_an_agent_makes_way_its_ticket_still_goes_on_from_what_it_had_done(
+    when: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yard = make_yard(tmp_path, monkeypatch)
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    yard.config(f'slots = 1\n[scheduler]\npreempt = "critical"\n[landing]\nverify = ["sh", "-c", "{_until(begun)}"]\n')
+    yard.ticket("early", touches="/early.txt", does=("append early.txt x",))
+    yard.ticket(
+        "long", touches="/long.txt", does=("append long.txt x", "commit begun", f"write {begun} x", f"wait-for {go}")
+    )
+    yard.ticket("urgent", touches="/y", does=(f"write {go} x", "write y x"), priority="critical", depends_on=["early"])
+    assert run_and_kill(yard, when, number, "preempted")
+    done = yard.until_idle()
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert sorted(yard.subjects()) == ["begun", "begun", "early", "first", "urgent"]
+    assert yard.file("long.txt").split() == ["x", "x"]
+    shown = yard.json("show", "long")
+    assert (shown["attempts"], shown["failures"]) == (2, 0)
+    yard.assert_events_tell_all()
+
+
+def _until(path: Path) -> str:
+    """Verification of the first waits for the long one to have begun: then only preemption can let the last run."""
+    return f"until test -e {path}; do sleep 0.02; done"

@@ -65,6 +65,13 @@ remote = {remote}                # "" lands on the local branch
 branch = {branch}
 # poll = "10s"                   # how often to look for commits of others
 
+[scheduler]
+# backfill = "strict"            # strict | estimate: may a short ticket pass a waiting one on the same files?
+# preempt = "off"                # off | critical: may a critical ticket take the slot of a running one?
+# aging = "4h"                   # each such wait lifts a ticket one priority, up to high; "off": never
+# fair_share = false             # true: the scope with the fewest running agents comes first
+# shadow = "off"                 # off | strict | estimate: note where this backfill would start others
+
 [landing]
 # verify = ["scripts/test"]      # run in a clean tree of exactly what will be pushed; a list of lists for several steps
 # verify_timeout = "30m"
