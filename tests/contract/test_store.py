@@ -616,6 +616,7 @@ def test_an_approval_is_for_what_was_shown_and_a_new_attempt_needs_a_new_one(sto
     store.landing_failed(AttemptKey("a", 1), Requeue("conflict", failed=True, reason=Reason.CONFLICT), 9.0)
     begin(store, "a", 1)
     assert record_of(store, "a").approved is None
+    assert store.disagreements() == []
 
 
 def test_a_released_claim_is_taken_again_with_the_approval_unless_others_hold_its_files(store: SqliteStore) -> None:
@@ -629,6 +630,7 @@ def test_a_released_claim_is_taken_again_with_the_approval_unless_others_hold_it
     assert [claim.ticket for claim in store.board().claims] == ["a", "rival"]
     queued = {e.ticket: e.data["claim_held"] for e in store.events() if e.kind is EventKind.LANDING_QUEUED}
     assert queued == {"a": True, "b": False}
+    assert store.disagreements() == []
     store.land(AttemptKey("b", 1), LANDED, TARGET, "", 9.0)
     assert state(store, "b") is TicketState.LANDED
 
@@ -645,6 +647,7 @@ def test_what_the_lane_sends_back_to_a_person_remembers_what_it_may_have_pushed(
     assert (store.landings(), bool(store.board().claims)) == ((), not release)
     store.approve("a", 8.0)
     assert store.landings()[0].candidate == LANDED
+    assert store.disagreements() == []
 
 
 def test_an_edit_takes_back_the_approval_to_run(store: SqliteStore) -> None:
