@@ -76,12 +76,13 @@ def _above(there: list[Rank], rank: Rank) -> int:
 class Line:
     """`plain`: by hull, tickets that claim all that lies there, so those of one place overlap each other. `other`: by
     hull, the rest. `below`: by directory, those whose hull lies deeper; kept only for places that a claim has asked
-    about, since few claims are directories. `deeper` counts them for all."""
+    about, since few claims are directories. `deeper`: in how many directories, at or below a place, any ticket lies."""
 
     def __init__(self, reaches: Reaches) -> None:
         self._reaches = reaches
         self._plain, self._other, self._below = _Places(), _Places(), _Places()
         self._asked: set[str] = set()
+        self._below_these: Counter[tuple[str, ...]] = Counter()
         self._deeper: Counter[str] = Counter()
         self.entries: dict[str, Entry] = {}
 
@@ -90,22 +91,29 @@ class Line:
         for places, place in self._places(entry):
             places.add(entry, place)
         for part in entry.parts:
-            for place in part.above:
-                self._deeper[place] += 1
+            self._count(part.above, 1)
 
     def remove(self, entry: Entry) -> None:
         del self.entries[entry.id]
         for places, place in self._places(entry):
             places.remove(entry, place)
         for part in entry.parts:
-            for place in part.above:
-                self._deeper[place] -= 1
+            self._count(part.above, -1)
+
+    def _count(self, directories: tuple[str, ...], change: int) -> None:
+        """One more or less lies below these; of most directories there are others."""
+        before = self._below_these[directories]
+        self._below_these[directories] = before + change
+        if before == 0 or before + change == 0:
+            for place in directories:
+                self._deeper[place] += change
 
     def _places(self, entry: Entry) -> Iterator[tuple[_Places, str]]:
         """Where a ticket is listed, each place once."""
-        yield from {
-            (self._plain if part.plain else self._other, hull): None for part in entry.parts for hull in part.at
-        }
+        for part in entry.parts:
+            if part.plain:
+                yield self._plain, part.at[0]
+        yield from ((self._other, hull) for hull in {h for part in entry.parts if not part.plain for h in part.at})
         if self._asked:
             below = {place for part in entry.parts for place in part.above if place in self._asked}
             yield from ((self._below, place) for place in below)

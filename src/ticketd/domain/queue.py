@@ -105,7 +105,8 @@ class Queue:
         self._ready: Counter[Kind] = Counter()
         self._open: set[Kind] = set()
         self._take_claims()
-        ready = [entry for id_ in self._by_rank(self._queued()) if (entry := self._placed(id_)) is not None]
+        entries = (entry for id_ in self._queued() if (entry := self._placed(id_)) is not None)
+        ready = sorted(entries, key=lambda entry: entry.rank)
         self._picking.add_all(ready)
         for entry in ready:
             self._joined_line(entry)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ticketd.domain.estimates import Estimates
-from ticketd.domain.graph import dependents_of, fold
+from ticketd.domain.graph import dependents_of
 from ticketd.domain.ticket import GLOBAL_SCOPE, Priority, TicketRecord
 
 Rank = tuple[bool, int, int, int, str]
@@ -31,11 +31,24 @@ def weigh(record: TicketRecord, dependents: Iterable[Weight], estimates: Estimat
     return Weight(urgency, chain, chain + expected_s(record, estimates))
 
 
-def weights(unfinished: Mapping[str, TicketRecord], estimates: Estimates) -> dict[str, Weight]:
-    """Of all tickets that have not ended. Those of a cycle never run; what they come to is the same each time."""
+def weights(unfinished: Mapping[str, TicketRecord], estimates: Estimates) -> tuple[dict[str, Weight], set[str]]:
+    """Of all tickets that have not ended; and those that a cycle waits for, in it or before it. Cycles never run, so
+    what waits in one adds nothing to what is before it."""
     dependents = dependents_of({id_: record.ticket.depends_on for id_, record in unfinished.items()})
-    following = {ticket: sorted(d for d in after if d in unfinished) for ticket, after in dependents.items()}
-    return fold(sorted(unfinished), following, lambda id_, after: weigh(unfinished[id_], after, estimates))
+    missing = {id_: len(set(after)) for id_, after in dependents.items() if id_ in unfinished}
+    found: dict[str, Weight] = {}
+    ready = [id_ for id_ in unfinished if id_ not in missing]
+    for id_ in ready:
+        found[id_] = weigh(unfinished[id_], [found[d] for d in dependents.get(id_, ())], estimates)
+        for dependency in set(unfinished[id_].ticket.depends_on) & missing.keys():
+            missing[dependency] -= 1
+            if missing[dependency] == 0:
+                ready.append(dependency)
+    circular = unfinished.keys() - found.keys()
+    for id_ in circular:
+        after = [found[d] for d in dependents[id_] if d not in circular]
+        found[id_] = weigh(unfinished[id_], after, estimates)
+    return found, circular
 
 
 def expected_s(record: TicketRecord, estimates: Estimates) -> int:
@@ -59,7 +72,7 @@ def ranks(
     unfinished: Mapping[str, TicketRecord], estimates: Estimates, aging_s: float | None, now: float
 ) -> dict[str, Rank]:
     """Of all tickets that have not ended. `now` in epoch seconds."""
-    weight = weights(unfinished, estimates)
+    weight, _ = weights(unfinished, estimates)
     return {id_: rank(record, weight[id_], aging_s, now) for id_, record in unfinished.items()}
 
 

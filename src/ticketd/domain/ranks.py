@@ -75,8 +75,12 @@ class Ranks:
         return before
 
     def _weigh(self, touched: Iterable[str], tickets: Mapping[str, TicketRecord]) -> set[str]:
-        """Weigh tickets and, in turn, what they depend on: each once all its dependents are weighed."""
+        """Weigh tickets and, in turn, what they depend on: each once all its dependents are weighed. Where
+        there are cycles, which is an error of the tickets, all are weighed anew."""
         affected = self._with_dependencies(touched, tickets)
+        if self._circular:
+            self._weigh_all(tickets)
+            return set(self._weights)
         missing = {id_: sum(d in affected for d in self.dependents(id_)) for id_ in affected}
         ready = [id_ for id_, count in missing.items() if count == 0]
         for id_ in ready:
@@ -87,7 +91,7 @@ class Ranks:
                     missing[dependency] -= 1
                     if missing[dependency] == 0:
                         ready.append(dependency)
-        if len(ready) < len(affected):  # a cycle: what its tickets weigh depends on where one begins
+        if len(ready) < len(affected):
             self._weigh_all(tickets)
             return set(self._weights)
         return affected
@@ -96,7 +100,7 @@ class Ranks:
         """Most tickets weigh the same, and share what says so."""
         self._alike: dict[Weight, Weight] = {}
         unfinished = {id_: record for id_, record in tickets.items() if not record.state.is_final}
-        found = weights(unfinished, self._estimates)
+        found, self._circular = weights(unfinished, self._estimates)
         self._weights = {id_: self._alike.setdefault(weight, weight) for id_, weight in found.items()}
 
     def _with_dependencies(self, ids: Iterable[str], tickets: Mapping[str, TicketRecord]) -> set[str]:

@@ -45,8 +45,12 @@ class Reaches:
                 at, above = hulls(patterns)
                 self._negating[patterns] = (Part(patterns.patterns, tuple(at), tuple(above), plain=False),)
             return self._negating[patterns]
-        parts = map(self._part, dict.fromkeys(patterns.patterns))
-        return tuple([part for part in parts if part is not None])
+        parts = tuple([part for text in patterns.patterns if (part := self._part(text)) is not None])
+        return parts if len(parts) < 2 else self._apart(parts)
+
+    def _apart(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        """Of plain parts with the same hull one will do."""
+        return tuple({part.at if part.plain else part.texts: part for part in parts}.values())
 
     def meet(self, part: Part, patterns: PatternSet) -> bool:
         """Whether some path of the part is in `patterns` too."""

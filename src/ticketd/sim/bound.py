@@ -73,7 +73,7 @@ class _Forced:
         for run in outcome.runs:
             tries[run.ticket] = tries.get(run.ticket, 0) + 1
         self.tries = tries
-        self.urgency = {t: weight.urgency for t, weight in weights(records, load.estimates).items()}
+        self.urgency = {t: weight.urgency for t, weight in weights(records, load.estimates)[0].items()}
         self.leading = {d for r in records.values() for d in r.ticket.depends_on}
         comes_late = any(r.seen_at > load.begins_at for r in load.records)
         # Who leads to others changes its rank when those come, or are skipped.
