@@ -70,10 +70,10 @@ class Yard:
     def sync(self) -> None:
         sync(self.session, settings_of(self.session)[0])
 
-    def start(self, id_: str, slot: int) -> AttemptKey:
+    def start(self, id_: str, slot: int, agent: str = "default") -> AttemptKey:
         """Dispatch it; its agent is said to run."""
         store = self.session.store
-        key = store.dispatch(Start(id_, slot, "default"), store.ticket(id_), BASE, NOTHING, NOW)
+        key = store.dispatch(Start(id_, slot, agent), store.ticket(id_), BASE, NOTHING, NOW)
         assert isinstance(key, AttemptKey), key
         store.attempt_started(key, str(slot), 4242, NOW)
         return key

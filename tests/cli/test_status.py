@@ -20,7 +20,8 @@ from ticketd.cli.render.told import Teller
 from ticketd.cli.render.words import age, clock, duration, one_wait, output_words, safe
 from ticketd.domain.events import Event, EventKind
 from ticketd.domain.throttle import Limited
-from ticketd.domain.verdict import Requeue
+from ticketd.domain.ticket import Reason
+from ticketd.domain.verdict import Fail, Requeue
 
 SIZES = [(200, 60), (80, 24), (60, 24), (50, 20), (30, 10), (12, 4)]
 
@@ -89,6 +90,31 @@ def test_every_why_not_has_an_answer(yard: Yard) -> None:
         "4 queued  2 running  2 review  1 landing  0 landed  1 failed",
     ):
         assert said in out, said
+
+
+def test_a_stall_is_shown_by_cause_with_its_mend(yard: Yard) -> None:
+    yard.ticket("bad", touches=["/bad"], retries=0)
+    for id_ in ("one", "two"):
+        yard.ticket(id_, touches=[f"/{id_}"], depends_on=["bad"])
+    yard.ticket("kept", touches=["/kept"])
+    yard.sync()
+    yard.finish(yard.start("bad", 1), Fail(Reason.AGENT_FAILED, "exit code 3"))
+    yard.session.store.hold("kept", True, NOW)
+    with yard.daemon():
+        document, out = document_of(yard), yard.run("status").out
+    assert [each["ticket"] for each in document["stalled"]] == ["kept", "one", "two"]
+    assert out.partition("NOTHING RUNS AND NOTHING CAN\n")[2].splitlines()[:5] == [
+        "  kept is held by a person",
+        "    `ticketd unhold kept`",
+        "    keeps kept",
+        "  bad failed (agent-failed)",
+        "    `ticketd logs bad` shows why; `ticketd retry bad` tries again",
+    ]
+    assert "    keeps one, two\n" in out
+    for columns, rows in SIZES:
+        lines = screen(document, columns, rows)
+        assert len(lines) <= rows and max(cell_len(line.plain) for line in lines) <= columns
+    assert document_of(yard)["stalled"] == [], "without a daemon that is no riddle"
 
 
 def test_a_throttled_profile_is_told_with_its_reason_and_its_end(yard: Yard) -> None:
@@ -171,6 +197,8 @@ def poisoned(value: Any, key: str = "") -> Any:
         "file",
         "drift_paths",
         "branch",
+        "why",
+        "making_way_for",
     )
     return f"{value}\x1b[2J\x07\n\u202e" if isinstance(value, str) and key in names else value
 
@@ -305,6 +333,8 @@ def test_ages_have_one_unit() -> None:
     ("on", "said"),
     [
         ({"kind": "reserved", "ticket": "a", "path": "x"}, "behind a (reserved) on x"),
+        ({"kind": "dependency", "ticket": "a", "detail": "running"}, "after a (running)"),
+        ({"kind": "dependency", "ticket": "a", "detail": "failed (timeout)"}, "after a, which failed (timeout)"),
         ({"kind": "backoff", "detail": "busy", "until": "2026-01-01T00:00:12Z"}, "backoff 12s: busy"),
         ({"kind": "slot"}, "all slots are taken"),
         ({"kind": "scope-cap", "detail": "scope acme runs 3 at a time"}, "scope acme runs 3 at a time"),

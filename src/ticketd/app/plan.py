@@ -8,7 +8,7 @@ from typing import Any
 
 from ticketd.app.observe import snapshot_of
 from ticketd.domain.estimates import Estimates
-from ticketd.domain.graph import fold, levels
+from ticketd.domain.graph import fold, levels, spelled_circle
 from ticketd.domain.overlaps import overlaps
 from ticketd.domain.schedule import Snapshot
 from ticketd.domain.settings import Settings
@@ -135,4 +135,16 @@ def _why_stuck(board: Board, stuck: Mapping[str, TicketRecord], record: TicketRe
         if dependency not in settled and dependency not in stuck:
             return f"depends on {dependency}, which is {before.state}"
     first = next(dependency for dependency in record.ticket.depends_on if dependency in stuck)
-    return f"depends on {first}, which cannot run either"
+    return f"depends on {first}, {_circle(stuck, first) or 'which cannot run either'}"
+
+
+def _circle(stuck: Mapping[str, TicketRecord], ticket: str) -> str:
+    """The circle that the first dependencies of a ticket, each of the next, lead into, if they do."""
+    path: dict[str, None] = {}
+    while ticket in stuck and ticket not in path and not _is_held(stuck[ticket]):
+        path[ticket] = None
+        ticket = next((d for d in stuck[ticket].ticket.depends_on if d in stuck), "")
+    if ticket not in path:
+        return ""
+    ring = list(path)[list(path).index(ticket) :]
+    return f"in a circle: {spelled_circle(ring)}"

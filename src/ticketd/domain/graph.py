@@ -56,8 +56,9 @@ def levels(depends_on: Mapping[str, Iterable[str]]) -> list[list[str]]:
 
 
 def spelled_circle(circle: Sequence[str]) -> str:
-    """`a → b → a`; a long one without its middle."""
-    spelled = [*circle, circle[0]]
+    """`a → b → a`, from the first of its ids in the alphabet; a long one without its middle."""
+    first = circle.index(min(circle))
+    spelled = [*circle[first:], *circle[: first + 1]]
     if len(spelled) > _MOST_SPELLED:
         spelled = [*spelled[:10], f"… {len(spelled) - 15} more …", *spelled[-5:]]
     return " → ".join(spelled)

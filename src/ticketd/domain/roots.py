@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from ticketd.domain.graph import spelled_circle
+from ticketd.domain.review import BEFORE_IT_LANDS
 from ticketd.domain.ticket import Reason, TicketRecord, TicketState
 from ticketd.domain.waits import NO_DAEMON, STOPPING, WaitKind, WaitsOn
 
@@ -87,7 +88,7 @@ def standing(record: TicketRecord, trouble: str, daemon: bool) -> Root:
             return Root(id_, f"{id_} is landing" + (f": {trouble}" if trouble else ""))
         case TicketState.REVIEW:
             mend = f"`ticketd review show {id_}`, then `ticketd review approve {id_}`"
-            return Root(id_, f"{id_} waits for a person's word", mend)
+            return Root(id_, f"{id_} {record.detail or BEFORE_IT_LANDS}", mend)
         case TicketState.FAILED:
             return Root(id_, f"{id_} failed ({record.reason})", _after_failure(record))
         case TicketState.SKIPPED:

@@ -160,7 +160,7 @@ def attempt_words(attempt: Document, now: str) -> str:
         return f"{begun}, {making_way_words(attempt)}"
     left_s = attempt["left_s"]
     return (
-        f"{begun}, about {roughly(left_s)} left" if left_s > 0 else f"{begun}, {roughly(-left_s)} over what it should"
+        f"{begun}, about {roughly(left_s)} left" if left_s > 0 else f"{begun}, {roughly(-left_s)} more than expected"
     )
 
 
