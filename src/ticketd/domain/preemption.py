@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import cast
 
-from ticketd.domain.attempt import Attempt, AttemptState
-from ticketd.domain.schedule import PreemptAttempt, Snapshot
+from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.claims import Claim
+from ticketd.domain.schedule import PreemptAttempt, Snapshot, Start
 from ticketd.domain.settings import Preempt
-from ticketd.domain.ticket import Priority, TicketRecord
+from ticketd.domain.ticket import Priority, TicketRecord, TicketState
 
 MOST_PREEMPTIONS = 2
 """How often one ticket may have to make way."""
@@ -22,22 +27,48 @@ def wants_preemption(snapshot: Snapshot, record: TicketRecord) -> bool:
 
 
 def preemptions(
-    snapshot: Snapshot, now: float, waiting: Iterable[tuple[TicketRecord, Sequence[str]]]
+    snapshot: Snapshot,
+    now: float,
+    started: Sequence[Start],
+    waiting: Iterable[TicketRecord],
+    would_start: Callable[[Snapshot], Collection[str]],
 ) -> list[PreemptAttempt]:
-    """`waiting`: critical tickets that did not start though nothing ranked above them is in the way, by rank, each with
-    the tickets whose claims are. One attempt is ended for each, less those that are being ended already."""
-    under_way = sum(attempt.preempted for attempt in snapshot.busy.values())
+    """`waiting`: critical tickets by rank that did not start, though they have room and nothing reserved is in the way.
+    `would_start` says who of a queue starts: nobody makes way whose place the critical ticket would not be given, be it
+    that the one who made way, or another, comes first. Those that are being ended already are taken to be gone."""
+    gone = {attempt.key.ticket for attempt in snapshot.attempts if attempt.preempted}
+    victims = sorted(_preemptible(snapshot, now), key=lambda attempt: (now - _begun(attempt), attempt.key))
     chosen: list[PreemptAttempt] = []
-    taken: set[str] = set()
-    for record, blockers in list(waiting)[under_way:]:
-        victims = [attempt for attempt in _preemptible(snapshot, now) if attempt.key.ticket not in taken]
-        if blockers:
-            victims = [attempt for attempt in victims if [attempt.key.ticket] == list(blockers)]
-        if victims:
-            victim = min(victims, key=lambda attempt: (now - _begun(attempt), attempt.key))
-            taken.add(victim.key.ticket)
-            chosen.append(PreemptAttempt(victim.key, record.id))
+    for record in islice(waiting, snapshot.slots):
+        if not victims:
+            break
+        if gone and record.id in would_start(_without(snapshot, started, gone, now)):
+            continue
+        for victim in victims:
+            without = _without(snapshot, started, {*gone, victim.key.ticket}, now)
+            if record.id in would_start(without):
+                victims.remove(victim)
+                gone.add(victim.key.ticket)
+                chosen.append(PreemptAttempt(victim.key, record.id))
+                break
     return chosen
+
+
+def _without(snapshot: Snapshot, started: Sequence[Start], gone: Collection[str], now: float) -> Snapshot:
+    """As it will be: these have started, and those that made way are queued again."""
+    tickets: dict[str, TicketRecord] = {
+        id_: replace(snapshot.tickets[id_], state=TicketState.QUEUED, not_before=None) for id_ in sorted(gone)
+    }
+    attempts = [attempt for attempt in snapshot.attempts if attempt.key.ticket not in gone]
+    claims = [claim for claim in snapshot.claims if claim.ticket not in gone]
+    for start in started:
+        record = snapshot.tickets[start.ticket]
+        key = AttemptKey(record.id, record.attempts + 1)
+        tickets[record.id] = replace(record, state=TicketState.RUNNING)
+        attempts.append(Attempt(key, AttemptState.PREPARING, start.slot, "", start.agent, dispatched_at=now))
+        claims.append(Claim(record.id, key.number, record.ticket.touches))
+    known = ChainMap(tickets, cast("dict[str, TicketRecord]", snapshot.tickets))
+    return replace(snapshot, tickets=known, attempts=tuple(attempts), claims=tuple(claims))
 
 
 def _preemptible(snapshot: Snapshot, now: float) -> Iterable[Attempt]:

@@ -228,10 +228,22 @@ class Queue:
     def _preemptions(self) -> list[PreemptAttempt]:
         if not self._critical:
             return []
-        waiting = [self._line.entries[id_] for id_ in self._by_rank(self._critical)]
-        first = (entry for entry in waiting if entry.kind in self._open and self._ahead(entry) is None)
-        critical = ((self._snapshot.tickets[entry.id], self._holders(entry)) for entry in first)
-        return preemptions(self._snapshot, self._now, critical)
+        entries = [self._line.entries[id_] for id_ in self._by_rank(self._critical)]
+        first = [entry.id for entry in entries if entry.kind in self._open and self._ahead(entry) is None]
+        snapshot, assumed = self._snapshot, self._assumed
+        waiting = [snapshot.tickets[id_] for id_ in first]
+        chosen = preemptions(snapshot, self._now, assumed, waiting, self._would_start)
+        if self._snapshot is not snapshot:  # back to what is, and what was decided
+            self._would_start(snapshot)
+            self._note_room()
+        return chosen
+
+    def _would_start(self, snapshot: Snapshot) -> set[str]:
+        """Who would if it were like this, which differs only in who is in a slot."""
+        attempts = (*self._snapshot.attempts, *snapshot.attempts)
+        self.update(snapshot, {attempt.key.ticket for attempt in attempts}, self._now)
+        self._let_time_pass(self._now)
+        return {start.ticket for start in self._starts()}
 
     # ---- explaining
 

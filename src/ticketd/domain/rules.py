@@ -13,6 +13,7 @@ comes first, then the scopes by how few slots they have, then rank.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from ticketd.domain.backfill import BACKFILL_DEPTH, longest_s, remaining
@@ -57,7 +58,7 @@ class _Pass:
     def schedule(self) -> Schedule:
         settled = [decision for record in self.queue if (decision := self.settled(record)) is not None]
         starts = self.starts()
-        decisions: list[Decision] = [*settled, *starts, *self.preemptions()]
+        decisions: list[Decision] = [*settled, *starts, *self.preemptions(starts)]
         decided = {decision.ticket for decision in (*settled, *starts)}
         waiting = tuple(
             Waiting(record.id, number, self.waits_on(record))
@@ -137,18 +138,18 @@ class _Pass:
     def witness(self, record: TicketRecord, patterns: PatternSet) -> str | None:
         return overlap(patterns, record.ticket.touches, self.settings.claims.shared)
 
-    def preemptions(self) -> list[PreemptAttempt]:
-        return preemptions(
-            self.snapshot,
-            self.now,
-            (
-                (record, self.holders(record))
-                for record in self.ready
-                if wants_preemption(self.snapshot, record)
-                and isinstance(self.room.of(self.kinds.of(record.ticket)), AgentProfile)
-                and not self.ahead(record)
-            ),
-        )
+    def preemptions(self, starts: Sequence[Start]) -> list[PreemptAttempt]:
+        waiting = [
+            record
+            for record in self.ready
+            if wants_preemption(self.snapshot, record)
+            and isinstance(self.room.of(self.kinds.of(record.ticket)), AgentProfile)
+            and not self.ahead(record)
+        ]
+        return preemptions(self.snapshot, self.now, starts, waiting, self.would_start)
+
+    def would_start(self, snapshot: Snapshot) -> set[str]:
+        return {start.ticket for start in _Pass(snapshot, self.now).starts()}
 
     def waits_on(self, record: TicketRecord) -> tuple[WaitsOn, ...]:
         standing = self.readiness[record.id]
