@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 
+import pytest
+from dice import Dice
 from hypothesis import given
 from hypothesis import strategies as st
 from queues import ticket
 
-from ticketd.domain import rules
+from ticketd.domain import picking, rules
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.claims import Claim
 from ticketd.domain.globs import NOTHING, PatternSet
@@ -32,26 +35,29 @@ PLAIN = ["/x", "/y", "/z", "/x/1", "/x/1/2", "/w/a", "/w/b.py", "/v/1"]
 PATTERNS = [*PLAIN, "/w/*", "/w/", "*.py", "**", "!/x/1", "/v/**"]
 HOLDING = (TicketState.RUNNING, TicketState.LANDING, TicketState.REVIEW)
 AGING_S = 1000.0
+# Few enough that who overlaps whom is found out once.
+TOUCHES = [
+    *((pattern,) for pattern in PATTERNS),
+    *combinations(PATTERNS, 2),
+    *((pattern, "!/x/1", "/v/1") for pattern in PATTERNS),
+]
 
-touches = st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=3)
 
-
-@st.composite
-def all_settings(draw: st.DrawFn) -> Settings:
-    cap = st.none() | st.integers(1, 2)
-    agents = {name: AgentProfile(name, "scripted", max_slots=draw(cap)) for name in ("one", "two")}
+def all_settings(dice: Dice) -> Settings:
+    caps = (None, None, 1, 2)
+    agents = {name: AgentProfile(name, "scripted", max_slots=dice.pick(caps)) for name in ("one", "two")}
     scheduler = SchedulerSettings(
-        backfill=draw(st.sampled_from(Backfill)),
-        preempt=draw(st.sampled_from(Preempt)),
-        aging_s=draw(st.sampled_from([None, AGING_S])),
-        fair_share=draw(st.booleans()),
+        backfill=dice.pick(list(Backfill)),
+        preempt=dice.pick(list(Preempt)),
+        aging_s=dice.pick([None, AGING_S]),
+        fair_share=dice.pick([False, True]),
     )
     return Settings(
         agents=agents,
         routes={"S": ("one",), "M": ("one", "two"), "L": ("two",)},
-        scopes={"acme": ScopeSettings("acme", max_slots=draw(cap))},
+        scopes={"acme": ScopeSettings("acme", max_slots=dice.pick(caps))},
         scheduler=scheduler,
-        claims=ClaimsSettings(shared=draw(st.sampled_from([NOTHING, PatternSet(("/x/1", "*.py"))]))),
+        claims=ClaimsSettings(shared=dice.pick([NOTHING, PatternSet(("/x/1", "*.py"))])),
     )
 
 
@@ -83,11 +89,11 @@ class World:
         self.tickets[id_] = replace(self.tickets[id_], **said)  # type: ignore[arg-type]
         return id_
 
-    def obey(self, schedule: Schedule, draw: st.DrawFn) -> set[str]:
+    def obey(self, schedule: Schedule, dice: Dice) -> set[str]:
         """Most decisions come true, some are overtaken by events."""
         changed = set()
         for decision in schedule.decisions:
-            if draw(st.integers(0, 9)) == 0:
+            if dice.once_in(10):
                 continue
             match decision:
                 case Start(id_, slot, agent):
@@ -109,60 +115,60 @@ class World:
         self.attempts.pop(id_, None)
 
 
-def happen(world: World, draw: st.DrawFn) -> set[str]:
+def happen(world: World, dice: Dice) -> set[str]:
     """One thing that changes the world. The tickets it changed."""
-    kinds: list[Callable[[World, st.DrawFn], set[str]]] = [add, end, end, end, person, widen, pass_time, pass_time]
-    return draw(st.sampled_from([*kinds, throttle, pool]))(world, draw)
+    kinds: list[Callable[[World, Dice], set[str]]] = [pass_time, pass_time, add, end, end, end, person, widen]
+    return dice.pick([*kinds, throttle, pool])(world, dice)
 
 
-def add(world: World, draw: st.DrawFn) -> set[str]:
-    id_ = draw(st.sampled_from(NAMES))
+def add(world: World, dice: Dice) -> set[str]:
+    id_ = dice.pick(NAMES)
     old = world.tickets.get(id_)
     if old is not None and old.state is not TicketState.QUEUED:
         return set()
     made = ticket(
         id_,
         age=old.age if old else len(world.tickets),
-        touches=draw(touches),
-        after=tuple(draw(st.lists(st.sampled_from([n for n in NAMES if n != id_]), max_size=2, unique=True))),
-        priority=draw(st.sampled_from(Priority)),
-        scope=draw(st.sampled_from(["_global", "acme", "bell"])),
-        size=draw(st.sampled_from(Size)),
-        gate=draw(st.sampled_from([None, None, None, Gate.START])),
-        on_failure=draw(st.sampled_from(OnFailure)),
+        touches=dice.pick(TOUCHES),
+        after=tuple(dice.some([n for n in NAMES if n != id_], 2)),
+        priority=dice.pick(list(Priority)),
+        scope=dice.pick(["_global", "acme", "bell"]),
+        size=dice.pick(list(Size)),
+        gate=dice.pick([None, None, None, Gate.START]),
+        on_failure=dice.pick(list(OnFailure)),
         seen_at=world.now,
     )
     world.tickets[id_] = made
     return {id_}
 
 
-def end(world: World, draw: st.DrawFn) -> set[str]:
+def end(world: World, dice: Dice) -> set[str]:
     """An attempt ends, a landing comes out, a person decides."""
     going = sorted(id_ for id_, record in world.tickets.items() if record.state in HOLDING)
     if not going:
         return set()
-    id_ = draw(st.sampled_from(going))
-    state = draw(st.sampled_from([*HOLDING[1:], TicketState.LANDED, TicketState.FAILED, TicketState.QUEUED]))
+    id_ = dice.pick(going)
+    state = dice.pick([*HOLDING[1:], TicketState.LANDED, TicketState.FAILED, TicketState.QUEUED])
     if state in HOLDING:
         world.attempts.pop(id_, None)
     else:
         world.release(id_)
     reason = Reason.TIMEOUT if state is TicketState.FAILED else None
-    wait = draw(st.none() | st.integers(1, 500)) if state is TicketState.QUEUED else None
+    wait = dice.pick([None, 1 + 2 * dice.below(250)]) if state is TicketState.QUEUED else None
     return {world.set(id_, state=state, reason=reason, not_before=wait and world.now + wait, start_approved=True)}
 
 
-def person(world: World, draw: st.DrawFn) -> set[str]:
+def person(world: World, dice: Dice) -> set[str]:
     """Hold, bump, cancel, retry, take the file away."""
     if not world.tickets:
         return set()
-    id_ = draw(st.sampled_from(sorted(world.tickets)))
+    id_ = dice.pick(sorted(world.tickets))
     record = world.tickets[id_]
-    match draw(st.integers(0, 3)):
+    match dice.below(4):
         case 0:
             return {world.set(id_, held=not record.held)}
         case 1:
-            return {world.set(id_, bumped=draw(st.sampled_from(Priority)))}
+            return {world.set(id_, bumped=dice.pick(list(Priority)))}
         case 2 if record.state is TicketState.QUEUED:
             return {world.set(id_, state=TicketState.CANCELLED)}
         case _ if record.state in (TicketState.FAILED, TicketState.CANCELLED, TicketState.SKIPPED):
@@ -170,41 +176,49 @@ def person(world: World, draw: st.DrawFn) -> set[str]:
     return set()
 
 
-def widen(world: World, draw: st.DrawFn) -> set[str]:
+def widen(world: World, dice: Dice) -> set[str]:
     """An agent writes outside its claim."""
     if world.claims:
-        claim = world.claims[draw(st.sampled_from(sorted(world.claims)))]
-        wider = PatternSet((*claim.patterns.patterns, draw(st.sampled_from(PATTERNS))))
+        claim = world.claims[dice.pick(sorted(world.claims))]
+        wider = PatternSet((*claim.patterns.patterns, dice.pick(PATTERNS)))
         world.claims[claim.ticket] = replace(claim, patterns=wider)
     return set()
 
 
-def pass_time(world: World, draw: st.DrawFn) -> set[str]:
-    world.now += draw(st.integers(1, 700))
+def pass_time(world: World, dice: Dice) -> set[str]:
+    world.now += 1 + 3 * dice.below(234)
     return set()
 
 
-def throttle(world: World, draw: st.DrawFn) -> set[str]:
-    name = draw(st.sampled_from(["one", "two"]))
-    world.throttles[name] = Throttle(name, until=world.now + draw(st.integers(1, 600)), why="rate limited")
+def throttle(world: World, dice: Dice) -> set[str]:
+    name = dice.pick(["one", "two"])
+    world.throttles[name] = Throttle(name, until=world.now + 1 + 3 * dice.below(200), why="rate limited")
     return set()
 
 
-def pool(world: World, draw: st.DrawFn) -> set[str]:
-    world.paused = draw(st.sampled_from(["", "", "paused by a person"]))
-    world.slots = draw(st.integers(1, 4))
+def pool(world: World, dice: Dice) -> set[str]:
+    world.paused = dice.pick(["", "", "paused by a person"])
+    world.slots = 1 + dice.below(4)
     return set()
 
 
-@given(st.data())
-def test_the_queue_decides_and_explains_as_the_rules_do(data: st.DataObject) -> None:
-    draw = data.draw
-    world = World(draw(all_settings()), draw(st.integers(1, 4)))
-    changed = {id_ for _ in range(draw(st.integers(0, 8))) for id_ in add(world, draw)}
+@given(st.binary(min_size=40, max_size=250))
+def test_the_queue_decides_and_explains_as_the_rules_do(choices: bytes) -> None:
+    dice = Dice(choices)
+    with pytest.MonkeyPatch.context() as patch:
+        depth = dice.pick([picking.BACKFILL_DEPTH, 2, 1])
+        patch.setattr(picking, "BACKFILL_DEPTH", depth)
+        patch.setattr(rules, "BACKFILL_DEPTH", depth)
+        in_step(dice)
+
+
+def in_step(dice: Dice) -> None:
+    world = World(all_settings(dice), 1 + dice.below(4))
+    changed = {id_ for _ in range(dice.below(9)) for id_ in add(world, dice)}
     queue = Queue(world.snapshot(), world.now)
-    for _ in range(draw(st.integers(1, 12))):
+    while dice:
         expected = rules.decide(world.snapshot(), world.now)
         assert decide(world.snapshot(), world.now) == expected
         queue.update(world.snapshot(), changed, world.now)
         assert queue.schedule(world.now) == expected
-        changed = world.obey(expected, draw) | happen(world, draw)
+        changed = world.obey(expected, dice) | happen(world, dice)

@@ -23,6 +23,7 @@ class Ranks:
         for record in tickets.values():
             if not record.state.is_final:
                 self._link(record)
+        self._weights: dict[str, Weight] = {}
         self._weigh_all(tickets)
 
     def change(self, ids: Iterable[str], tickets: Mapping[str, TicketRecord]) -> set[str]:
@@ -79,8 +80,7 @@ class Ranks:
         there are cycles, which is an error of the tickets, all are weighed anew."""
         affected = self._with_dependencies(touched, tickets)
         if self._circular:
-            self._weigh_all(tickets)
-            return set(self._weights)
+            return affected | self._weigh_all(tickets)
         missing = {id_: sum(d in affected for d in self.dependents(id_)) for id_ in affected}
         ready = [id_ for id_, count in missing.items() if count == 0]
         for id_ in ready:
@@ -91,17 +91,16 @@ class Ranks:
                     missing[dependency] -= 1
                     if missing[dependency] == 0:
                         ready.append(dependency)
-        if len(ready) < len(affected):
-            self._weigh_all(tickets)
-            return set(self._weights)
-        return affected
+        return affected if len(ready) == len(affected) else affected | self._weigh_all(tickets)
 
-    def _weigh_all(self, tickets: Mapping[str, TicketRecord]) -> None:
-        """Most tickets weigh the same, and share what says so."""
+    def _weigh_all(self, tickets: Mapping[str, TicketRecord]) -> set[str]:
+        """Those that weigh something else than before. Most tickets weigh the same, and share what says so."""
+        before = self._weights
         self._alike: dict[Weight, Weight] = {}
         unfinished = {id_: record for id_, record in tickets.items() if not record.state.is_final}
         found, self._circular = weights(unfinished, self._estimates)
         self._weights = {id_: self._alike.setdefault(weight, weight) for id_, weight in found.items()}
+        return {id_ for id_, weight in found.items() if weight != before.get(id_)}
 
     def _with_dependencies(self, ids: Iterable[str], tickets: Mapping[str, TicketRecord]) -> set[str]:
         found: set[str] = set()

@@ -159,9 +159,7 @@ def attempt_words(attempt: Document, now: str) -> str:
     if attempt["making_way_for"]:
         return f"{begun}, {making_way_words(attempt)}"
     left_s = attempt["left_s"]
-    return (
-        f"{begun}, about {roughly(left_s)} left" if left_s > 0 else f"{begun}, {roughly(-left_s)} more than expected"
-    )
+    return f"{begun}, about {roughly(left_s)} left" if left_s > 0 else f"{begun}, {roughly(-left_s)} more than expected"
 
 
 def making_way_words(attempt: Document) -> str:
