@@ -27,13 +27,14 @@ class Blocker:
 
 
 class ClaimTable:
-    """The claims held, indexed by where they lie."""
+    """The claims held, indexed by where they lie: at a hull or below a directory, and whether by a plain part, for then
+    a plain part that lies there meets it for sure."""
 
     def __init__(self, reaches: Reaches) -> None:
         self._reaches = reaches
         self._claims: dict[str, PatternSet] = {}
-        self._at: dict[str, set[str]] = {}
-        self._below: dict[str, set[str]] = {}
+        self._at: dict[str, dict[str, bool]] = {}
+        self._below: dict[str, dict[str, bool]] = {}
         self._asked: dict[Part, str | None] = {}
 
     def __contains__(self, ticket: str) -> bool:
@@ -50,10 +51,10 @@ class ClaimTable:
         self.remove(ticket)
         self._claims[ticket] = patterns
         for part in self._reaches.parts(patterns):
-            for hull in part.at:
-                self._at.setdefault(hull, set()).add(ticket)
-            for directory in part.above:
-                self._below.setdefault(directory, set()).add(ticket)
+            for index, places in ((self._at, part.at), (self._below, part.above)):
+                for place in places:
+                    there = index.setdefault(place, {})
+                    there[ticket] = there.get(ticket, False) or part.plain
         self._asked.clear()
 
     def remove(self, ticket: str) -> None:
@@ -74,12 +75,12 @@ class ClaimTable:
 
     def holders(self, part: Part) -> Iterator[str]:
         """All who hold a path of this part, by name."""
-        near: set[str] = set()
-        for hull in part.at:
-            near.update(self._at.get(hull, ()), self._below.get(hull, ()))
-        for directory in part.above:
-            near.update(self._at.get(directory, ()))
-        return (ticket for ticket in sorted(near) if self._reaches.meet(part, self._claims[ticket]))
+        near: dict[str, bool] = {}
+        for index, places in ((self._at, part.at), (self._below, part.at), (self._at, part.above)):
+            for place in places:
+                for ticket, is_plain in index.get(place, _NOBODY).items():
+                    near[ticket] = near.get(ticket, False) or (is_plain and part.plain)
+        return (t for t in sorted(near) if near[t] or self._reaches.meet(part, self._claims[t]))
 
     def blockers(self, patterns: PatternSet) -> tuple[Blocker, ...]:
         """All that overlap `patterns`, by name, each with a witness."""
@@ -88,9 +89,12 @@ class ClaimTable:
         return tuple(Blocker(ticket, path) for ticket, path in found if path is not None)
 
 
-def _take_out(index: dict[str, set[str]], place: str, ticket: str) -> None:
+_NOBODY: dict[str, bool] = {}
+
+
+def _take_out(index: dict[str, dict[str, bool]], place: str, ticket: str) -> None:
     there = index.get(place)
     if there is not None:
-        there.discard(ticket)
+        there.pop(ticket, None)
         if not there:
             del index[place]

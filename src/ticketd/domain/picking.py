@@ -7,6 +7,7 @@ the two-watched-literals idea of SAT solvers (Moskewicz et al., 2001), with one.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,21 +27,34 @@ class Bundle:
     """Ready tickets of one kind that all claim `part`, which is None for those not looked at yet: what blocks the part
     blocks them all.
 
-    `entries` is a heap; one that says it is in another bundle has left. `parked_on`: who blocks the part, by holding it
-    or (`is_reserved`) by ranking above all of the bundle.
+    `entries` are in order of rank, those before `head` dealt with; one that says it is in another bundle has left.
+    `parked_on`: who blocks the part, by holding it or (`is_reserved`) by ranking above all of the bundle.
     """
 
     part: Part | None
     kind: Kind
     entries: list[Entry] = field(default_factory=list)
+    head: int = 0
     parked_on: str | None = None
     is_reserved: bool = False
 
     def first(self) -> Entry | None:
         """The ticket that ranks highest."""
-        while self.entries and self.entries[0].bundle is not self:
-            heappop(self.entries)
-        return self.entries[0] if self.entries else None
+        while self.head < len(self.entries) and self.entries[self.head].bundle is not self:
+            self.head += 1
+        return self.entries[self.head] if self.head < len(self.entries) else None
+
+    def add(self, entry: Entry) -> None:
+        if not self.entries or self.entries[-1] < entry:
+            self.entries.append(entry)
+        else:
+            insort(self.entries, entry, lo=self.head)
+
+    def forget(self) -> None:
+        """Let go of those dealt with, once they are the most."""
+        if 2 * self.head > len(self.entries):
+            del self.entries[: self.head]
+            self.head = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +132,22 @@ class Picking:
         first, whatever its rank."""
         search = _Search(kinds, passing)
         found = next((entry for tier in tiers if (entry := self._first(tier, search)) is not None), None)
-        for bundle, entry in search.aside:
-            heappush(bundle.entries, entry)
-        for bundle in dict.fromkeys(bundle for bundle, _ in search.aside):
+        for bundle, head in search.aside.items():
+            bundle.head = head
             self._list(bundle)
         return found
 
     def _first(self, tier: Collection[Kind], search: _Search) -> Entry | None:
         while (bundle := self._highest(tier, search)) is not None:
-            entry = bundle.entries[0]
+            entry = bundle.entries[bundle.head]
             if not self._settle(bundle, entry, search):
                 if bundle.parked_on is None:
                     return entry
                 search.looked_at += 1
                 if search.passing.may_pass(entry):
                     return entry
-                search.aside.append((bundle, heappop(bundle.entries)))
+                search.aside.setdefault(bundle, bundle.head)
+                bundle.head += 1
             self._list(bundle)
         return None
 
@@ -170,7 +184,7 @@ class Picking:
         if bundle.part is block.part:
             self._park(bundle, block)
         else:
-            heappop(bundle.entries)
+            bundle.head += 1
             self._put(entry, block)
         return True
 
@@ -200,7 +214,7 @@ class Picking:
         if bundle is None:
             bundle = self._bundles[part, entry.kind] = Bundle(part, entry.kind)
         entry.bundle = bundle
-        heappush(bundle.entries, entry)
+        bundle.add(entry)
         if block is not None and self._is_better(bundle, block):
             self._park(bundle, block)
         if bundle.first() is entry:
@@ -243,7 +257,9 @@ class Picking:
     def _take_out(self, entry: Entry) -> None:
         self._line.remove(entry)
         bundle, entry.bundle = entry.bundle, None
-        if isinstance(bundle, Bundle) and bundle.entries[0] is entry:
+        if isinstance(bundle, Bundle) and bundle.entries[bundle.head] is entry:
+            bundle.first()
+            bundle.forget()
             self._list(bundle)
 
 
@@ -254,10 +270,10 @@ def _is_current(listed: Listed) -> bool:
 
 @dataclass(slots=True)
 class _Search:
-    """One search for a ticket to start. `looked_at`: tickets that only a reservation holds back; `aside`: those of them
-    that may not pass, taken out of their bundles for as long as the search lasts."""
+    """One search for a ticket to start. `looked_at`: tickets that only a reservation holds back; `aside`: bundles with
+    such that may not pass, and where each of them began."""
 
     kinds: Collection[Kind]
     passing: Passing
     looked_at: int = 0
-    aside: list[tuple[Bundle, Entry]] = field(default_factory=list)
+    aside: dict[Bundle, int] = field(default_factory=dict)
