@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from ticketd.domain.backfill import remaining
 from ticketd.domain.capacity import Kind, Kinds, Room
 from ticketd.domain.claims import ClaimTable
+from ticketd.domain.globs import PatternSet
 from ticketd.domain.line import Entry, Line
 from ticketd.domain.passing import Passing
 from ticketd.domain.picking import Picking
@@ -121,7 +122,7 @@ class Queue:
             held = self._held.of(ticket)
             if held != patterns:
                 self._held.put(ticket, patterns)
-                if held is not None and not set(held.patterns) <= set(patterns.patterns):
+                if held is not None and not _covers(patterns, held):
                     self._picking.wake(ticket)
 
     def _place(self, id_: str) -> None:
@@ -276,3 +277,9 @@ class Queue:
     def _by_rank(self, ids: Iterable[str]) -> list[str]:
         tickets = self._snapshot.tickets
         return sorted(ids, key=lambda id_: self._ranks.rank(tickets[id_], self._now))
+
+
+def _covers(patterns: PatternSet, before: PatternSet) -> bool:
+    """Whether this surely has all paths that were claimed before; a pattern that negates may have taken some away."""
+    negates = any(pattern.startswith("!") for pattern in patterns.patterns)
+    return not negates and set(before.patterns) <= set(patterns.patterns)
