@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, settings
 from ticketd.git.door import LOCAL_VARIABLES
 
 # No deadline: how long an example takes says what else the machine does. `HYPOTHESIS_PROFILE=prove` is for proofs that
-# run for minutes; tests that name a number of examples themselves keep it.
+# run for minutes (`HYPOTHESIS_EXAMPLES` says how many each); tests that name a number of examples themselves keep it.
 settings.register_profile("suite", deadline=None)
-settings.register_profile("prove", deadline=None, max_examples=50_000, suppress_health_check=list(HealthCheck))
+EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "50000"))
+settings.register_profile("prove", deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 GITCONFIG = """\
