@@ -13,12 +13,12 @@ import time
 import tracemalloc
 from dataclasses import dataclass, field, replace
 
-from ticketd.domain import rules
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.claims import Claim
 from ticketd.domain.globs import PatternSet
-from ticketd.domain.queue import Queue
-from ticketd.domain.schedule import Decision, Snapshot, Start
+from ticketd.domain.scheduler import rules
+from ticketd.domain.scheduler.queue import Queue
+from ticketd.domain.scheduler.schedule import Decision, Snapshot, Start
 from ticketd.domain.settings import AgentProfile, Backfill, SchedulerSettings, Settings
 from ticketd.domain.ticket import Priority, Size, Ticket, TicketRecord, TicketState
 

@@ -25,7 +25,7 @@ from ticketd.cli import main
 from ticketd.domain.attempt import AttemptKey, Drift
 from ticketd.domain.globs import NOTHING
 from ticketd.domain.pool import DaemonRecord, TargetRecord
-from ticketd.domain.schedule import Start
+from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.ticket import Reason
 from ticketd.domain.verdict import Fail, ToLanding, Verdict
 from ticketd.ports import Kept

@@ -14,7 +14,7 @@ from typing import Any
 
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import NOTHING
-from ticketd.domain.schedule import Start
+from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.ticket import TicketState
 from ticketd.git.repository import find, state_dir
 from ticketd.store import SqliteStore, open_store

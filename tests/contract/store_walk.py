@@ -12,7 +12,7 @@ from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.pool import DaemonRecord, Stop, TargetRecord
 from ticketd.domain.replay import Replay
 from ticketd.domain.review import Stale, digest_of
-from ticketd.domain.schedule import Start
+from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.standing import Standing, differences
 from ticketd.domain.ticket import FINAL, Priority, Reason, TicketRecord, TicketState

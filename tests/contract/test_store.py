@@ -19,7 +19,7 @@ from ticketd.domain.landing import Phase
 from ticketd.domain.lint import Outline
 from ticketd.domain.pool import PAUSED_BY_A_PERSON, DaemonRecord, Stop, TargetRecord
 from ticketd.domain.review import Stale
-from ticketd.domain.schedule import Start
+from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.throttle import Capacity, Limited, Served, Throttle
 from ticketd.domain.ticket import Gate, Priority, Reason, Size, TicketRecord, TicketState

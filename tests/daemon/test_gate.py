@@ -12,7 +12,7 @@ from ticketd.app.slots import Slots
 from ticketd.clock import SystemClock
 from ticketd.domain.attempt import AttemptKey, AttemptState
 from ticketd.domain.globs import NOTHING
-from ticketd.domain.schedule import Start
+from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import Gate, Ticket
 from ticketd.domain.ticketfile import Lines, Parsed

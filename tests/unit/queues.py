@@ -8,10 +8,10 @@ from dataclasses import replace
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.claims import Claim
 from ticketd.domain.globs import PatternSet
-from ticketd.domain.schedule import Schedule, Snapshot, Start
+from ticketd.domain.scheduler.schedule import Schedule, Snapshot, Start
+from ticketd.domain.scheduler.waits import WaitsOn
 from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.domain.ticket import Priority, Size, Ticket, TicketRecord, TicketState
-from ticketd.domain.waits import WaitsOn
 
 SETTINGS = Settings(agents={"default": AgentProfile("default", "scripted")})
 

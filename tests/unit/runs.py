@@ -9,7 +9,7 @@ from dice import Dice
 from queues import ticket
 
 from ticketd.domain.globs import NOTHING, PatternSet
-from ticketd.domain.schedule import Decision, Snapshot
+from ticketd.domain.scheduler.schedule import Decision, Snapshot
 from ticketd.domain.settings import (
     AgentProfile,
     Backfill,

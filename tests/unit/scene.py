@@ -10,7 +10,7 @@ from typing import TypeVar
 from runs import Moment
 
 from ticketd.domain.globs import overlap
-from ticketd.domain.schedule import Start
+from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Backfill
 from ticketd.domain.ticket import GLOBAL_SCOPE, Priority, TicketRecord, TicketState
 

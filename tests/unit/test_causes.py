@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from queues import ticket
 
-from ticketd.domain.causes import Causes
+from ticketd.domain.scheduler.causes import Causes
+from ticketd.domain.scheduler.waits import WaitKind, WaitsOn
 from ticketd.domain.ticket import Reason, TicketState
-from ticketd.domain.waits import WaitKind, WaitsOn
 
 NAMES = tuple("abcdefg")
 OWN = (WaitsOn(WaitKind.HELD), WaitsOn(WaitKind.SLOT, detail="all slots are taken"))

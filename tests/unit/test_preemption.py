@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from queues import SETTINGS, snapshot, ticket
 
-from ticketd.domain.preemption import MOST_PREEMPTIONS
-from ticketd.domain.queue import decide
-from ticketd.domain.schedule import PreemptAttempt
+from ticketd.domain.scheduler.preemption import MOST_PREEMPTIONS
+from ticketd.domain.scheduler.queue import decide
+from ticketd.domain.scheduler.schedule import PreemptAttempt
 from ticketd.domain.settings import Preempt, SchedulerSettings
 from ticketd.domain.ticket import Priority, TicketState
 

@@ -17,7 +17,7 @@ from runs import MOST_TICKETS, SETTINGS_BYTES, TICKET_BYTES, Moment, Run, run, w
 from scene import Scene, witness
 
 from ticketd.domain.estimates import Estimates
-from ticketd.domain.schedule import PreemptAttempt, Skip, Start
+from ticketd.domain.scheduler.schedule import PreemptAttempt, Skip, Start
 from ticketd.domain.settings import Backfill, SchedulerSettings
 from ticketd.domain.ticket import OnFailure, Priority, Size, TicketRecord, TicketState
 from ticketd.sim.workload import Ends, Play, Workload

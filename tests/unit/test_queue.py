@@ -16,8 +16,8 @@ from ticketd.domain import picking, rules
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.claims import Claim
 from ticketd.domain.globs import NOTHING, PatternSet
-from ticketd.domain.queue import Queue, decide
-from ticketd.domain.schedule import AskToStart, PreemptAttempt, Schedule, Skip, Snapshot, Start
+from ticketd.domain.scheduler.queue import Queue, decide
+from ticketd.domain.scheduler.schedule import AskToStart, PreemptAttempt, Schedule, Skip, Snapshot, Start
 from ticketd.domain.settings import (
     AgentProfile,
     Backfill,

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from queues import SETTINGS, snapshot, started, ticket, waits
 
 from ticketd.domain.globs import PatternSet, overlap
-from ticketd.domain.queue import decide
-from ticketd.domain.schedule import AskToStart, Skip, Snapshot, Start
+from ticketd.domain.scheduler.queue import decide
+from ticketd.domain.scheduler.schedule import AskToStart, Skip, Snapshot, Start
+from ticketd.domain.scheduler.waits import WaitKind, WaitsOn
 from ticketd.domain.settings import AgentProfile, ClaimsSettings, ScopeSettings, Settings
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import (
@@ -23,7 +24,6 @@ from ticketd.domain.ticket import (
     TicketRecord,
     TicketState,
 )
-from ticketd.domain.waits import WaitKind, WaitsOn
 
 
 def test_all_that_is_ready_starts_at_once_up_to_the_slots() -> None:

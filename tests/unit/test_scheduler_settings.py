@@ -9,11 +9,11 @@ import pytest
 from queues import SETTINGS, snapshot, started, ticket, waits
 
 from ticketd.domain.estimates import Estimate, Estimates
-from ticketd.domain.queue import Queue, decide
-from ticketd.domain.schedule import PreemptAttempt, Snapshot
+from ticketd.domain.scheduler.queue import Queue, decide
+from ticketd.domain.scheduler.schedule import PreemptAttempt, Snapshot
+from ticketd.domain.scheduler.waits import WaitKind, WaitsOn
 from ticketd.domain.settings import AgentProfile, Backfill, Preempt, SchedulerSettings, ScopeSettings, Settings
 from ticketd.domain.ticket import GLOBAL_SCOPE, Priority, Size, TicketRecord, TicketState
-from ticketd.domain.waits import WaitKind, WaitsOn
 
 HOUR = 3600.0
 ESTIMATES = Estimates(

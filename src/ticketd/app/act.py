@@ -5,8 +5,8 @@ from __future__ import annotations
 from ticketd.app.observe import snapshot_of
 from ticketd.app.session import Session, Works
 from ticketd.domain.attempt import AttemptKey
-from ticketd.domain.queue import Queue
-from ticketd.domain.schedule import AskToStart, Decision, PreemptAttempt, Skip, Snapshot, Start
+from ticketd.domain.scheduler.queue import Queue
+from ticketd.domain.scheduler.schedule import AskToStart, Decision, PreemptAttempt, Skip, Snapshot, Start
 from ticketd.domain.settings import Settings
 
 

@@ -11,15 +11,15 @@ from ticketd.app.outlook import causes_of, making_way, outlook_of
 from ticketd.app.queries import SCHEMA, iso, problem_document
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt
-from ticketd.domain.backfill import FOREVER, remaining
-from ticketd.domain.causes import Because
 from ticketd.domain.landing import Landing
 from ticketd.domain.problems import Severity
-from ticketd.domain.roots import Root
-from ticketd.domain.schedule import IN_A_SLOT
+from ticketd.domain.scheduler.backfill import FOREVER, remaining
+from ticketd.domain.scheduler.causes import Because
+from ticketd.domain.scheduler.roots import Root
+from ticketd.domain.scheduler.schedule import IN_A_SLOT
+from ticketd.domain.scheduler.waits import NO_DAEMON, WaitKind, WaitsOn
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import TicketRecord, TicketState
-from ticketd.domain.waits import NO_DAEMON, WaitKind, WaitsOn
 from ticketd.ports import Board
 
 Document = dict[str, Any]

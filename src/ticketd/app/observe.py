@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ticketd.domain.schedule import Snapshot
+from ticketd.domain.scheduler.schedule import Snapshot
 from ticketd.domain.settings import Settings
 from ticketd.ports import Board
 

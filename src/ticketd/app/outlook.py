@@ -10,13 +10,13 @@ from typing import assert_never
 from ticketd.app.observe import snapshot_of
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt
-from ticketd.domain.causes import Causes
 from ticketd.domain.events import EventKind
-from ticketd.domain.queue import decide
-from ticketd.domain.roots import Root
-from ticketd.domain.schedule import AskToStart, PreemptAttempt, Skip, Snapshot, Start
+from ticketd.domain.scheduler.causes import Causes
+from ticketd.domain.scheduler.queue import decide
+from ticketd.domain.scheduler.roots import Root
+from ticketd.domain.scheduler.schedule import AskToStart, PreemptAttempt, Skip, Snapshot, Start
+from ticketd.domain.scheduler.waits import NO_DAEMON, WaitKind, WaitsOn
 from ticketd.domain.settings import Settings
-from ticketd.domain.waits import NO_DAEMON, WaitKind, WaitsOn
 from ticketd.ports import Board, Store
 
 IDLE_BECAUSE: dict[WaitKind, str] = {

@@ -10,7 +10,7 @@ from ticketd.app.observe import snapshot_of
 from ticketd.domain.estimates import Estimates
 from ticketd.domain.graph import fold, levels, spelled_circle
 from ticketd.domain.overlaps import overlaps
-from ticketd.domain.schedule import Snapshot
+from ticketd.domain.scheduler.schedule import Snapshot
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import TicketRecord, TicketState
 from ticketd.ports import Board

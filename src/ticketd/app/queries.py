@@ -13,11 +13,11 @@ from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import Event
 from ticketd.domain.landing import Landing
 from ticketd.domain.problems import Problem
-from ticketd.domain.schedule import IN_A_SLOT
+from ticketd.domain.scheduler.schedule import IN_A_SLOT
+from ticketd.domain.scheduler.waits import WaitsOn
 from ticketd.domain.settings import Settings
 from ticketd.domain.throttle import Throttle, suspended_until
 from ticketd.domain.ticket import Reason, TicketRecord, TicketState
-from ticketd.domain.waits import WaitsOn
 from ticketd.ports import Board
 
 SCHEMA = 1

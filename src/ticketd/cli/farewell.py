@@ -10,7 +10,7 @@ from ticketd.app.tickets import problems, settings_of
 from ticketd.cli.render.words import safe
 from ticketd.daemon.loop import Ending
 from ticketd.domain.problems import Problem, Severity
-from ticketd.domain.roots import Root
+from ticketd.domain.scheduler.roots import Root
 from ticketd.domain.ticket import TicketRecord, TicketState
 
 INTERRUPTED = 130

@@ -11,8 +11,8 @@ from ticketd.app.observe import snapshot_of
 from ticketd.cli.repository import View, view
 from ticketd.domain.pool import PAUSED_BY_A_PERSON
 from ticketd.domain.problems import nearest
-from ticketd.domain.queue import decide
-from ticketd.domain.schedule import IN_A_SLOT
+from ticketd.domain.scheduler.queue import decide
+from ticketd.domain.scheduler.schedule import IN_A_SLOT
 from ticketd.domain.settingsfile import MAX_SLOTS
 from ticketd.domain.ticket import FINAL, TicketRecord, TicketState
 from ticketd.domain.values import Fault, priority

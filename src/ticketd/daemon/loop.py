@@ -17,7 +17,7 @@ from ticketd.daemon.scheduling import Decided, Scheduling, started
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.events import EventKind
 from ticketd.domain.pool import Stop
-from ticketd.domain.schedule import Start
+from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.errors import StoreTrouble
 from ticketd.ports import Alive, Board, Exited, LostRun, NeverStarted, Pulse

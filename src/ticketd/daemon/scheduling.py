@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ticketd.app.observe import snapshot_of
-from ticketd.domain.queue import Queue
-from ticketd.domain.schedule import Decision, Snapshot, Start
+from ticketd.domain.scheduler.queue import Queue
+from ticketd.domain.scheduler.schedule import Decision, Snapshot, Start
 from ticketd.domain.settings import Backfill, Settings, Shadow
 from ticketd.ports import Board, Store
 

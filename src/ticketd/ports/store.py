@@ -16,7 +16,7 @@ from ticketd.domain.lint import Outline
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.problems import Problem
 from ticketd.domain.review import Stale
-from ticketd.domain.schedule import Start
+from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import ParsedSettings
 from ticketd.domain.throttle import Capacity, Throttle

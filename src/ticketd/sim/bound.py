@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ticketd.domain.globs import NOTHING
 from ticketd.domain.graph import levels
 from ticketd.domain.overlaps import Pair
-from ticketd.domain.ranking import in_order, ranks, weights
+from ticketd.domain.scheduler.ranking import in_order, ranks, weights
 from ticketd.domain.ticket import Priority, TicketRecord, TicketState
 from ticketd.sim.policies import Policy
 from ticketd.sim.workload import Workload

@@ -11,7 +11,7 @@ from ticketd.domain.attempt import Attempt
 from ticketd.domain.claims import Claim
 from ticketd.domain.estimates import Estimate
 from ticketd.domain.globs import NOTHING
-from ticketd.domain.schedule import IN_A_SLOT, Snapshot
+from ticketd.domain.scheduler.schedule import IN_A_SLOT, Snapshot
 from ticketd.domain.ticket import Gate, TicketRecord, TicketState
 from ticketd.sim.workload import Play, UnderWay, Workload
 

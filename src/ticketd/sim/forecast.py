@@ -9,7 +9,7 @@ from statistics import fmean
 
 from ticketd.domain.graph import levels
 from ticketd.domain.overlaps import Pair
-from ticketd.domain.schedule import Snapshot
+from ticketd.domain.scheduler.schedule import Snapshot
 from ticketd.domain.settings import Backfill
 from ticketd.domain.ticket import TicketRecord
 from ticketd.sim.bound import Bound, bound_of

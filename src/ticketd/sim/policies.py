@@ -8,10 +8,10 @@ from enum import StrEnum
 from typing import assert_never
 
 from ticketd.domain.claims import ClaimTable
-from ticketd.domain.queue import Queue
-from ticketd.domain.ranking import in_order, ranks
 from ticketd.domain.reach import Reaches
-from ticketd.domain.schedule import Decision, Skip, Snapshot, Start
+from ticketd.domain.scheduler.queue import Queue
+from ticketd.domain.scheduler.ranking import in_order, ranks
+from ticketd.domain.scheduler.schedule import Decision, Skip, Snapshot, Start
 from ticketd.domain.settings import Backfill, Settings
 from ticketd.domain.ticket import OnFailure, TicketRecord, TicketState
 from ticketd.domain.verdict import is_due

@@ -10,7 +10,7 @@ from typing import Protocol, assert_never
 
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.claims import Claim
-from ticketd.domain.schedule import AskToStart, Decision, PreemptAttempt, Skip, Snapshot, Start
+from ticketd.domain.scheduler.schedule import AskToStart, Decision, PreemptAttempt, Skip, Snapshot, Start
 from ticketd.domain.settings import AgentProfile, Preempt
 from ticketd.domain.throttle import Limited, Served, Throttle, learned, limited, succeeded
 from ticketd.domain.ticket import OnFailure, Reason, TicketRecord, TicketState

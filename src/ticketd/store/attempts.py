@@ -14,7 +14,7 @@ from ticketd.domain.attempt import AttemptKey, AttemptState, Drift
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.review import BEFORE_IT_LANDS
-from ticketd.domain.schedule import Start
+from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.throttle import Capacity, refused, started
 from ticketd.domain.ticket import TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict

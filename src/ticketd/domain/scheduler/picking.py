@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from ticketd.domain.backfill import BACKFILL_DEPTH
-from ticketd.domain.capacity import Kind
 from ticketd.domain.claims import ClaimTable
-from ticketd.domain.line import Entry, Line
-from ticketd.domain.passing import Passing
-from ticketd.domain.ranking import Rank
 from ticketd.domain.reach import Part
+from ticketd.domain.scheduler.backfill import BACKFILL_DEPTH
+from ticketd.domain.scheduler.capacity import Kind
+from ticketd.domain.scheduler.line import Entry, Line
+from ticketd.domain.scheduler.passing import Passing
+from ticketd.domain.scheduler.ranking import Rank
 
 
 @dataclass(slots=True, eq=False)

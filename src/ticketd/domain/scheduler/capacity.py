@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ticketd.domain.schedule import Snapshot
+from ticketd.domain.scheduler.schedule import Snapshot
+from ticketd.domain.scheduler.waits import WaitKind, WaitsOn
 from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.domain.throttle import Throttle, choose
 from ticketd.domain.ticket import Size, Ticket
-from ticketd.domain.waits import WaitKind, WaitsOn
 
 
 @dataclass(frozen=True, slots=True, eq=False)

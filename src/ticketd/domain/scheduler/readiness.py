@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ticketd.domain.scheduler.waits import WaitKind, WaitsOn
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import OnFailure, TicketRecord, TicketState
 from ticketd.domain.verdict import is_due, wants_word_to_run
-from ticketd.domain.waits import WaitKind, WaitsOn
 
 
 @dataclass(frozen=True, slots=True)

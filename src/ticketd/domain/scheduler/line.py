@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ticketd.domain.capacity import Kind
 from ticketd.domain.globs import PatternSet
-from ticketd.domain.ranking import Rank
 from ticketd.domain.reach import Part, Reaches
+from ticketd.domain.scheduler.capacity import Kind
+from ticketd.domain.scheduler.ranking import Rank
 
 
 @dataclass(slots=True, eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 
 from ticketd.domain.estimates import Estimates
-from ticketd.domain.ranking import Rank, Weight, next_boost_at, rank, weigh, weights
+from ticketd.domain.scheduler.ranking import Rank, Weight, next_boost_at, rank, weigh, weights
 from ticketd.domain.ticket import TicketRecord
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.claims import Claim
 from ticketd.domain.estimates import Estimates
+from ticketd.domain.scheduler.waits import Waiting
 from ticketd.domain.settings import Settings
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import TicketRecord
-from ticketd.domain.waits import Waiting
 
 IN_A_SLOT = (AttemptState.PREPARING, AttemptState.RUNNING)
 

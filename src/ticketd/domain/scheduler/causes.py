@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ticketd.domain.roots import Root, circle, missing, own_root, standing
+from ticketd.domain.scheduler.roots import Root, circle, missing, own_root, standing
+from ticketd.domain.scheduler.waits import WaitKind, WaitsOn
 from ticketd.domain.ticket import TicketRecord, TicketState
-from ticketd.domain.waits import WaitKind, WaitsOn
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ start, and nobody who passes may be expected to end after it. Whole seconds, cou
 from __future__ import annotations
 
 from ticketd.domain.estimates import Estimates
-from ticketd.domain.schedule import IN_A_SLOT, Snapshot
+from ticketd.domain.scheduler.schedule import IN_A_SLOT, Snapshot
 from ticketd.domain.ticket import Ticket, TicketState
 
 BACKFILL_DEPTH = 32

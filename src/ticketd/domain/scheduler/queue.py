@@ -6,22 +6,22 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from heapq import heappop, heappush
 
-from ticketd.domain.backfill import remaining
-from ticketd.domain.capacity import Kind, Kinds, Room
 from ticketd.domain.claims import ClaimTable
 from ticketd.domain.globs import PatternSet
-from ticketd.domain.line import Entry, Line
-from ticketd.domain.passing import Passing
-from ticketd.domain.picking import Picking
-from ticketd.domain.preemption import preemptions, wants_preemption
-from ticketd.domain.ranking import expected_s
-from ticketd.domain.ranks import Ranks
 from ticketd.domain.reach import Reaches
-from ticketd.domain.readiness import Doomed, NotReady, Ready, WantsAWord, readiness
-from ticketd.domain.schedule import AskToStart, Decision, PreemptAttempt, Schedule, Skip, Snapshot, Start
+from ticketd.domain.scheduler.backfill import remaining
+from ticketd.domain.scheduler.capacity import Kind, Kinds, Room
+from ticketd.domain.scheduler.line import Entry, Line
+from ticketd.domain.scheduler.passing import Passing
+from ticketd.domain.scheduler.picking import Picking
+from ticketd.domain.scheduler.preemption import preemptions, wants_preemption
+from ticketd.domain.scheduler.ranking import expected_s
+from ticketd.domain.scheduler.ranks import Ranks
+from ticketd.domain.scheduler.readiness import Doomed, NotReady, Ready, WantsAWord, readiness
+from ticketd.domain.scheduler.schedule import AskToStart, Decision, PreemptAttempt, Schedule, Skip, Snapshot, Start
+from ticketd.domain.scheduler.waits import Waiting, WaitKind, WaitsOn, no_slot
 from ticketd.domain.settings import AgentProfile, Backfill
 from ticketd.domain.ticket import GLOBAL_SCOPE, TicketRecord, TicketState
-from ticketd.domain.waits import Waiting, WaitKind, WaitsOn, no_slot
 
 CLOCK_SET_BACK_S = 60.0
 

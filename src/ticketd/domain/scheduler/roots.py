@@ -8,8 +8,8 @@ from typing import assert_never
 
 from ticketd.domain.graph import spelled_circle
 from ticketd.domain.review import BEFORE_IT_LANDS
+from ticketd.domain.scheduler.waits import NO_DAEMON, STOPPING, WaitKind, WaitsOn
 from ticketd.domain.ticket import Reason, TicketRecord, TicketState
-from ticketd.domain.waits import NO_DAEMON, STOPPING, WaitKind, WaitsOn
 
 DELETED = "its file was deleted"
 START = "`ticketd start`"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from ticketd.domain.backfill import longest_s
-from ticketd.domain.capacity import Kind
 from ticketd.domain.claims import ClaimTable
-from ticketd.domain.line import Entry, Line
-from ticketd.domain.ranking import expected_s
-from ticketd.domain.schedule import Snapshot
+from ticketd.domain.scheduler.backfill import longest_s
+from ticketd.domain.scheduler.capacity import Kind
+from ticketd.domain.scheduler.line import Entry, Line
+from ticketd.domain.scheduler.ranking import expected_s
+from ticketd.domain.scheduler.schedule import Snapshot
 
 
 class Passing:

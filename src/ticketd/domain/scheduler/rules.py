@@ -16,16 +16,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from ticketd.domain.backfill import BACKFILL_DEPTH, longest_s, remaining
-from ticketd.domain.capacity import Kinds, Room
 from ticketd.domain.globs import PatternSet, overlap
-from ticketd.domain.preemption import preemptions, wants_preemption
-from ticketd.domain.ranking import expected_s, in_order, ranks
-from ticketd.domain.readiness import Doomed, NotReady, Ready, WantsAWord, readiness
-from ticketd.domain.schedule import AskToStart, Decision, PreemptAttempt, Schedule, Skip, Snapshot, Start
+from ticketd.domain.scheduler.backfill import BACKFILL_DEPTH, longest_s, remaining
+from ticketd.domain.scheduler.capacity import Kinds, Room
+from ticketd.domain.scheduler.preemption import preemptions, wants_preemption
+from ticketd.domain.scheduler.ranking import expected_s, in_order, ranks
+from ticketd.domain.scheduler.readiness import Doomed, NotReady, Ready, WantsAWord, readiness
+from ticketd.domain.scheduler.schedule import AskToStart, Decision, PreemptAttempt, Schedule, Skip, Snapshot, Start
+from ticketd.domain.scheduler.waits import Waiting, WaitKind, WaitsOn, no_slot
 from ticketd.domain.settings import AgentProfile, Backfill
 from ticketd.domain.ticket import GLOBAL_SCOPE, TicketRecord, TicketState
-from ticketd.domain.waits import Waiting, WaitKind, WaitsOn, no_slot
 
 
 def decide(snapshot: Snapshot, now: float) -> Schedule:

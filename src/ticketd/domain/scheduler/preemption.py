@@ -10,7 +10,7 @@ from typing import cast
 
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.claims import Claim
-from ticketd.domain.schedule import PreemptAttempt, Snapshot, Start
+from ticketd.domain.scheduler.schedule import PreemptAttempt, Snapshot, Start
 from ticketd.domain.settings import Preempt
 from ticketd.domain.ticket import Priority, TicketRecord, TicketState
 

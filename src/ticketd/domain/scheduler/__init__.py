@@ -1,0 +1,1 @@
+"""Who starts next and why the others wait: `rules` says it plainly, `queue` quickly."""
