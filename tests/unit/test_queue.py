@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from queues import ticket
 
-from ticketd.domain import picking, rules
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.claims import Claim
 from ticketd.domain.globs import NOTHING, PatternSet
+from ticketd.domain.scheduler import picking, rules
 from ticketd.domain.scheduler.queue import Queue, decide
 from ticketd.domain.scheduler.schedule import AskToStart, PreemptAttempt, Schedule, Skip, Snapshot, Start
 from ticketd.domain.settings import (

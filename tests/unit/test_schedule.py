@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from queues import SETTINGS, snapshot, started, ticket, waits
 
 from ticketd.domain.globs import PatternSet, overlap
-from ticketd.domain.scheduler.queue import decide
+from ticketd.domain.scheduler.queue import Queue, decide
 from ticketd.domain.scheduler.schedule import AskToStart, Skip, Snapshot, Start
 from ticketd.domain.scheduler.waits import WaitKind, WaitsOn
 from ticketd.domain.settings import AgentProfile, ClaimsSettings, ScopeSettings, Settings
@@ -320,3 +320,13 @@ def test_a_finite_queue_whose_tickets_land_runs_them_all_but_those_that_cannot(q
             records[decision.ticket] = replace(records[decision.ticket], state=state)
     stuck = {WaitKind.DEPENDENCY, WaitKind.HELD}
     assert all(on.kind in stuck for each in schedule.waiting for on in each.waits_on)
+
+
+def test_a_backoff_that_nobody_waits_out_any_more_is_not_waited_for() -> None:
+    put_off = ticket("a", not_before=10.0)
+    queue = Queue(snapshot(put_off), 0.0)
+    queue.decide(0.0)
+    assert queue.next_at() == 10.0
+    queue.update(snapshot(replace(put_off, state=TicketState.CANCELLED)), ["a"], 1.0)
+    queue.decide(1.0)
+    assert queue.next_at() is None

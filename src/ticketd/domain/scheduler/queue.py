@@ -80,6 +80,8 @@ class Queue:
 
     def next_at(self) -> float | None:
         """When waiting alone may let something start (epoch seconds)."""
+        while self._due and self._due_at.get(self._due[0][1]) != self._due[0][0]:
+            heappop(self._due)  # it waits for that no longer
         untils = [self._due[0][0]] if self._due else []
         for kind, count in self._ready.items():
             room = self._room.of(kind) if count else None
@@ -103,6 +105,7 @@ class Queue:
         self._settled: dict[str, Skip | AskToStart] = {}
         self._critical: set[str] = set()
         self._due: list[tuple[float, str]] = []
+        self._due_at: dict[str, float] = {}
         self._ready: Counter[Kind] = Counter()
         self._open: set[Kind] = set()
         self._take_claims()
@@ -141,6 +144,7 @@ class Queue:
         """A ticket as it stands in the line if it is ready; what else it waits for is noted."""
         record = self._snapshot.tickets.get(id_)
         self._settled.pop(id_, None)
+        self._due_at.pop(id_, None)
         if record is None or record.state is not TicketState.QUEUED:
             return None
         match readiness(record, self._snapshot.tickets, self._snapshot.settings, self._now):
@@ -149,6 +153,7 @@ class Queue:
             case NotReady(waits_on):
                 for until in (on.until for on in waits_on if on.until is not None):
                     heappush(self._due, (until, id_))
+                    self._due_at[id_] = until
             case WantsAWord():
                 self._settled[id_] = AskToStart(id_)
             case Doomed(because):
