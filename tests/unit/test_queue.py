@@ -117,7 +117,7 @@ class World:
 
 def happen(world: World, dice: Dice) -> set[str]:
     """One thing that changes the world. The tickets it changed."""
-    kinds: list[Callable[[World, Dice], set[str]]] = [pass_time, pass_time, add, end, end, end, person, widen]
+    kinds: list[Callable[[World, Dice], set[str]]] = [pass_time, pass_time, add, end, end, end, end, person, widen]
     return dice.pick([*kinds, throttle, pool])(world, dice)
 
 
@@ -130,11 +130,11 @@ def add(world: World, dice: Dice) -> set[str]:
         id_,
         age=old.age if old else len(world.tickets),
         touches=dice.pick(TOUCHES),
-        after=tuple(dice.some([n for n in NAMES if n != id_], 2)),
+        after=tuple(dice.some([n for n in NAMES if n != id_], 2)) if dice.once_in(4) else (),
         priority=dice.pick(list(Priority)),
         scope=dice.pick(["_global", "acme", "bell"]),
         size=dice.pick(list(Size)),
-        gate=dice.pick([None, None, None, Gate.START]),
+        gate=dice.pick([*[None] * 7, Gate.START]),
         on_failure=dice.pick(list(OnFailure)),
         seen_at=world.now,
     )
@@ -148,7 +148,7 @@ def end(world: World, dice: Dice) -> set[str]:
     if not going:
         return set()
     id_ = dice.pick(going)
-    state = dice.pick([*HOLDING[1:], TicketState.LANDED, TicketState.FAILED, TicketState.QUEUED])
+    state = dice.pick([*HOLDING[1:], TicketState.LANDED, TicketState.LANDED, TicketState.FAILED, TicketState.QUEUED])
     if state in HOLDING:
         world.attempts.pop(id_, None)
     else:
@@ -202,7 +202,7 @@ def pool(world: World, dice: Dice) -> set[str]:
     return set()
 
 
-@given(st.binary(min_size=40, max_size=250))
+@given(st.binary(min_size=80, max_size=320))
 def test_the_queue_decides_and_explains_as_the_rules_do(choices: bytes) -> None:
     dice = Dice(choices)
     with pytest.MonkeyPatch.context() as patch:
@@ -214,7 +214,7 @@ def test_the_queue_decides_and_explains_as_the_rules_do(choices: bytes) -> None:
 
 def in_step(dice: Dice) -> None:
     world = World(all_settings(dice), 1 + dice.below(4))
-    changed = {id_ for _ in range(dice.below(9)) for id_ in add(world, dice)}
+    changed = {id_ for _ in range(dice.below(13)) for id_ in add(world, dice)}
     queue = Queue(world.snapshot(), world.now)
     while dice:
         expected = rules.decide(world.snapshot(), world.now)

@@ -261,6 +261,24 @@ def test_nobody_makes_way_for_one_that_would_not_get_the_place() -> None:
     assert made_way(running("a", touches=["/x"]), CRITICAL, on_x) == []
 
 
+def test_a_queue_kept_in_memory_knows_who_has_become_critical() -> None:
+    """After a pause, and by a bump that leaves the ticket where it is in the queue."""
+    heir = ticket("heir", 1, touches=["/a"])
+    after = ticket("after", 2, after=("heir",), priority=Priority.CRITICAL)
+    pool = snapshot(
+        running("a"), heir, after, slots=1, settings=scheduler(preempt=Preempt.CRITICAL), estimates=ESTIMATES
+    )
+    queue = Queue(replace(pool, paused="lunch"), 0.0)
+    assert queue.schedule(0.0).decisions == ()
+    queue.update(pool, [], 1.0)
+    assert queue.schedule(1.0).decisions == ()
+    bumped = replace(pool, tickets={**pool.tickets, "heir": replace(heir, bumped=Priority.CRITICAL)})
+    queue.update(replace(bumped, paused="lunch"), ["heir"], 2.0)
+    assert queue.schedule(2.0).decisions == ()
+    queue.update(bumped, [], 3.0)
+    assert [d.for_ticket for d in queue.schedule(3.0).decisions if isinstance(d, PreemptAttempt)] == ["heir"]
+
+
 # --- routes ---
 
 

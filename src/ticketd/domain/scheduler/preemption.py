@@ -21,9 +21,8 @@ NEAR_ITS_END = 0.75
 """Of its expected time: from here on an attempt is left to end by itself."""
 
 
-def wants_preemption(snapshot: Snapshot, record: TicketRecord) -> bool:
-    on = snapshot.settings.scheduler.preempt is Preempt.CRITICAL and not (snapshot.paused or snapshot.stopping)
-    return on and record.priority is Priority.CRITICAL
+def may_preempt(snapshot: Snapshot) -> bool:
+    return snapshot.settings.scheduler.preempt is Preempt.CRITICAL and not (snapshot.paused or snapshot.stopping)
 
 
 def preemptions(

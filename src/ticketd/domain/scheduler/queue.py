@@ -14,14 +14,14 @@ from ticketd.domain.scheduler.capacity import Kind, Kinds, Room
 from ticketd.domain.scheduler.line import Entry, Line
 from ticketd.domain.scheduler.passing import Passing
 from ticketd.domain.scheduler.picking import Picking
-from ticketd.domain.scheduler.preemption import preemptions, wants_preemption
+from ticketd.domain.scheduler.preemption import may_preempt, preemptions
 from ticketd.domain.scheduler.ranking import expected_s
 from ticketd.domain.scheduler.ranks import Ranks
 from ticketd.domain.scheduler.readiness import Doomed, NotReady, Ready, WantsAWord, readiness
 from ticketd.domain.scheduler.schedule import AskToStart, Decision, PreemptAttempt, Schedule, Skip, Snapshot, Start
 from ticketd.domain.scheduler.waits import Waiting, WaitKind, WaitsOn, no_slot
 from ticketd.domain.settings import AgentProfile, Backfill
-from ticketd.domain.ticket import GLOBAL_SCOPE, TicketRecord, TicketState
+from ticketd.domain.ticket import GLOBAL_SCOPE, Priority, TicketRecord, TicketState
 
 CLOCK_SET_BACK_S = 60.0
 
@@ -132,6 +132,7 @@ class Queue:
         """Put a ticket where it belongs, now that it or what it depends on may have changed."""
         old, new = self._line.entries.get(id_), self._placed(id_)
         if old is not None and new is not None and old.is_like(new):
+            self._note_critical(id_)
             return
         if old is not None:
             self._picking.remove(old)
@@ -167,10 +168,15 @@ class Queue:
 
     def _joined_line(self, entry: Entry) -> None:
         self._ready[entry.kind] += 1
-        record = self._snapshot.tickets[entry.id]
-        self._ranks.watch(record, self._now)
-        if wants_preemption(self._snapshot, record):
-            self._critical.add(entry.id)
+        self._ranks.watch(self._snapshot.tickets[entry.id], self._now)
+        self._note_critical(entry.id)
+
+    def _note_critical(self, id_: str) -> None:
+        """By its own priority: one that only inherits it stands in the same place, and nobody makes way for it."""
+        if self._snapshot.tickets[id_].priority is Priority.CRITICAL:
+            self._critical.add(id_)
+        else:
+            self._critical.discard(id_)
 
     def _left_line(self, entry: Entry) -> None:
         self._ready[entry.kind] -= 1
@@ -232,7 +238,7 @@ class Queue:
         return (tiers[key] for key in sorted(tiers))
 
     def _preemptions(self) -> list[PreemptAttempt]:
-        if not self._critical:
+        if not self._critical or not may_preempt(self._snapshot):
             return []
         entries = [self._line.entries[id_] for id_ in self._by_rank(self._critical)]
         first = [entry.id for entry in entries if entry.kind in self._open and self._ahead(entry) is None]

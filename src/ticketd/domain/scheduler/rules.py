@@ -19,13 +19,13 @@ from functools import cached_property
 from ticketd.domain.globs import PatternSet, overlap
 from ticketd.domain.scheduler.backfill import BACKFILL_DEPTH, longest_s, remaining
 from ticketd.domain.scheduler.capacity import Kinds, Room
-from ticketd.domain.scheduler.preemption import preemptions, wants_preemption
+from ticketd.domain.scheduler.preemption import may_preempt, preemptions
 from ticketd.domain.scheduler.ranking import expected_s, in_order, ranks
 from ticketd.domain.scheduler.readiness import Doomed, NotReady, Ready, WantsAWord, readiness
 from ticketd.domain.scheduler.schedule import AskToStart, Decision, PreemptAttempt, Schedule, Skip, Snapshot, Start
 from ticketd.domain.scheduler.waits import Waiting, WaitKind, WaitsOn, no_slot
 from ticketd.domain.settings import AgentProfile, Backfill
-from ticketd.domain.ticket import GLOBAL_SCOPE, TicketRecord, TicketState
+from ticketd.domain.ticket import GLOBAL_SCOPE, Priority, TicketRecord, TicketState
 
 
 def decide(snapshot: Snapshot, now: float) -> Schedule:
@@ -142,7 +142,8 @@ class _Pass:
         waiting = [
             record
             for record in self.ready
-            if wants_preemption(self.snapshot, record)
+            if may_preempt(self.snapshot)
+            and record.priority is Priority.CRITICAL
             and isinstance(self.room.of(self.kinds.of(record.ticket)), AgentProfile)
             and not self.ahead(record)
         ]
