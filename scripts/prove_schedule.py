@@ -12,9 +12,8 @@ import re
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +49,8 @@ def main() -> int:
     print(f"{'property':<70}{'examples':>9}{'seconds':>10}{'per s':>10}", flush=True)
     faults = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for proof in pool.map(partial(prove, examples=options.examples, seed=options.seed), PROPERTIES):
+        proofs = [pool.submit(prove, each, options.examples, options.seed) for each in PROPERTIES]
+        for proof in map(Future.result, as_completed(proofs)):
             print(proof, flush=True)
             faults += [proof.fault] if proof.fault else []
     print("\n".join(faults) or "no counter-example")

