@@ -242,7 +242,7 @@ def test_a_hundred_short_tickets_use_few_worktrees_and_trip_nothing(yard: Yard) 
         yard.ticket(f"t{number:03}", touches=f"/f{number}", does=(f"append f{number} x",))
     assert yard.until_idle().returncode == 0
     assert "tripped" not in log(yard)
-    assert len(list(yard.state.glob("ticketd/*/worktrees/[0-9]*"))) <= 16
+    assert len(list(yard.state.glob("ticketd/*/worktrees/[0-9]*"))) <= 24
     assert git(yard.control, "for-each-ref", "refs/candidate") == ""
 
 

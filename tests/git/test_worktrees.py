@@ -423,6 +423,13 @@ def test_what_an_agent_configures_does_not_run_in_our_git(world: World, tmp_path
 # --- trial ---
 
 
+def test_launches_side_by_side_may_all_say_what_is_left_out(world: World) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        said = [threads.submit(world.pool.leave_out, [f"local-{number % 3}"]) for number in range(300)]
+    assert all(each.exception() is None for each in said)
+    assert sorted(path.name for path in (world.control.path / "info").iterdir()) == ["exclude"]
+
+
 def test_no_drift_while_the_target_stands(world: World) -> None:
     _, base = fresh(world)
     assert world.pool.trial("1", base, base)[:2] == (Drift.NONE, ())

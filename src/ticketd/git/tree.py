@@ -11,6 +11,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 
 from ticketd.git.control import Control
 from ticketd.git.door import Git
@@ -102,8 +103,8 @@ def _exists(path: Path) -> bool:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """All of it or nothing, whatever was there."""
-    fresh = path.with_name(f"{path.name}.ticketd")
+    """All of it or nothing, whatever was there and whoever else writes it just now."""
+    fresh = path.with_name(f"{path.name}.{get_ident()}.ticketd")
     fresh.write_text(text)
     if path.is_dir() and not path.is_symlink():
         remove(path)
