@@ -37,7 +37,8 @@ def _summary(document: Document, place: Room) -> list[Text]:
         return [line("nothing to run")]
     low, likely, high = (roughly(document["makespan_s"][key]) for key in ("low", "likely", "high"))
     ceiling = document["ceiling"]
-    use = f"could use {ceiling['mean']:g} slots in the mean, {ceiling['at_once']} at one moment"
+    slots = "slot" if ceiling["mean"] == 1 else "slots"
+    use = f"could use {ceiling['mean']:g} {slots} in the mean, {ceiling['at_once']} at one moment"
     lines = [
         line((plural(document["tickets"], "ticket"), "bold"), f", {plural(document['slots'], 'slot')}"),
         line("takes about ", (likely, "bold"), f" ({low} to {high})"),
