@@ -66,7 +66,10 @@ class Pool:
 
 
 def tickets(count: int, hot_share: float, rng: random.Random) -> dict[str, TicketRecord]:
-    """One to three literal paths each; a share of them one path on top that all of these have in common."""
+    """One to three literal paths each; a share of them one path on top that all of these have in common.
+
+    No dependencies: tickets that others wait for come first, and a longer queue has more of those for its first picks.
+    """
     paths = [f"/src/pkg{n % 120}/part{n % 17}/module{n}.py" for n in range(min(PATHS, max(40, count * 31 // 100)))]
     made = {}
     for age in range(count):
@@ -74,8 +77,6 @@ def tickets(count: int, hot_share: float, rng: random.Random) -> dict[str, Ticke
         if rng.random() < hot_share:
             touches.append(HOT)
         id_ = f"ticket-{age:06}"
-        # One written shortly before: else the first tickets would have the more dependents the longer the queue is.
-        after = (f"ticket-{rng.randrange(max(0, age - 100), age):06}",) if age and rng.random() < 0.1 else ()
         said = Ticket(
             id=id_,
             path=f"tickets/{id_}.md",
@@ -84,7 +85,6 @@ def tickets(count: int, hot_share: float, rng: random.Random) -> dict[str, Ticke
             priority=rng.choice([Priority.NORMAL, Priority.NORMAL, Priority.LOW, Priority.HIGH]),
             size=rng.choice(list(Size)),
             touches=PatternSet(tuple(touches)),
-            depends_on=after,
         )
         made[id_] = TicketRecord(said, age)
     return made
