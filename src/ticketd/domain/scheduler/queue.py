@@ -279,9 +279,6 @@ class Queue:
         first = min((rank for rank in found if rank is not None), default=None)
         return None if first is None else self._line.entries[first[-1]]
 
-    def _holders(self, entry: Entry) -> list[str]:
-        return sorted({ticket for part in entry.parts for ticket in self._held.holders(part)})
-
     def _queued(self) -> list[str]:
         return [id_ for id_, record in self._snapshot.tickets.items() if record.state is TicketState.QUEUED]
 
