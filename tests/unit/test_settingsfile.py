@@ -15,10 +15,14 @@ from ticketd.domain.settings import (
     AgentProfile,
     Backfill,
     ClaimsSettings,
+    DriftSettings,
+    LandingMode,
     LandingSettings,
     Limits,
+    OnConflict,
     Outside,
     Preempt,
+    Regenerate,
     ReviewClaim,
     ReviewSettings,
     SchedulerSettings,
@@ -79,6 +83,19 @@ protect = ["deploy/**"]
 verify = [["make"], ["make", "test"]]
 verify_timeout = "1h"
 patience = "90s"
+mode = "pr"
+memo = false
+reruns = 0
+train = 8
+lanes = 2
+reverify = 3
+repairs = 1
+[[landing.regenerate]]
+paths = ["uv.lock"]
+run = ["uv", "lock"]
+[drift]
+on_conflict = "restart"
+restart_within = "30s"
 [claims]
 outside = "fail"
 shared = ["CHANGELOG.md", "!docs/CHANGELOG.md"]
@@ -119,7 +136,20 @@ def test_every_key_is_read() -> None:
         target=TargetSettings(remote="", branch="trunk/next", poll_s=60.0),
         scheduler=SchedulerSettings(Backfill.ESTIMATE, Preempt.CRITICAL, 3600.0, True, Shadow.STRICT),
         review=ReviewSettings(ReviewClaim.RELEASE, PatternSet(("deploy/**",))),
-        landing=LandingSettings(verify=(("make",), ("make", "test")), verify_timeout_s=3600.0, patience_s=90.0),
+        landing=LandingSettings(
+            mode=LandingMode.PR,
+            verify=(("make",), ("make", "test")),
+            verify_timeout_s=3600.0,
+            patience_s=90.0,
+            memo=False,
+            reruns=0,
+            train=8,
+            lanes=2,
+            reverify=3,
+            repairs=1,
+            regenerate=(Regenerate(PatternSet(("uv.lock",)), ("uv", "lock")),),
+        ),
+        drift=DriftSettings(OnConflict.RESTART, 30.0),
         claims=ClaimsSettings(outside=Outside.FAIL, shared=PatternSet(("CHANGELOG.md", "!docs/CHANGELOG.md"))),
         worktrees=WorktreeSettings(
             setup=(("npm", "ci"),),
@@ -370,3 +400,17 @@ def test_the_keys_in_the_templates_comments_are_valid_and_show_the_defaults() ->
     assert (made.limits.retries, made.limits.timeouts, made.limits.grace_s) == (1, Limits().timeouts, Limits().grace_s)
     assert (made.landing.patience_s, made.landing.verify_timeout_s) == (600.0, 1800.0)
     assert max(map(len, plain.splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[landing]\nregenerate = 3", "list of tables"),
+        ("[landing]\nregenerate = [3]", "a table"),
+        ('[[landing.regenerate]]\nrun = ["uv", "lock"]', "no `paths`"),
+        ('[[landing.regenerate]]\npaths = ["uv.lock"]', "no `run`"),
+        ('[[landing.regenerate]]\npaths = []\nrun = ["uv"]', "no `paths`"),
+    ],
+)
+def test_what_is_to_be_regenerated_needs_paths_and_a_command(text: str, named: str) -> None:
+    assert named in only_error(text).what

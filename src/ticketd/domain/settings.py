@@ -50,6 +50,23 @@ class ReviewClaim(StrEnum):
     RELEASE = "release"
 
 
+class LandingMode(StrEnum):
+    """What is done with verified work: pushed to the target; proposed to its forge as a pull request; or left as a
+    branch of the remote."""
+
+    PUSH = "push"
+    PR = "pr"
+    BRANCH = "branch"
+
+
+class OnConflict(StrEnum):
+    """What becomes of an attempt whose work would conflict with the target as it is now."""
+
+    CONTINUE = "continue"
+    NOTIFY = "notify"
+    RESTART = "restart"
+
+
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
     remote: str = "origin"
@@ -77,10 +94,39 @@ class ReviewSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Regenerate:
+    """Files that `run` makes out of others: where two sides have changed them they are made anew, not merged."""
+
+    paths: PatternSet
+    run: Argv
+
+
+@dataclass(frozen=True, slots=True)
 class LandingSettings:
+    """`memo`: what a verification has said of a tree counts for that tree. `reruns`: how often one that failed is run
+    again on the same tree. `train`: how many candidates are verified and pushed together at most; `lanes`: how many
+    verifications run side by side. `reverify`: how often work that has passed is verified anew because others moved the
+    target meanwhile. `repairs`: how often an agent is given its own work back to mend it."""
+
+    mode: LandingMode = LandingMode.PUSH
     verify: tuple[Argv, ...] = ()
     verify_timeout_s: float = 1800.0
     patience_s: float = 600.0
+    memo: bool = True
+    reruns: int = 1
+    train: int = 4
+    lanes: int = 1
+    reverify: int = 1
+    repairs: int = 2
+    regenerate: tuple[Regenerate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSettings:
+    """`restart_within_s`: with `restart`, an attempt that has run for longer is told instead of ended."""
+
+    on_conflict: OnConflict = OnConflict.NOTIFY
+    restart_within_s: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +182,7 @@ class Settings:
     target: TargetSettings = TargetSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     landing: LandingSettings = LandingSettings()
+    drift: DriftSettings = DriftSettings()
     claims: ClaimsSettings = ClaimsSettings()
     review: ReviewSettings = ReviewSettings()
     worktrees: WorktreeSettings = WorktreeSettings()

@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ticketd.domain import values
-from ticketd.domain.globs import PatternSet
+from ticketd.domain.globs import NOTHING, PatternSet
 from ticketd.domain.problems import Problem
 from ticketd.domain.settings import (
     AgentProfile,
     Argv,
     Backfill,
     ClaimsSettings,
+    DriftSettings,
+    LandingMode,
     LandingSettings,
     Limits,
+    OnConflict,
     Outside,
     Preempt,
+    Regenerate,
     ReviewClaim,
     ReviewSettings,
     SchedulerSettings,
@@ -39,6 +43,8 @@ __all__ = ["MAX_BYTES", "PRESETS", "ParsedSettings", "parse_settings"]
 
 PRESETS = ("command", "scripted")
 MAX_SLOTS = 1000
+MAX_TRAIN = 64
+MAX_LANES = 64
 
 T = TypeVar("T")
 
@@ -148,7 +154,9 @@ def _text(check: Callable[[str], Any], wanted: str) -> Read:
     return read
 
 
-def _choice(kinds: type[Gate | Outside | Backfill | Preempt | Shadow | ReviewClaim]) -> Read:
+def _choice(
+    kinds: type[Gate | Outside | Backfill | Preempt | Shadow | ReviewClaim | LandingMode | OnConflict],
+) -> Read:
     words = values.or_list(f'"{k.value}"' for k in kinds)
     return _text(lambda text: values.choice(kinds, text), f"one of {words}")
 
@@ -327,6 +335,26 @@ def _scope(name: str) -> Read:
     return _table(lambda **fields: ScopeSettings(name=name, **fields), _SCOPE_KEYS)
 
 
+def _regenerate(value: object, here: _Here) -> tuple[Regenerate, ...]:
+    """A list of tables, each with both of its keys."""
+    if not isinstance(value, list):
+        here.error(f"a list of tables is wanted, not {_kind(value)}", "write it as `[[landing.regenerate]]`")
+        return ()
+    return tuple(each for item in value if (each := _regenerate_one(item, here)) is not None)
+
+
+def _regenerate_one(value: object, here: _Here) -> Regenerate | None:
+    before = len(here.problems)
+    fields = _table(dict, _REGENERATE_KEYS)(value, here)
+    if len(here.problems) > before:
+        return None
+    for key, example in (("paths", '["uv.lock"]'), ("run", '["uv", "lock"]')):
+        if not (fields.get(key) and fields[key] != NOTHING):
+            here.error(f"it has no `{key}`", f"add `{key} = {example}`")
+            return None
+    return Regenerate(**fields)
+
+
 def _preset(text: str) -> str:
     if text not in PRESETS:
         raise Fault(f"there is no preset {shown(text)}", values.did_you_mean(text, PRESETS))
@@ -379,10 +407,28 @@ _REVIEW_KEYS = {
     "protect": _Key("protect", _patterns),
 }
 
+_REGENERATE_KEYS = {
+    "paths": _Key("paths", _patterns),
+    "run": _Key("run", _argv),
+}
+
 _LANDING_KEYS = {
+    "mode": _Key("mode", _choice(LandingMode)),
     "verify": _Key("verify", _steps),
     "verify_timeout": _Key("verify_timeout_s", _duration),
     "patience": _Key("patience_s", _duration),
+    "memo": _Key("memo", _yes_or_no),
+    "reruns": _Key("reruns", _whole(0, 10)),
+    "train": _Key("train", _whole(1, MAX_TRAIN)),
+    "lanes": _Key("lanes", _whole(1, MAX_LANES)),
+    "reverify": _Key("reverify", _whole(0, 1000)),
+    "repairs": _Key("repairs", _whole(0, values.MAX_RETRIES)),
+    "regenerate": _Key("regenerate", _regenerate),
+}
+
+_DRIFT_KEYS = {
+    "on_conflict": _Key("on_conflict", _choice(OnConflict)),
+    "restart_within": _Key("restart_within_s", _duration),
 }
 
 _CLAIMS_KEYS = {
@@ -411,6 +457,7 @@ _SETTINGS = _table(
         "target": _Key("target", _table(TargetSettings, _TARGET_KEYS)),
         "scheduler": _Key("scheduler", _table(SchedulerSettings, _SCHEDULER_KEYS)),
         "landing": _Key("landing", _table(LandingSettings, _LANDING_KEYS)),
+        "drift": _Key("drift", _table(DriftSettings, _DRIFT_KEYS)),
         "claims": _Key("claims", _table(ClaimsSettings, _CLAIMS_KEYS)),
         "review": _Key("review", _table(ReviewSettings, _REVIEW_KEYS)),
         "worktrees": _Key("worktrees", _table(WorktreeSettings, _WORKTREE_KEYS)),
