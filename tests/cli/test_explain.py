@@ -321,7 +321,7 @@ def test_a_landing_ticket_says_its_phase_and_its_trouble(yard: Yard) -> None:
         assert re.search(r"  waits its turn, in the lane since .+, 1 ahead of it", told(yard, "one"))
         landing: Landing = yard.session.store.landings()[0]
         blocked = replace(landing, phase=Phase.BLOCKED, trouble="no space left", not_before=4e9)
-        yard.session.store.set_phase(blocked, NOW)
+        yard.session.store.set_phases([blocked], NOW)
         assert "blocked, in the lane since" in told(yard, "first")
         assert ": no space left; tried again in" in told(yard, "first")
 

@@ -15,6 +15,7 @@ from ticketd.cli.render.gantt import gantt
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.claims import Claim
 from ticketd.domain.globs import PatternSet
+from ticketd.domain.landing import Landed
 from ticketd.domain.overlaps import overlaps
 from ticketd.domain.pool import Pool, TargetRecord
 from ticketd.domain.settings import Settings
@@ -232,6 +233,6 @@ def test_what_has_landed_is_no_obstacle(yard: Yard) -> None:
     yard.ticket("then", touches=["b/**"], depends_on=["first"])
     yard.sync()
     yard.finish(key := yard.start("first", 1), ToLanding())
-    yard.session.store.land(key, "d" * 40, TargetRecord("origin", "main", "d" * 40, NOW), "", NOW)
+    yard.session.store.land([Landed(key, "d" * 40)], TargetRecord("origin", "main", "d" * 40, NOW), NOW)
     document = yard.run("plan", "--json").document()
     assert (document["tickets"], document["stuck"], document["levels"]) == (1, [], [["then"]])

@@ -9,6 +9,7 @@ import pytest
 from eyes_yard import BASE, NOW, TIP, Yard
 
 from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.landing import Landed
 from ticketd.domain.pool import Stop, TargetRecord
 from ticketd.domain.ticket import Reason, TicketState
 from ticketd.domain.verdict import Cancel, Requeue, ToLanding
@@ -219,7 +220,7 @@ def test_show_says_how_long_a_ticket_is_expected_to_take_and_from_what_that_is_k
     for id_ in ids:
         key = yard.start(id_, 1)
         yard.finish(key, ToLanding())
-        yard.session.store.land(key, TIP, TargetRecord("origin", "main", TIP, NOW), "", NOW + 90)
+        yard.session.store.land([Landed(key, TIP)], TargetRecord("origin", "main", TIP, NOW), NOW + 90)
     learned = yard.run("show", "next", "--json").document()["estimate_s"]
     assert learned["from"] == 6
     assert 60 < learned["likely"] < 300

@@ -11,7 +11,7 @@ import sixty
 from eyes_yard import NOW, Terminal, Yard
 
 from ticketd.domain.events import EventKind
-from ticketd.domain.landing import Landing, Phase
+from ticketd.domain.landing import Landed, Landing, Phase
 from ticketd.domain.pool import TargetRecord
 from ticketd.domain.ticket import Reason
 from ticketd.domain.verdict import Fail, Requeue, ToLanding
@@ -125,8 +125,8 @@ def test_the_history_is_run_again_as_it_was(yard: Yard) -> None:
     store = yard.session.store
     yard.finish(yard.start("a", 1), Requeue("failed", failed=True, reason=Reason.AGENT_FAILED))
     yard.finish(key := yard.start("a", 1), ToLanding())
-    store.set_phase(Landing(key, "b" * 40, "c" * 40, NOW + 61, Phase.REBASING), NOW + 70)
-    store.land(key, "d" * 40, TargetRecord("origin", "main", "d" * 40, NOW), "", NOW + 77)
+    store.set_phases([Landing(key, "b" * 40, "c" * 40, NOW + 61, Phase.QUEUED)], NOW + 70)
+    store.land([Landed(key, "d" * 40)], TargetRecord("origin", "main", "d" * 40, NOW), NOW + 77)
     yard.finish(yard.start("b", 2), Fail(Reason.AGENT_FAILED, "no"))
     assert [event.kind for event in store.events(ticket="a")][-1] is EventKind.LANDED
     document = yard.run("simulate", "--history", "--json", "--policy", "strict").document()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING
-from ticketd.domain.landing import Landing, Phase
+from ticketd.domain.landing import Landed, Landing, Phase, Verification
 from ticketd.domain.pool import DaemonRecord, Stop, TargetRecord
 from ticketd.domain.replay import Replay
 from ticketd.domain.review import Stale, digest_of
@@ -39,6 +39,7 @@ TABLES = (
     "daemon",
     "target",
     "throttles",
+    "verifications",
 )
 TOUCHES = {"a": "/x/**", "b": "/x/y", "c": "/z", "d": "/w/**"}
 ON_FAILURE = {"a": "block", "b": "abort", "c": "ask", "d": "skip"}
@@ -85,7 +86,7 @@ def empty(store: SqliteStore) -> None:
     with store.connections.transaction() as db:
         for table in TABLES:
             db.execute(f"DELETE FROM {table}")
-        db.execute("UPDATE pool SET slots = NULL, paused = '', stop = NULL, aborted = ''")
+        db.execute("UPDATE pool SET slots = NULL, paused = '', stop = NULL, aborted = '', alarm = ''")
 
 
 @dataclass
@@ -255,12 +256,15 @@ class Walk:
             landing, phase=Phase.WAITING, trouble="no \udcff", trouble_since=self.at, not_before=self.at + 5
         )
         pushing = replace(landing, phase=Phase.PUSHING, onto=BASE, candidate=CANDIDATE)
-        lost = replace(landing, phase=Phase.QUEUED, races_lost=landing.races_lost + 1)
+        lost = replace(landing, phase=Phase.QUEUED, races_lost=landing.races_lost + 1, passed_on=BASE)
         for phase in (waiting, pushing, lost):
-            yield "phase", lambda phase=phase: store.set_phase(phase, self.at)
+            yield "phase", lambda phase=phase: store.set_phases([phase], self.at)
+        said = Verification(self.at % 3 > 0, "exit code 1 \udcff")
+        yield "verified", lambda: store.note_verification(BASE, "make", said, [key], 1.5, self.at)
+        yield "alarm", lambda: store.raise_alarm("more than was asked \udcff", self.at, key)
         target = TargetRecord("origin", "main", LANDED, self.at)
         for _ in range(3):
-            yield "land", lambda: store.land(key, LANDED, target, "", self.at)
+            yield "land", lambda: store.land([Landed(key, LANDED)], target, self.at)
         for verdict in LANE_VERDICTS:
             yield "not landed", lambda v=verdict: store.landing_failed(key, v, self.at)
         for release in (False, True):

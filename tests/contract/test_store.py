@@ -15,7 +15,7 @@ from ticketd.domain.attempt import AttemptKey, AttemptState, Drift
 from ticketd.domain.estimates import Estimates, Sample, learn
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING, PatternSet
-from ticketd.domain.landing import Phase
+from ticketd.domain.landing import Landed, Phase
 from ticketd.domain.lint import Outline
 from ticketd.domain.pool import PAUSED_BY_A_PERSON, DaemonRecord, Stop, TargetRecord
 from ticketd.domain.review import Stale
@@ -231,11 +231,11 @@ def every_write(store: SqliteStore) -> Iterator[str]:
     yield "deferred"
     key = run(store, "a", ToLanding())
     yield "landing"
-    store.set_phase(replace(store.landings()[0], phase=Phase.REBASING), 6.0)
+    store.set_phases([replace(store.landings()[0], phase=Phase.QUEUED)], 6.0)
     yield "rebasing"
     store.cancel("a", 6.0)
     yield "cancel asked"
-    store.land(key, LANDED, TARGET, "", 9.0)
+    store.land([Landed(key, LANDED)], TARGET, 9.0)
     yield "landed"
     key = run(store, "b", ToLanding(review=True))
     yield "review"
@@ -277,7 +277,7 @@ def every_write(store: SqliteStore) -> Iterator[str]:
 def test_a_whole_life_is_told_by_its_events(store: SqliteStore) -> None:
     add(store, found("a"))
     key = run(store, "a", ToLanding())
-    store.land(key, LANDED, TARGET, "", 9.0)
+    store.land([Landed(key, LANDED)], TARGET, 9.0)
     record = store.ticket("a")
     assert record is not None
     assert (record.state, record.landed_sha, record.attempts) == (TicketState.LANDED, LANDED, 1)
@@ -299,7 +299,7 @@ def test_a_whole_life_is_told_by_its_events(store: SqliteStore) -> None:
 def test_what_has_landed_is_learned_from_and_what_has_not_is_not(store: SqliteStore) -> None:
     add(store, found("landed", size="S", scope="acme"), found("failed"), found("later"), found("lands", size="L"))
     key = run(store, "landed", ToLanding())
-    store.land(key, LANDED, TARGET, "", 9.0)
+    store.land([Landed(key, LANDED)], TARGET, 9.0)
     run(store, "failed", Fail(Reason.TIMEOUT, ""))
     run(store, "later", Requeue("exit 75", deferred=True))
     run(store, "lands", ToLanding())
@@ -317,7 +317,7 @@ def test_the_newest_samples_come_first_and_learning_is_done_anew_only_for_more(s
         assert isinstance(key, AttemptKey)
         store.attempt_over(key, 0, "exited", "", ended_at)
         store.close_attempt(key, Kept(TIP, ("x",)), ToLanding(), None, ended_at, retire=False)
-        store.land(key, LANDED, TARGET, "", 40.0)
+        store.land([Landed(key, LANDED)], TARGET, 40.0)
         assert (store.estimates() is not before) == is_worth_it
     assert [(s.seconds, s.landing_s) for s in store.samples(2)] == [(28.0, 10.0), (18.0, 20.0)]
 
@@ -533,9 +533,9 @@ def test_phases_of_landing_are_kept_and_pushing_needs_a_candidate(store: SqliteS
     run(store, "a", ToLanding())
     landing = store.board().landings[0]
     with pytest.raises(sqlite3.IntegrityError):
-        store.set_phase(replace(landing, phase=Phase.PUSHING), 6.0)
+        store.set_phases([replace(landing, phase=Phase.PUSHING)], 6.0)
     pushing = replace(landing, phase=Phase.PUSHING, candidate=TIP, onto=BASE)
-    store.set_phase(pushing, 6.0)
+    store.set_phases([pushing], 6.0)
     assert store.board().landings == (pushing,)
 
 
@@ -631,7 +631,7 @@ def test_a_released_claim_is_taken_again_with_the_approval_unless_others_hold_it
     queued = {e.ticket: e.data["claim_held"] for e in store.events() if e.kind is EventKind.LANDING_QUEUED}
     assert queued == {"a": True, "b": False}
     assert store.disagreements() == []
-    store.land(AttemptKey("b", 1), LANDED, TARGET, "", 9.0)
+    store.land([Landed(AttemptKey("b", 1), LANDED)], TARGET, 9.0)
     assert state(store, "b") is TicketState.LANDED
 
 
@@ -641,7 +641,7 @@ def test_what_the_lane_sends_back_to_a_person_remembers_what_it_may_have_pushed(
 ) -> None:
     add(store, found("a"))
     key = run(store, "a", ToLanding())
-    store.set_phase(replace(store.landings()[0], phase=Phase.PUSHING, candidate=LANDED, onto=BASE), 6.0)
+    store.set_phases([replace(store.landings()[0], phase=Phase.PUSHING, candidate=LANDED, onto=BASE)], 6.0)
     store.ask_to_land(key, "why", release, 7.0)
     assert (record_of(store, "a").gate_at, record_of(store, "a").detail) == (Gate.LAND, "why")
     assert (store.landings(), bool(store.board().claims)) == ((), not release)

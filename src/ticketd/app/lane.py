@@ -1,218 +1,406 @@
-"""The landing lane: fetch, rebase, verify exactly that tree, fast-forward; one ticket at a time.
+"""The lane: kept work is rebased, verified as exactly the tree that is pushed, and fast-forwarded.
 
-Every step is stored before it is taken. An exit code is only a hint: what has landed is what the target's owner says
-its branch contains, so a push that was reported failed but went through lands its ticket once, not twice.
+`Lane.turn` is level-triggered, like the loop: it looks at what is in the store, at the target and at what verifications
+have said, does all that can be done now, and returns. What follows from that is decided in `domain/train.py`. Every
+step is stored before it is taken. An exit code is only a hint: what has landed is what the target's owner says its
+branch contains, so a push that was reported failed but went through lands its tickets once, not twice.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
+from typing import assert_never
 
+from ticketd.app.candidates import Candidate, Candidates, Unapproved
+from ticketd.app.pushing import Confirmed, Pushing, Unclear, going_on
 from ticketd.app.session import Works
-from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, make_ready, run_steps, set_up
+from ticketd.app.stack import Stack
 from ticketd.app.tracker import Tracker
-from ticketd.domain.landing import Landing, Phase
-from ticketd.domain.settings import ReviewClaim
+from ticketd.app.verifying import Order, Outcome, digest, verify
+from ticketd.domain.landing import Landed, Landing, Phase, Verification
+from ticketd.domain.pool import Stop
+from ticketd.domain.settings import Argv, ReviewClaim, Settings
 from ticketd.domain.ticket import Reason, TicketRecord
-from ticketd.domain.verdict import Cancel, Fail, Requeue, after_failure, backoff, is_due, why_review
+from ticketd.domain.train import (
+    Abandon,
+    Blame,
+    Move,
+    Push,
+    Result,
+    Verify,
+    VerifyTarget,
+    Wait,
+    in_train_order,
+    meets,
+    next_moves,
+)
+from ticketd.domain.verdict import Cancel, Fail, Requeue, after_failure, backoff, is_due
 from ticketd.errors import GitFailed
-from ticketd.ports import Conflict, LostRace, NothingLeft, Pushed, Rebased, Refused, Unreachable
+from ticketd.ports import Conflict, LostRace, NothingLeft, Refused, Unreachable
 
 LANE_TREE = "lane"
 RACES_BEFORE_BACKOFF = 10
-LONGEST_PAUSE_S = 60.0
+MOST_UNVERIFIED = 16
+MOST_RACES = 8
+"""How often work that has passed may meet commits of others in its own files before a person is asked."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lane:
+    """`start` runs a verification beside the lane, which is to take another turn once it has ended."""
+
     works: Works
     tracker: Tracker
+    start: Callable[[Callable[[], None]], None]
+    candidates: Candidates = field(init=False)
+    pushing: Pushing = field(init=False)
+    stack: Stack = field(default_factory=Stack)
+    _running: dict[str, Order] = field(default_factory=dict)
+    _over: SimpleQueue[Outcome] = field(default_factory=SimpleQueue)
+    _single: bool = False
+    _verifies: bool = False
 
-    def next(self) -> Landing | None:
-        """The oldest landing whose time has come."""
-        now = self.works.session.clock.now()
-        due = [each for each in self.works.session.store.landings() if is_due(each.not_before, now)]
-        return due[0] if due else None
+    def __post_init__(self) -> None:
+        self.candidates = Candidates(self.works)
+        self.pushing = Pushing(self.works, self.tracker)
 
-    def land(self, landing: Landing) -> None:
-        """Take one landing as far as it goes: landed, sent back, or waiting for the remote.
+    def turn(self) -> None:
+        """All that can be done now without waiting for a verification.
 
-        What git or the disk refuses here (no space, a damaged object) is put off like a remote that does not answer,
-        so that it holds up no other ticket and ends after the same patience.
+        What git or the disk refuses here (no space, a damaged object) is put off like a remote that does not answer, so
+        that it ends after the same patience.
         """
-        following: Landing | None = landing
-        while following is not None:
-            following = self._try(following)
-
-    def _try(self, landing: Landing) -> Landing | None:
         try:
-            return self._go(landing)
-        except StepAbandoned:
-            return self._abandoned(landing)
-        except (GitFailed, OSError, StepRefused) as error:
+            while self._look():
+                pass
+        except (GitFailed, OSError) as error:
             # As stored, not as it was when the step began: a candidate that may have been pushed is never forgotten.
-            stored = self._stored(landing)
-            return self._wait(stored, Phase.BLOCKED, str(error)) if stored else None
+            landings = self._stored(self.stack.candidates) or self._due()
+            self.stack.cut(0)
+            self.pushing.put_off(landings, Phase.BLOCKED, str(error))
 
-    def _go(self, landing: Landing) -> Landing | None:
-        """One race for the target: the landing to try again with at once, or None when it is settled or waits."""
-        if landing.candidate is None and (cancel := self._cancelled(landing)):
-            return self._back(landing, cancel)
-        tip = self.tracker.ask()
+    def _look(self) -> bool:
+        """Look at everything once and do what follows; whether to look again at once."""
+        news = self._take_outcomes()
+        pool = self.works.session.store.pool()
+        landings = () if pool.stop is Stop.NOW or pool.alarm else self._due()
+        self.stack.keep({each.key for each in landings})
+        if not landings:
+            self.stack.cut(0)
+            self._single = False
+            return False
+        records = [self._record(each) for each in landings]
+        self._verifies = bool(self._settings.landing.verify) or any(each.ticket.verify for each in records)
+        if self._send_back_cancelled(landings):
+            return True
+        tip = self._tip(landings, news)
         if isinstance(tip, Unreachable):
-            return self._wait(landing, Phase.WAITING, tip.detail)
-        if landing.candidate and self.works.history.contains(tip, landing.candidate):
-            return self._landed(landing, landing.candidate)
-        if cancel := self._cancelled(landing):
-            return self._back(landing, cancel)
-        return self._rebase(landing, tip)
+            self.pushing.put_off(landings, Phase.WAITING, tip.detail)
+            return False
+        if self._settle(landings, tip):
+            return True
+        self._follow(tip)
+        self._extend(landings, tip)
+        return bool(self.stack.candidates) and self._move()
 
-    def _rebase(self, landing: Landing, tip: str) -> Landing | None:
-        record = self._record(landing)
-        since = None if landing.phase is Phase.WAITING else landing.trouble_since
-        landing = self._phase(replace(landing, phase=Phase.REBASING, onto=tip, candidate=None, trouble_since=since))
-        trailers = (("Ticket", landing.key.ticket), ("Ticket-Attempt", str(landing.key.number)))
-        match self.works.history.rebase(landing.base, landing.tip, tip, trailers):
-            case Conflict(paths=paths):
-                detail = f"conflicts with {self._branch()} in {', '.join(paths)}"
-                return self._back(landing, after_failure(record, self.works.settings(), Reason.CONFLICT, detail))
-            case NothingLeft():
-                return self._landed(landing, tip, "all of its changes were on the target already")
-            case Rebased(tip=candidate):
-                if why := self._why_not_approved(landing, record, tip, candidate):
-                    return self._ask_to_land(landing, why)
-                return self._verify_and_push(replace(landing, candidate=candidate), record)
-
-    def _why_not_approved(self, landing: Landing, record: TicketRecord, onto: str, candidate: str) -> str:
-        """What is judged is what would be pushed, by the settings as they are now. A person approves an attempt's
-        tip: rebased it is the same patch, so a target that moves voids nothing."""
-        if record.approved == landing.tip:
-            return ""
-        settings = self.works.settings()
-        changed = self.works.history.changed(onto, candidate) if settings.review.protect.patterns else ()
-        why = why_review(record, changed, settings)
-        return f"{why}; approved was {record.approved[:12]}, not this" if why and record.approved else why
-
-    def _ask_to_land(self, landing: Landing, why: str) -> Landing | None:
-        release = self.works.settings().review.claim is ReviewClaim.RELEASE
-        self.works.session.store.ask_to_land(landing.key, why, release, self.works.session.clock.now())
-        return None
-
-    def _verify_and_push(self, landing: Landing, record: TicketRecord) -> Landing | None:
-        assert landing.candidate is not None
-        self.works.history.keep(f"refs/candidate/{landing.key.ticket}", landing.candidate)
-        if failure := self._verify(self._phase(replace(landing, phase=Phase.VERIFYING)), record):
-            return self._back(landing, failure)
-        if self._cancelled(landing) or self.works.is_stopping():
-            raise StepAbandoned
-        return self._push(self._phase(replace(landing, phase=Phase.PUSHING)))
-
-    def _abandoned(self, landing: Landing) -> Landing | None:
-        """Its verification was ended, by a person or with the daemon: that says nothing about the work."""
-        stored = self._stored(landing)
-        if stored is None or self.works.is_stopping():
-            return None
-        if cancel := self._cancelled(stored):
-            return self._back(stored, cancel)
-        return self._wait(stored, Phase.BLOCKED, "its verification was ended from outside")
-
-    def _verify(self, landing: Landing, record: TicketRecord) -> Requeue | Fail | None:
-        settings = self.works.settings()
-        steps = (*settings.landing.verify, *((record.ticket.verify,) if record.ticket.verify else ()))
-        if not steps:
-            return None
-        assert landing.candidate is not None
-        make_ready(self.works, LANE_TREE, landing.candidate, None, settings)
-        try:
-            set_up(self.works, LANE_TREE, landing.key, settings)
-        except SetupFailed as error:
-            return after_failure(record, settings, Reason.VERIFY_FAILED, str(error))
-        tree = self.works.worktrees.path(LANE_TREE)
-        timeout_s = settings.landing.verify_timeout_s
-        failed = run_steps(self.works, steps, "verify", landing.key, tree, timeout_s)
-        if failed is None:
-            return None
-        if not failed.begun:  # a command that is not there: another run of the agent would not mend that
-            return Fail(Reason.VERIFY_FAILED, str(failed))
-        return after_failure(record, settings, Reason.VERIFY_FAILED, str(failed))
-
-    def _push(self, landing: Landing) -> Landing | None:
-        assert landing.candidate is not None and landing.onto is not None
-        with self.tracker.alone():
-            answer = self.works.target.push(landing.candidate, landing.onto)
-            tip = self.works.target.tip()
-            if isinstance(tip, Unreachable):
-                return self._wait(landing, Phase.WAITING, tip.detail)
-            if self.works.history.contains(tip, landing.candidate):
-                return self._landed(landing, landing.candidate, tip=tip)
-        match answer:
-            case Refused(detail=detail):
-                return self._back(landing, Fail(Reason.PUSH_REJECTED, detail))
-            case Unreachable(detail=detail):
-                return self._wait(landing, Phase.BLOCKED, detail)
-            case LostRace(detail=detail) if tip == landing.onto:
-                return self._wait(landing, Phase.BLOCKED, detail or "the push was refused though nobody was faster")
-            case Pushed() if tip == landing.onto:
-                return self._wait(landing, Phase.BLOCKED, "the push went well but did not move the target")
-            case LostRace() | Pushed():
-                return self._lost_race(landing)
-
-    def _lost_race(self, landing: Landing) -> Landing | None:
-        again = replace(landing, phase=Phase.QUEUED, races_lost=landing.races_lost + 1, trouble_since=None)
-        if again.races_lost % RACES_BEFORE_BACKOFF:
-            return self._phase(again)
-        pause = backoff(again.races_lost // RACES_BEFORE_BACKOFF)
-        self._phase(replace(again, not_before=self.works.session.clock.now() + pause))
-        return None
-
-    def _landed(self, landing: Landing, commit: str, detail: str = "", tip: str | None = None) -> Landing | None:
-        with self.tracker.alone():
-            target = self.tracker.record(tip or self._known_tip())
-            self.works.session.store.land(landing.key, commit, target, detail, self.works.session.clock.now())
-        self.works.history.drop(f"refs/candidate/{landing.key.ticket}")
-        return None
-
-    def _known_tip(self) -> str | None:
-        target = self.works.session.store.target()
-        return target.sha if target else None
-
-    def _back(self, landing: Landing, verdict: Requeue | Fail | Cancel) -> Landing | None:
-        self.works.session.store.landing_failed(landing.key, verdict, self.works.session.clock.now())
-        self.works.history.drop(f"refs/candidate/{landing.key.ticket}")
-        return None
-
-    def _wait(self, landing: Landing, phase: Phase, trouble: str) -> Landing | None:
-        """Something outside gives no usable answer: nobody's fault, so the ticket stays in the lane, but not for ever.
-
-        What it may have pushed stays with it, so that it is never landed a second time.
-        """
+    def _due(self) -> tuple[Landing, ...]:
         now = self.works.session.clock.now()
-        since = landing.trouble_since or now
-        if now - since > self.works.settings().landing.patience_s:
-            detail = f"{trouble}; `ticketd retry {landing.key.ticket}` lands the kept work once that is mended"
-            return self._back(landing, Fail(Reason.PUSH_REJECTED, detail))
-        not_before = now + min(backoff(1 + int((now - since) // 10)), LONGEST_PAUSE_S)
-        self._phase(replace(landing, phase=phase, trouble=trouble, trouble_since=since, not_before=not_before))
-        return None
+        return tuple(each for each in self.works.session.store.landings() if is_due(each.not_before, now))
 
-    def _phase(self, landing: Landing) -> Landing:
-        if landing.phase not in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED):
-            landing = replace(landing, trouble="", not_before=None)
-        self.works.session.store.set_phase(landing, self.works.session.clock.now())
-        return landing
+    def _tip(self, landings: Sequence[Landing], news: bool) -> str | Unreachable:
+        """Asked for when something new begins, or may have been pushed already. In between the last answer will do, for
+        a push goes through on top of that commit only."""
+        known, here = self.tracker.known(), self.stack.keys()
+        may_be_there = any(each.candidate and each.key not in here for each in landings)
+        troubled = any(each.trouble_since is not None for each in landings)
+        if known is None or known.sha is None or known.trouble or may_be_there or troubled or news or not here:
+            return self.tracker.ask()
+        return known.sha
 
-    def _cancelled(self, landing: Landing) -> Cancel | None:
-        asked = self._record(landing).cancel_requested
-        return Cancel("cancelled before it landed; its work is kept") if asked else None
+    # --- what came from before ---
 
-    def _stored(self, landing: Landing) -> Landing | None:
-        return next((each for each in self.works.session.store.landings() if each.key == landing.key), None)
+    def _send_back_cancelled(self, landings: Sequence[Landing]) -> bool:
+        """But not what may have been pushed: then the target is asked first."""
+        here = self.stack.keys()
+        safe = (each for each in landings if each.candidate is None or each.key in here)
+        cancelled = [each for each in safe if self._record(each).cancel_requested]
+        for each in cancelled:
+            self._back(each, Cancel("cancelled before it landed; its work is kept"))
+        return bool(cancelled)
+
+    def _settle(self, landings: Sequence[Landing], tip: str) -> bool:
+        """Candidates of an earlier daemon, or of a push without an answer: on the target, or to be made anew."""
+        here = self.stack.keys()
+        known = [(each, each.candidate) for each in landings if each.candidate and each.key not in here]
+        landed = [(each, commit) for each, commit in known if self.works.history.contains(tip, commit)]
+        if landed:
+            self.pushing.landed([Landed(each.key, commit) for each, commit in landed], tip)
+        anew = [replace(each, phase=Phase.QUEUED, onto=None, candidate=None) for each, _ in set(known) - set(landed)]
+        self.pushing.set_phases(anew)
+        return bool(known)
+
+    # --- the stack ---
+
+    def _follow(self, tip: str) -> None:
+        """Others have moved the target. A stack on which verifications were spent begins again on it, but only so
+        often: after that it is brought to a verdict where it stands."""
+        if tip == self.stack.on:
+            return
+        spent = self.stack.spent()
+        if spent and spent[0].landing.races_lost >= self._settings.landing.reverify:
+            return
+        self._lose(spent, None)
+        self.stack.begin(tip)
+
+    def _lose(self, candidates: Sequence[Candidate], passed_on: str | None) -> None:
+        """A race that others have won. `passed_on`: the target's commit that they have passed on."""
+        lost = []
+        for each in candidates:
+            races = each.landing.races_lost + 1
+            pause = None if races % RACES_BEFORE_BACKOFF else backoff(races // RACES_BEFORE_BACKOFF)
+            not_before = None if pause is None else self.works.session.clock.now() + pause
+            again = replace(each.landing, phase=Phase.QUEUED, onto=None, candidate=None, trouble_since=None)
+            passed = passed_on or each.landing.passed_on
+            lost.append(replace(again, races_lost=races, passed_on=passed, not_before=not_before))
+        self.pushing.set_phases(lost)
+
+    def _extend(self, landings: Sequence[Landing], tip: str) -> None:
+        """Stack what has come in; not on a commit that the target has left."""
+        here, (together, lanes) = self.stack.keys(), self._size()
+        waiting = [each for each in landings if each.key not in here]
+        if self.stack.on != tip or not waiting:
+            return
+        for at in in_train_order(self.candidates.paths(waiting)) if len(waiting) > 1 else (0,):
+            if len(self.stack.candidates) >= together * lanes:
+                return
+            try:
+                self._stack(waiting[at])
+            except (GitFailed, OSError) as error:
+                self.pushing.put_off([waiting[at]], Phase.BLOCKED, str(error))
+
+    def _size(self) -> tuple[int, int]:
+        """How many are verified and pushed together, and how many such trains at once. Where there is nothing to
+        verify, together is as good as one by one."""
+        landing = self._settings.landing
+        if self._single:
+            return 1, 1
+        return (landing.train, landing.lanes) if self._verifies else (MOST_UNVERIFIED, 1)
+
+    def _stack(self, landing: Landing) -> None:
+        assert self.stack.on is not None and self.stack.top is not None
+        record = self._record(landing)
+        made = self.candidates.make(landing, record, self.stack.top)
+        if isinstance(made, Conflict | NothingLeft) and self.stack.candidates:
+            # It meets those below, who may never land: what counts is how it stands with the target.
+            made = self.candidates.make(landing, record, self.stack.on)
+            if isinstance(made, Candidate):
+                return
+        match made:
+            case Candidate():
+                self.stack.put(made)
+                self._trust(made)
+            case Unapproved(why=why):
+                release = self._settings.review.claim is ReviewClaim.RELEASE
+                self.works.session.store.ask_to_land(landing.key, why, release, self.works.session.clock.now())
+            case NothingLeft():
+                there = Landed(landing.key, self.stack.on, "all of its changes were on the target already")
+                self.pushing.landed([there], self.stack.on)
+            case Conflict(paths=paths):
+                detail = f"conflicts with {self._branch} in {', '.join(paths)}"
+                self._back(landing, after_failure(record, self._settings, Reason.CONFLICT, detail))
+            case _:
+                assert_never(made)
+
+    def _trust(self, candidate: Candidate) -> None:
+        """There are no commands to run: it has passed. Or it has passed on a target that has moved since, too often to
+        begin again, and what has moved is none of its files: verified again and again it would never land."""
+        known, landing, on = self.stack.of(candidate.commit), candidate.landing, self.stack.on
+        if not self._steps(self.stack.candidates):
+            known.result = Result.PASSED
+            return
+        if landing.passed_on is None or on is None or landing.races_lost <= self._settings.landing.reverify:
+            return
+        below = self.stack.candidates[:-1]
+        moved = self.works.history.changed_in([(landing.passed_on, on)])[0]
+        if all(self.stack.of(each.commit).trusted for each in below) and not meets(moved, candidate.paths):
+            known.result, known.trusted = Result.PASSED, True
+
+    # --- what is decided ---
+
+    def _move(self) -> bool:
+        moves = next_moves(self.stack.as_train(self._settings.landing.reruns), *self._size())
+        assert moves or self._running, "the lane waits for nothing"
+        done = [self._do(move) for move in moves]
+        return any(done)
+
+    def _do(self, move: Move) -> bool:
+        """Whether something has come of it already."""
+        match move:
+            case Push(count):
+                return self._push(self.stack.candidates[:count])
+            case Verify(place):
+                return self._verify(self.stack.candidates[: place + 1])
+            case VerifyTarget():
+                return self._begin(self.stack.on or "", (), self.stack.candidates[0])
+            case Abandon(place):
+                self.stack.abandon(self.stack.candidates[place].commit)
+                return False
+            case Blame():
+                self._blame(self.stack.candidates[0])
+                return True
+            case Wait():
+                why = self.stack.of(self.stack.on or "").detail
+                trouble = f"{self._branch} itself fails verification at {(self.stack.on or '')[:12]}: {why}"
+                self.pushing.put_off(self._due(), Phase.BLOCKED, trouble)
+                return False
+            case _:
+                assert_never(move)
+
+    def _blame(self, candidate: Candidate) -> None:
+        known, record = self.stack.of(candidate.commit), self._record(candidate.landing)
+        if not known.begun:  # a command that is not there: another run of the agent would not mend that
+            self._back(candidate.landing, Fail(Reason.VERIFY_FAILED, known.detail))
+        else:
+            verdict = after_failure(record, self._settings, Reason.VERIFY_FAILED, known.detail)
+            self._back(candidate.landing, verdict)
+
+    # --- verifying ---
+
+    def _steps(self, candidates: Sequence[Candidate]) -> tuple[Argv, ...]:
+        """The project's commands, then those of each ticket that is in it."""
+        own = (self._record(each.landing).ticket.verify for each in candidates)
+        return (*self._settings.landing.verify, *dict.fromkeys(argv for argv in own if argv))
+
+    def _verify(self, candidates: Sequence[Candidate]) -> bool:
+        stored = {each.key: each.candidate for each in self._stored(candidates)}
+        fresh = [each for each in candidates if stored[each.key] != each.commit]
+        made = (replace(going_on(c.landing), onto=c.onto, candidate=c.commit) for c in fresh)
+        self.pushing.set_phases([replace(each, phase=Phase.VERIFYING) for each in made])
+        return self._begin(candidates[-1].commit, candidates, candidates[-1])
+
+    def _begin(self, commit: str, of: Sequence[Candidate], by: Candidate) -> bool:
+        """Verify it in a free lane, unless it is known what comes out. Its output goes to the log of `by`."""
+        known, settings, steps = self.stack.of(commit), self._settings, self._steps(of)
+        tree = self.works.history.tree(commit)
+        said = self.works.session.store.verification(tree, digest(steps, settings)) if settings.landing.memo else None
+        if not steps:
+            said = Verification(True)
+        if said is not None and (said.passed or not known.runs):
+            known.result, known.detail, known.runs = Result.of(said.passed), said.detail, said.runs
+            return True
+        name = next((name for name in self._names() if name not in self._running), None)
+        if name is not None:  # else one that was abandoned has still to end
+            order = Order(commit, tree, tuple(each.key for each in of), by.key, steps, name)
+            self._running[name] = known.order = order
+            known.result = Result.RUNNING
+            self.start(lambda: self._over.put(verify(self.works, order)))
+        return False
+
+    def _names(self) -> tuple[str, ...]:
+        return (LANE_TREE, *(f"{LANE_TREE}-{number}" for number in range(2, self._settings.landing.lanes + 1)))
+
+    def _take_outcomes(self) -> bool:
+        """Whether there were any."""
+        found = []
+        while not self._over.empty():
+            found.append(self._over.get())
+        for outcome in found:
+            del self._running[outcome.order.name]
+            self._learn(outcome)
+        return bool(found)
+
+    def _learn(self, outcome: Outcome) -> None:
+        order, said = outcome.order, outcome.said
+        known = self.stack.of(order.commit)
+        if known.order is order:
+            known.order, known.result = None, None
+        if said is not None:
+            known.result, known.detail, known.begun = Result.of(said.passed), said.detail, outcome.begun
+            known.runs += 1
+        elif not order.abandoned.is_set() and not self.works.is_stopping():
+            trouble = outcome.trouble or "its verification was ended from outside"
+            of = [each for each in self.stack.candidates if each.key in (*order.of, order.key)]
+            self.pushing.put_off(self._stored(of), Phase.BLOCKED, trouble)
+
+    # --- pushing ---
+
+    def _push(self, candidates: Sequence[Candidate]) -> bool:
+        on, known = self.stack.on, self.tracker.known()
+        assert on is not None
+        if known is not None and known.sha != on:
+            return self._passed_too_late(candidates)
+        if (breach := self.candidates.breach(candidates)) is not None:
+            return self._alarm(*breach)
+        match self.pushing.push([self._noted(each) for each in candidates], on):
+            case Confirmed():
+                self.stack.land(len(candidates))
+                for each in candidates:
+                    self.candidates.forget(each.key)
+                return True
+            case Unclear(phase=phase, trouble=trouble):
+                self.pushing.put_off(self._stored(candidates), phase, trouble)
+                return False
+            case LostRace():
+                return isinstance(self.tracker.ask(), str) and self._passed_too_late(candidates)
+            case Refused() if len(candidates) > 1:
+                self._single = True  # Whom is it about? Each by itself, until the lane has been empty.
+                self.stack.cut(0)
+                return True
+            case Refused(detail=detail):
+                self._back(candidates[0].landing, Fail(Reason.PUSH_REJECTED, detail))
+                return True
+
+    def _noted(self, candidate: Candidate) -> Candidate:
+        if not self.stack.of(candidate.commit).trusted:
+            return candidate
+        on = (candidate.landing.passed_on or "")[:12]
+        return replace(candidate, note=f"verified on {on}; what others have landed since touches none of its files")
+
+    def _passed_too_late(self, candidates: Sequence[Candidate]) -> bool:
+        """It has passed where the target is no more. To be stacked anew, with what it has passed remembered."""
+        above = self.stack.spent()[len(candidates) :]
+        verified = [each for each in candidates if not self.stack.of(each.commit).trusted]
+        trusted = [each for each in candidates if self.stack.of(each.commit).trusted]
+        self._lose(verified, self.stack.on)
+        self._lose([*trusted, *above], None)
+        self.stack.cut(0)
+        for each in candidates:
+            if each.landing.passed_on and each.landing.races_lost >= self._settings.landing.reverify + MOST_RACES:
+                detail = f"it has passed, but {self._branch} moved in its files each time; land it when that is quiet"
+                self._back(each.landing, Fail(Reason.PUSH_REJECTED, detail))
+        return True
+
+    def _alarm(self, candidate: Candidate, paths: Sequence[str]) -> bool:
+        changed = ", ".join(paths[:5])
+        why = (
+            f"{candidate.key} rebased changes what its ticket did not: {changed}. Nothing was pushed and nothing lands "
+            f"until you have looked (`ticketd diff {candidate.key.ticket}`); `ticketd resume` goes on"
+        )
+        self.works.session.store.raise_alarm(why, self.works.session.clock.now(), candidate.key)
+        return True
+
+    # --- short words ---
+
+    def _back(self, landing: Landing, verdict: Requeue | Fail | Cancel) -> None:
+        self.pushing.back(landing, verdict)
+        self.candidates.forget(landing.key)
+
+    def _stored(self, candidates: Sequence[Candidate]) -> list[Landing]:
+        keys = {each.key for each in candidates}
+        return [each for each in self.works.session.store.landings() if each.key in keys]
 
     def _record(self, landing: Landing) -> TicketRecord:
         record = self.works.session.store.ticket(landing.key.ticket)
         assert record is not None, landing.key
         return record
 
+    @property
+    def _settings(self) -> Settings:
+        return self.works.settings()
+
+    @property
     def _branch(self) -> str:
-        target = self.works.settings().target
+        target = self._settings.target
         return f"{target.remote}/{target.branch}" if target.remote else target.branch

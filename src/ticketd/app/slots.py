@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ticketd.app.environment import agent_environment
 from ticketd.app.session import Works
-from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, make_ready, set_up
+from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
 from ticketd.app.trees import Trees
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.events import EventKind
@@ -199,7 +199,7 @@ class Slots:
         path = self.works.worktrees.path(tree)
         self.works.worktrees.leave_out(settings.worktrees.copy)
         copy_files(self.works.session.root, path, settings.worktrees.copy)
-        set_up(self.works, tree, attempt.key, settings)
+        set_up(self.works, tree, attempt.key, settings, lambda: is_unwanted(self.works, attempt.key))
 
     def _spec(self, record: TicketRecord, attempt: Attempt, tree: str) -> RunSpec:
         places, key, settings = self.works.session.places, attempt.key, self.works.settings()

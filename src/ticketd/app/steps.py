@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,13 @@ class StepFailed:
 
 
 def run_steps(
-    works: Works, steps: Sequence[Argv], what: str, key: AttemptKey, tree: Path, timeout_s: float
+    works: Works,
+    steps: Sequence[Argv],
+    what: str,
+    key: AttemptKey,
+    tree: Path,
+    timeout_s: float,
+    is_abandoned: Callable[[], bool],
 ) -> StepFailed | None:
     """Run all steps in `tree`, each at most `timeout_s` seconds; the first that fails, or None.
 
@@ -56,13 +62,22 @@ def run_steps(
     """
     for number, argv in enumerate(steps):
         log = works.session.places.log(key, what)
-        over = _run(works, argv, f"{what}-{number}", key, tree, timeout_s, log)
+        over = _run(works, argv, f"{what}-{number}", key, tree, timeout_s, log, is_abandoned)
         if over.reason != "exited" or over.code != 0:
             return StepFailed(argv, exit_words(over), log, begun=over.reason not in NOT_BEGUN)
     return None
 
 
-def _run(works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeout_s: float, log: Path) -> Exited:
+def _run(
+    works: Works,
+    argv: Argv,
+    what: str,
+    key: AttemptKey,
+    tree: Path,
+    timeout_s: float,
+    log: Path,
+    is_abandoned: Callable[[], bool],
+) -> Exited:
     # A step may run again for the same attempt; a run directory serves one run only.
     stamp = int(works.session.clock.now() * 1e6)
     run_dir = works.session.places.side_run_dir(key, f"{what}-{stamp}")
@@ -81,7 +96,7 @@ def _run(works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeo
             log_limit=STEP_LOG_LIMIT,
         )
     )
-    over = _wait(works, run_dir, key) if isinstance(begun, Alive) else begun
+    over = _wait(works, run_dir, is_abandoned) if isinstance(begun, Alive) else begun
     shutil.rmtree(run_dir, ignore_errors=True)  # its output stays in the log
     if isinstance(over, NoCapacity):
         raise StepRefused(over.detail)
@@ -90,17 +105,18 @@ def _run(works: Works, argv: Argv, what: str, key: AttemptKey, tree: Path, timeo
     return over
 
 
-def _wait(works: Works, run_dir: Path, key: AttemptKey) -> RunState:
-    """Until it is over; it is ended when the daemon is to stop now, or the ticket is cancelled."""
+def _wait(works: Works, run_dir: Path, is_abandoned: Callable[[], bool]) -> RunState:
+    """Until it is over; it is ended once nobody wants to know any more."""
     while isinstance(state := works.engine.wait(run_dir, LOOK_UP_S), Alive):
-        if works.is_stopping() or _is_cancelled(works, key):
+        if is_abandoned():
             works.engine.end(run_dir, works.settings().limits.grace_s)
     return state
 
 
-def _is_cancelled(works: Works, key: AttemptKey) -> bool:
+def is_unwanted(works: Works, key: AttemptKey) -> bool:
+    """Whether all stops now, or the ticket is cancelled."""
     record = works.session.store.ticket(key.ticket)
-    return record is not None and record.cancel_requested
+    return works.is_stopping() or (record is not None and record.cancel_requested)
 
 
 def exit_words(state: RunState) -> str:
@@ -125,7 +141,7 @@ def make_ready(works: Works, name: str, commit: str, branch: str | None, setting
         works.session.store.set_worktree_setup(name, "")
 
 
-def set_up(works: Works, name: str, key: AttemptKey, settings: Settings) -> None:
+def set_up(works: Works, name: str, key: AttemptKey, settings: Settings, is_abandoned: Callable[[], bool]) -> None:
     """Run `[worktrees] setup` in a worktree unless it was last made of the same commands and inputs.
 
     Raises:
@@ -135,7 +151,8 @@ def set_up(works: Works, name: str, key: AttemptKey, settings: Settings) -> None
     made_of = _digest(tree, settings.worktrees.setup, settings.worktrees.setup_inputs)
     if works.session.store.worktree_setups().get(name, "") == made_of:
         return
-    failed = run_steps(works, settings.worktrees.setup, "setup", key, tree, settings.worktrees.setup_timeout_s)
+    timeout_s = settings.worktrees.setup_timeout_s
+    failed = run_steps(works, settings.worktrees.setup, "setup", key, tree, timeout_s, is_abandoned)
     if failed:
         raise SetupFailed(f"worktree setup {failed}")
     works.session.store.set_worktree_setup(name, made_of)

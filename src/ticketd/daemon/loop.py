@@ -179,7 +179,7 @@ class Loop:
             return None
         if board.pool.stop is Stop.NOW:
             return Ending.STOPPED
-        if board.landings:
+        if board.landings and not board.pool.alarm:
             return None
         if board.pool.stop is Stop.DRAIN:
             return Ending.ABORTED if board.pool.aborted else Ending.STOPPED

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ticketd.app.lane import Lane
@@ -18,6 +20,7 @@ from ticketd.daemon.scheduling import Scheduling
 from ticketd.domain.events import EventKind
 from ticketd.domain.pool import DaemonRecord, Stop
 from ticketd.domain.settings import Settings
+from ticketd.domain.settingsfile import MAX_LANES
 from ticketd.errors import TicketdError
 from ticketd.ports import Unreachable
 
@@ -96,7 +99,8 @@ class Daemon:
 
     def _run(self, until_idle: bool) -> Ending:
         chores = Chores(self.works.bell, self.works.session.clock, MOST_CHORES)
-        lane = Lane(self.works, self.tracker)
+        verifications = ThreadPoolExecutor(max_workers=MAX_LANES, thread_name_prefix="verification")
+        lane = Lane(self.works, self.tracker, lambda run: self._beside(verifications, run, landing))
         target = LaneThread("target", self._watch_target)
         landing = LaneThread("landing", lambda: self._land(lane, target))
         files = LaneThread("files", self._watch_files)
@@ -119,6 +123,7 @@ class Daemon:
                 thread.stop()
             chores.close()
             landing.join(LAST_PUSH_S)
+            verifications.shutdown(wait=True)
 
     def _trees(self) -> Trees:
         store = self.works.session.store
@@ -169,13 +174,15 @@ class Daemon:
         self._drift_at = self.works.session.clock.monotonic()
         self._drift_not_before = self._drift_at + 3 * (self._drift_at - now)
 
+    def _beside(self, threads: ThreadPoolExecutor, run: Callable[[], None], lane: LaneThread) -> None:
+        threads.submit(run).add_done_callback(lambda _: lane.wake())
+
     def _land(self, lane: Lane, target: LaneThread) -> float:
-        landing = lane.next()
-        if landing is None:
-            return FILES_EVERY_S
-        if self.works.session.store.pool().stop is Stop.NOW:
-            return FILES_EVERY_S
-        lane.land(landing)
-        self.works.bell.ring()
-        target.wake()
-        return 0.0
+        """The bell is rung for news only: the loop wakes the lane at each of its ticks."""
+        store = self.works.session.store
+        before = store.moves()
+        lane.turn()
+        if store.moves() != before:
+            self.works.bell.ring()
+            target.wake()
+        return FILES_EVERY_S

@@ -31,7 +31,10 @@ class EventKind(StrEnum):
     APPROVED = "approved"
     LANDING_QUEUED = "landing-queued"
     LANDING_PHASE = "landing-phase"
+    VERIFIED = "verified"
+    FLATTENED = "flattened"
     LANDED = "landed"
+    ALARM = "alarm"
     REQUEUED = "requeued"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -70,6 +73,8 @@ NO_MOVES = frozenset(
         EventKind.REVIEW_SHOWN,
         EventKind.LANDING_QUEUED,
         EventKind.LANDING_PHASE,
+        EventKind.VERIFIED,
+        EventKind.FLATTENED,
         EventKind.TARGET_TROUBLE,
         EventKind.DRIFTED,
         EventKind.RECOVERED,

@@ -9,11 +9,10 @@ from ticketd.domain.attempt import AttemptKey
 
 
 class Phase(StrEnum):
-    """`WAITING`: the target cannot be asked. `BLOCKED`: git, the disk or a checkout is in the way. Both are tried again
-    at `not_before`."""
+    """`QUEUED`: until there is a lane for it. `WAITING`: the target cannot be asked. `BLOCKED`: git, the disk, a
+    checkout or a target that fails by itself is in the way. Both are tried again at `not_before`."""
 
     QUEUED = "queued"
-    REBASING = "rebasing"
     VERIFYING = "verifying"
     PUSHING = "pushing"
     WAITING = "waiting"
@@ -22,7 +21,9 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """One ticket in the lane. `candidate` is the commit that may be pushed onto `onto`; times are epoch seconds."""
+    """One ticket in the lane. `candidate` is the commit that may be pushed onto `onto`; times are epoch seconds.
+    `races_lost`: how often others moved the target before its verification was worth anything; `passed_on`: the target
+    that it has passed on."""
 
     key: AttemptKey
     base: str
@@ -35,3 +36,23 @@ class Landing:
     trouble: str = ""
     trouble_since: float | None = None
     not_before: float | None = None
+    passed_on: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What the commands have said of a tree, last of `runs` times. `detail`: which of them failed, how, and where its
+    output is."""
+
+    passed: bool
+    detail: str = ""
+    runs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A ticket whose `commit` is on the target. `detail`: what is to be said of it, if anything."""
+
+    key: AttemptKey
+    commit: str
+    detail: str = ""

@@ -17,12 +17,14 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """`slots` overrides the configuration; `paused` says why, empty while it runs."""
+    """`slots` overrides the configuration; `paused` says why, empty while it runs; `alarm` says why nothing lands until
+    a person has looked."""
 
     slots: int | None = None
     paused: str = ""
     stop: Stop | None = None
     aborted: str = ""
+    alarm: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,9 @@ class Replay:
             case Kind.PAUSED:
                 self._pool = replace(self._pool, paused=data["why"])
             case Kind.RESUMED:
-                self._pool = replace(self._pool, paused="")
+                self._pool = replace(self._pool, paused="", alarm="")
+            case Kind.ALARM:
+                self._pool = replace(self._pool, alarm=data["why"])
             case Kind.SLOTS_SET:
                 self._pool = replace(self._pool, slots=data["slots"])
                 self._daemon = self._daemon and replace(self._daemon, slots=None)
@@ -177,6 +179,8 @@ class Replay:
                 | Kind.STALLED
                 | Kind.SHADOW_DIFFERED
                 | Kind.OUTSIDE_CLAIM
+                | Kind.VERIFIED
+                | Kind.FLATTENED
                 | Kind.TARGET_TROUBLE
                 | Kind.DRIFTED
                 | Kind.RECOVERED
@@ -227,7 +231,7 @@ class Replay:
     def _phase(self, key: AttemptKey, data: _Data) -> None:
         landing = self._landings.get(key.ticket)
         if landing is not None and landing.key == key:
-            names = ("onto", "candidate", "races_lost", "trouble", "trouble_since", "not_before")
+            names = ("onto", "candidate", "races_lost", "trouble", "trouble_since", "not_before", "passed_on")
             said = {name: data[name] for name in names}
             self._landings[key.ticket] = replace(landing, phase=Phase(data["phase"]), **said)
 

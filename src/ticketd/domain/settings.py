@@ -114,7 +114,7 @@ class LandingSettings:
     patience_s: float = 600.0
     memo: bool = True
     reruns: int = 1
-    train: int = 4
+    train: int = 1
     lanes: int = 1
     reverify: int = 1
     repairs: int = 2

@@ -75,7 +75,7 @@ branch = {branch}
 [landing]
 # verify = ["scripts/test"]      # run in a clean tree of exactly what will be pushed; a list of lists for several steps
 # verify_timeout = "30m"
-# train = 4                      # how many are verified and pushed together at most; 1: each by itself
+# train = 1                      # how many are verified and pushed together at most; 1: each by itself
 # lanes = 1                      # how many verifications run side by side
 # repairs = 2                    # how often an agent gets its work back to mend a conflict or a failed verification
 # mode = "push"                  # push | pr | branch: for a protected branch, open pull requests

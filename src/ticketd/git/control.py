@@ -57,7 +57,7 @@ class Control:
     # --- questions ---
 
     def contains(self, tip: str, commit: str) -> bool:
-        if commit in (tip, self._rebased.get(tip)):
+        if self._was_rebased_onto(tip, commit):
             return True
         answer = self.git.ask("merge-base", "--is-ancestor", commit, tip)
         if answer.code in (0, 1):
@@ -65,6 +65,13 @@ class Control:
         if self.read_ref(tip) is not None and self.read_ref(commit) is None:
             return False  # a commit that is not here cannot be in a history that is
         raise GitFailed(f"cannot tell whether {tip} contains {commit}", stderr=answer.err)
+
+    def _was_rebased_onto(self, tip: str, commit: str) -> bool:
+        """Whether `tip` is `commit`, or was made on top of it here, maybe with others in between."""
+        at: str | None = tip
+        while at is not None and at != commit:
+            at = self._rebased.get(at)
+        return at is not None
 
     def count(self, base: str, tip: str) -> int:
         return int(self.git.run("rev-list", "--count", f"{base}..{tip}"))
@@ -74,6 +81,20 @@ class Control:
         if not answer.ok:
             raise GitFailed(f"cannot compare {base} and {tip}", stderr=answer.err)
         return answer.split0()
+
+    def changed_in(self, pairs: Sequence[tuple[str, str]]) -> tuple[frozenset[str], ...]:
+        if not pairs:
+            return ()
+        given = "".join(f"{tip} {base}\n" for base, tip in pairs).encode()
+        options = ("--stdin", "-r", "-z", "--name-only", "--no-renames", "--always")
+        answer = self.git.ask("diff-tree", *options, stdin=given)
+        if not answer.ok:
+            raise GitFailed("cannot compare commits", stderr=answer.err)
+        return _by_tip(answer.split0(), [tip for _, tip in pairs])
+
+    def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
+        fields = self.git.ask("diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status", base, tip).split0()
+        return tuple(zip(fields[1::3], fields[2::3], strict=False))
 
     def fork_point(self, tip: str, target: str) -> str | None:
         answer = self.git.ask("merge-base", tip, target)
@@ -125,3 +146,13 @@ class Control:
         a git process of this repository lives (agents that outlived the daemon have some)."""
         with self.exclusive():
             return leftovers.sweep(self.path)
+
+
+def _by_tip(fields: Sequence[str], tips: Sequence[str]) -> tuple[frozenset[str], ...]:
+    """What `diff-tree --stdin` says of each commit: its name, then the paths. No path has the name of the commit that
+    holds it."""
+    starts: list[int] = []
+    for tip in tips:
+        starts.append(fields.index(tip, starts[-1] + 1 if starts else 0))
+    ends = [*starts[1:], len(fields)]
+    return tuple(frozenset(fields[start + 1 : end]) for start, end in zip(starts, ends, strict=True))

@@ -106,6 +106,12 @@ class History(Protocol):
     def changed(self, base: str, tip: str) -> tuple[str, ...]:
         """Paths that differ between two commits."""
 
+    def changed_in(self, pairs: Sequence[tuple[str, str]]) -> tuple[frozenset[str], ...]:
+        """The same for several pairs of commits (from, to) at once."""
+
+    def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
+        """Files that `tip` has under another name than `base`: old and new name."""
+
     def fork_point(self, tip: str, target: str) -> str | None:
         """The newest commit that both have; None if they share none."""
 

@@ -11,7 +11,7 @@ from ticketd.domain.claims import Claim
 from ticketd.domain.estimates import Estimates, Sample
 from ticketd.domain.events import Event, EventKind
 from ticketd.domain.globs import PatternSet
-from ticketd.domain.landing import Landing
+from ticketd.domain.landing import Landed, Landing, Verification
 from ticketd.domain.lint import Outline
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.problems import Problem
@@ -162,7 +162,7 @@ class Store(Protocol):
     def pause(self, why: str, at: float) -> None: ...
 
     def resume(self, at: float) -> None:
-        """No pause, and no throttle: a person says that agents may be tried again."""
+        """No pause, no alarm and no throttle: a person says that all may be tried again."""
 
     def set_slots(self, slots: int | None, at: float) -> None: ...
 
@@ -222,10 +222,23 @@ class Store(Protocol):
         """
 
     # landing
-    def set_phase(self, landing: Landing, at: float) -> None: ...
+    def set_phases(self, landings: Sequence[Landing], at: float) -> None: ...
 
-    def land(self, key: AttemptKey, commit: str, target: TargetRecord, detail: str, at: float) -> None:
-        """The claim is released and the target moves in the same transaction."""
+    def land(self, landed: Sequence[Landed], target: TargetRecord, at: float) -> None:
+        """The claims are released and the target moves in the same transaction."""
+
+    def verification(self, tree: str, commands: str) -> Verification | None:
+        """What these commands (a digest of them) have last said of this tree. What failed is forgotten when a person
+        has a ticket tried again."""
+
+    def note_verification(
+        self, tree: str, commands: str, said: Verification, of: Sequence[AttemptKey], seconds: float, at: float
+    ) -> None:
+        """`of`: the attempts whose work the tree holds beside the target's, the topmost last; none: the target's own.
+        Passed after it has failed: it is told as flaky."""
+
+    def raise_alarm(self, why: str, at: float, key: AttemptKey | None = None) -> None:
+        """Nothing lands until a person has looked and says `resume`."""
 
     def landing_failed(self, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None: ...
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from sqlite_utils import Database
+
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.events import EventKind
-from ticketd.domain.landing import Landing
+from ticketd.domain.landing import Landed, Landing, Verification
 from ticketd.domain.pool import TargetRecord
 from ticketd.domain.ticket import TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue
@@ -13,53 +17,77 @@ from ticketd.store.pool import PoolTable
 
 
 class Landings(PoolTable):
-    def set_phase(self, landing: Landing, at: float) -> None:
+    def set_phases(self, landings: Sequence[Landing], at: float) -> None:
         """Durable before the step is taken: what comes after a crash reads it here."""
         with self.connections.transaction() as db:
-            db.execute(
-                "UPDATE landings SET phase = ?, onto = ?, candidate = ?, races_lost = ?, trouble = ?,"
-                " trouble_since = ?, not_before = ? WHERE ticket = ? AND attempt = ?",
-                [
-                    landing.phase,
-                    landing.onto,
-                    landing.candidate,
-                    landing.races_lost,
-                    storable(landing.trouble),
-                    landing.trouble_since,
-                    landing.not_before,
-                    landing.key.ticket,
-                    landing.key.number,
-                ],
-            )
-            self._event(
-                db,
-                at,
-                EventKind.LANDING_PHASE,
-                landing.key.ticket,
-                landing.key.number,
-                phase=landing.phase,
-                onto=landing.onto,
-                candidate=landing.candidate,
-                races_lost=landing.races_lost,
-                trouble=landing.trouble,
-                trouble_since=landing.trouble_since,
-                not_before=landing.not_before,
-            )
+            for landing in landings:
+                self._set_phase(db, landing, at)
 
-    def land(self, key: AttemptKey, commit: str, target: TargetRecord, detail: str, at: float) -> None:
-        """The claim goes and the target moves in one transaction: who comes next starts from what has landed."""
+    def _set_phase(self, db: Database, landing: Landing, at: float) -> None:
+        said = {
+            "phase": landing.phase,
+            "onto": landing.onto,
+            "candidate": landing.candidate,
+            "races_lost": landing.races_lost,
+            "trouble": landing.trouble,
+            "trouble_since": landing.trouble_since,
+            "not_before": landing.not_before,
+            "passed_on": landing.passed_on,
+        }
+        key = landing.key
+        assignments = ", ".join(f"{column} = ?" for column in said)
+        db.execute(
+            f"UPDATE landings SET {assignments} WHERE ticket = ? AND attempt = ?",
+            [*map(storable, said.values()), key.ticket, key.number],
+        )
+        self._event(db, at, EventKind.LANDING_PHASE, key.ticket, key.number, **said)
+
+    def land(self, landed: Sequence[Landed], target: TargetRecord, at: float) -> None:
+        """The claims go and the target moves in one transaction: who comes next starts from what has landed."""
         with self.connections.transaction() as db:
-            db.execute(
-                "UPDATE attempts SET landing_s = ? - lane.queued_at FROM landings AS lane WHERE lane.ticket = ?"
-                " AND attempts.ticket = lane.ticket AND attempts.number = lane.attempt",
-                [at, key.ticket],
-            )
-            self._release(db, key.ticket)
-            self._move(
-                db, key.ticket, TicketState.LANDED, landed_sha=commit, detail=detail, deferrals=0, cancel_requested=0
-            )
-            self._event(db, at, EventKind.LANDED, key.ticket, key.number, commit=commit, detail=detail)
+            for each in landed:
+                self._land(db, each, at)
             self._set_target(db, target, at)
+
+    def _land(self, db: Database, landed: Landed, at: float) -> None:
+        key, commit, detail = landed.key, landed.commit, landed.detail
+        db.execute(
+            "UPDATE attempts SET landing_s = ? - lane.queued_at FROM landings AS lane WHERE lane.ticket = ?"
+            " AND attempts.ticket = lane.ticket AND attempts.number = lane.attempt",
+            [at, key.ticket],
+        )
+        self._release(db, key.ticket)
+        done = {"landed_sha": commit, "detail": detail, "deferrals": 0, "cancel_requested": 0}
+        self._move(db, key.ticket, TicketState.LANDED, **done)
+        self._event(db, at, EventKind.LANDED, key.ticket, key.number, commit=commit, detail=detail)
+
+    def verification(self, tree: str, commands: str) -> Verification | None:
+        return self._verification(self.connections.db, tree, commands)
+
+    def _verification(self, db: Database, tree: str, commands: str) -> Verification | None:
+        rows = self._rows(db, "SELECT * FROM verifications WHERE tree = ? AND commands = ?", tree, commands)
+        return Verification(bool(rows[0]["passed"]), rows[0]["detail"], rows[0]["runs"]) if rows else None
+
+    def note_verification(
+        self, tree: str, commands: str, said: Verification, of: Sequence[AttemptKey], seconds: float, at: float
+    ) -> None:
+        with self.connections.transaction() as db:
+            before = self._verification(db, tree, commands)
+            db.execute(
+                "INSERT OR REPLACE INTO verifications (tree, commands, passed, detail, runs, at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [tree, commands, said.passed, storable(said.detail), 1 + (before.runs if before else 0), at],
+            )
+            told = {
+                "tree": tree,
+                "passed": said.passed,
+                "flaky": said.passed and before is not None and not before.passed,
+                "detail": said.detail,
+                "together": [key.ticket for key in of],
+                "seconds": round(seconds, 3),
+            }
+            ticket, number = (of[-1].ticket, of[-1].number) if of else (None, None)
+            self._event(db, at, EventKind.VERIFIED, ticket, number, **told)
 
     def landing_failed(self, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None:
         with self.connections.transaction() as db:

@@ -168,9 +168,21 @@ def m001_first(db: Database) -> None:
             trouble TEXT NOT NULL DEFAULT '',
             trouble_since REAL,
             not_before REAL,
+            passed_on TEXT,
             CHECK (phase <> 'pushing' OR (candidate IS NOT NULL AND onto IS NOT NULL)),
             FOREIGN KEY (ticket, attempt) REFERENCES attempts (ticket, number)
         ) STRICT
+        """,
+        """
+        CREATE TABLE verifications (
+            tree TEXT NOT NULL,
+            commands TEXT NOT NULL,
+            passed INTEGER NOT NULL CHECK (passed IN (0, 1)),
+            detail TEXT NOT NULL,
+            runs INTEGER NOT NULL CHECK (runs > 0),
+            at REAL NOT NULL,
+            PRIMARY KEY (tree, commands)
+        ) STRICT, WITHOUT ROWID
         """,
         """
         CREATE TABLE events (
@@ -195,7 +207,8 @@ def m001_first(db: Database) -> None:
             slots INTEGER CHECK (slots > 0),
             paused TEXT NOT NULL DEFAULT '',
             stop TEXT CHECK (stop IN {_one_of(Stop)}),
-            aborted TEXT NOT NULL DEFAULT ''
+            aborted TEXT NOT NULL DEFAULT '',
+            alarm TEXT NOT NULL DEFAULT ''
         ) STRICT
         """,
         "INSERT INTO pool (one) VALUES (1)",

@@ -19,9 +19,14 @@ class PoolTable(Throttles):
 
     def resume(self, at: float) -> None:
         with self.connections.transaction() as db:
-            db.execute("UPDATE pool SET paused = ''")
+            db.execute("UPDATE pool SET paused = '', alarm = ''")
             self._event(db, at, EventKind.RESUMED)
             self._lift_all(db, at)
+
+    def raise_alarm(self, why: str, at: float, key: AttemptKey | None = None) -> None:
+        with self.connections.transaction() as db:
+            db.execute("UPDATE pool SET alarm = ?", [storable(why)])
+            self._event(db, at, EventKind.ALARM, key.ticket if key else None, key.number if key else None, why=why)
 
     def set_slots(self, slots: int | None, at: float) -> None:
         with self.connections.transaction() as db:

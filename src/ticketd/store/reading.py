@@ -198,7 +198,13 @@ class Reading(History):
 
     def _pool(self, db: Database) -> Pool:
         row = self._rows(db, "SELECT *, (SELECT slots FROM daemon) AS run_slots FROM pool")[0]
-        return Pool(row["run_slots"] or row["slots"], row["paused"], row["stop"] and Stop(row["stop"]), row["aborted"])
+        return Pool(
+            row["run_slots"] or row["slots"],
+            row["paused"],
+            row["stop"] and Stop(row["stop"]),
+            row["aborted"],
+            row["alarm"],
+        )
 
     def _daemon(self, db: Database) -> DaemonRecord | None:
         rows = self._rows(db, "SELECT * FROM daemon")

@@ -230,6 +230,7 @@ def landing_of(row: Row) -> Landing:
         trouble=row["trouble"],
         trouble_since=row["trouble_since"],
         not_before=row["not_before"],
+        passed_on=row["passed_on"],
     )
 
 

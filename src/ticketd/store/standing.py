@@ -47,7 +47,9 @@ class Standings(Reading):
             collisions=frozenset(self._collisions(db)),
             landings={landing.key.ticket: landing for landing in self._landings(db)},
             # Not as `pool()` gives it: what `start --slots` asked for stands with the daemon.
-            pool=Pool(pool["slots"], pool["paused"], pool["stop"] and Stop(pool["stop"]), pool["aborted"]),
+            pool=Pool(
+                pool["slots"], pool["paused"], pool["stop"] and Stop(pool["stop"]), pool["aborted"], pool["alarm"]
+            ),
             daemon=self._daemon(db),
             target=target.sha if target else None,
             throttles=self._throttles(db),

