@@ -101,7 +101,8 @@ class Lane:
             return False
         if self._settle(landings, tip):
             return True
-        self._follow(tip)
+        if self._follow(tip):
+            return True
         self._extend(landings, tip)
         return bool(self.stack.candidates) and self._move()
 
@@ -143,16 +144,15 @@ class Lane:
 
     # --- the stack ---
 
-    def _follow(self, tip: str) -> None:
+    def _follow(self, tip: str) -> bool:
         """Others have moved the target. A stack on which verifications were spent begins again on it, but only so
-        often: after that it is brought to a verdict where it stands."""
-        if tip == self.stack.on:
-            return
+        often: after that it is brought to a verdict where it stands. Whether anything was lost."""
         spent = self.stack.spent()
-        if spent and spent[0].landing.races_lost >= self._settings.landing.reverify:
-            return
+        if tip == self.stack.on or (spent and spent[0].landing.races_lost >= self._settings.landing.reverify):
+            return False
         self._lose(spent, None)
         self.stack.begin(tip)
+        return bool(spent)
 
     def _lose(self, candidates: Sequence[Candidate], passed_on: str | None) -> None:
         """A race that others have won. `passed_on`: the target's commit that they have passed on."""
