@@ -256,7 +256,7 @@ class Walk:
             landing, phase=Phase.WAITING, trouble="no \udcff", trouble_since=self.at, not_before=self.at + 5
         )
         pushing = replace(landing, phase=Phase.PUSHING, onto=BASE, candidate=CANDIDATE)
-        lost = replace(landing, phase=Phase.QUEUED, races_lost=landing.races_lost + 1, passed_on=BASE)
+        lost = replace(landing, phase=Phase.QUEUED, races_lost=landing.races_lost + 1, passed_on=BASE, refusals=2)
         for phase in (waiting, pushing, lost):
             yield "phase", lambda phase=phase: store.set_phases([phase], self.at)
         said = Verification(self.at % 3 > 0, "exit code 1 \udcff")

@@ -103,6 +103,12 @@ class LaneYard:
         while self.waiting:
             self.go_on()
 
+    def time_passes(self) -> None:
+        """All that was put off is due."""
+        landings = self.works.session.store.landings()
+        self.works.session.store.set_phases([replace(each, not_before=None) for each in landings], 2.0)
+        self.until_quiet()
+
     def target(self) -> str:
         return git(self.yard.origin, "rev-parse", "main")
 

@@ -133,8 +133,7 @@ def test_nobody_is_blamed_for_a_target_that_fails_by_itself(lane: LaneYard) -> N
     assert lane.states("a", "b") == ["landing", "landing"]
     assert "origin/main itself fails verification" in lane.landing("a").trouble
     lane.outsider(**{"theirs.txt": "good\n"})
-    lane.works.session.store.set_phases([replace(lane.landing(each), not_before=None) for each in "ab"], 1.0)
-    lane.until_quiet()
+    lane.time_passes()
     assert lane.states("a", "b") == ["landed", "landed"]
 
 
@@ -329,8 +328,22 @@ def test_of_a_train_that_the_remote_refuses_only_the_one_it_is_about_fails(lane:
     hook.chmod(0o755)
     lane.kept("a", "b", "c")
     lane.until_quiet()
+    assert "1 of 5 times" in lane.landing("b").trouble
+    for _ in range(4):
+        lane.time_passes()
     assert lane.states("a", "b", "c") == ["landed", "failed", "landed"]
     assert str(lane.record("b").reason) == "push-rejected"
+
+
+def test_a_remote_that_only_stumbles_costs_no_ticket(lane: LaneYard) -> None:
+    hook, flag = lane.yard.origin / "hooks" / "pre-receive", lane.yard.root / "stumbled"
+    hook.write_text(f"#!/bin/sh\ntest -e {flag} || {{ touch {flag}; exit 1; }}\n")
+    hook.chmod(0o755)
+    lane.kept("a", "b")
+    lane.until_quiet()
+    assert lane.states("a", "b") == ["landing", "landing"]
+    lane.time_passes()
+    assert lane.states("a", "b") == ["landed", "landed"]
 
 
 def test_a_merge_is_never_folded_in_silence(lane: LaneYard) -> None:

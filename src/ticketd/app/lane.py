@@ -43,6 +43,8 @@ from ticketd.ports import Conflict, LostRace, NothingLeft, Refused, Unreachable
 LANE_TREE = "lane"
 RACES_BEFORE_BACKOFF = 10
 MOST_UNVERIFIED = 16
+APART_AFTER = 2
+"""Refusals by the remote."""
 MOST_RACES = 8
 """How often work that has passed may meet commits of others in its own files before a person is asked."""
 
@@ -59,7 +61,6 @@ class Lane:
     stack: Stack = field(default_factory=Stack)
     _running: dict[str, Order] = field(default_factory=dict)
     _over: SimpleQueue[Outcome] = field(default_factory=SimpleQueue)
-    _single: bool = False
     _verifies: bool = False
 
     def __post_init__(self) -> None:
@@ -89,7 +90,6 @@ class Lane:
         self.stack.keep({each.key for each in landings})
         if not landings:
             self.stack.cut(0)
-            self._single = False
             return False
         records = [self._record(each) for each in landings]
         self._verifies = bool(self._settings.landing.verify) or any(each.ticket.verify for each in records)
@@ -173,19 +173,22 @@ class Lane:
         if self.stack.on != tip or not waiting:
             return
         for at in in_train_order(self.candidates.paths(waiting)) if len(waiting) > 1 else (0,):
-            if len(self.stack.candidates) >= together * lanes:
+            if len(self.stack.candidates) >= together * lanes or self._is_alone(waiting[at]):
                 return
             try:
                 self._stack(waiting[at])
             except (GitFailed, OSError) as error:
                 self.pushing.put_off([waiting[at]], Phase.BLOCKED, str(error))
 
+    def _is_alone(self, landing: Landing) -> bool:
+        """Whether the stack ends here: one that was refused together with others has to show whom it is about."""
+        apart = any(each.landing.refusals >= APART_AFTER for each in self.stack.candidates)
+        return bool(self.stack.candidates) and (apart or landing.refusals >= APART_AFTER)
+
     def _size(self) -> tuple[int, int]:
         """How many are verified and pushed together, and how many such trains at once. Where there is nothing to
         verify, together is as good as one by one."""
         landing = self._settings.landing
-        if self._single:
-            return 1, 1
         return (landing.train, landing.lanes) if self._verifies else (MOST_UNVERIFIED, 1)
 
     def _stack(self, landing: Landing) -> None:
@@ -344,12 +347,8 @@ class Lane:
                 return False
             case LostRace():
                 return isinstance(self.tracker.ask(), str) and self._passed_too_late(candidates)
-            case Refused() if len(candidates) > 1:
-                self._single = True  # Whom is it about? Each by itself, until the lane has been empty.
-                self.stack.cut(0)
-                return True
             case Refused(detail=detail):
-                self._back(candidates[0].landing, Fail(Reason.PUSH_REJECTED, detail))
+                self.pushing.refused(self._stored(candidates), detail)
                 return True
 
     def _noted(self, candidate: Candidate) -> Candidate:

@@ -10,10 +10,12 @@ from ticketd.app.session import Works
 from ticketd.app.tracker import Tracker
 from ticketd.domain.landing import Landed, Landing, Phase
 from ticketd.domain.ticket import Reason
-from ticketd.domain.verdict import Cancel, Fail, Requeue, backoff
+from ticketd.domain.verdict import Cancel, Fail, Requeue
 from ticketd.ports import LostRace, Pushed, Refused, Unreachable
 
-LONGEST_PAUSE_S = 60.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+MOST_REFUSALS = 5
+"""A remote that refuses may only have stumbled; one that has a rule against it says the same each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,22 @@ class Pushing:
                 detail = f"{trouble}; `ticketd retry {landing.key.ticket}` lands the kept work once that is mended"
                 self.back(landing, Fail(Reason.PUSH_REJECTED, detail))
                 continue
-            not_before = now + min(backoff(1 + int((now - since) // 10)), LONGEST_PAUSE_S)
+            not_before = now + min(max(FIRST_PAUSE_S, now - since), LONGEST_PAUSE_S)
             waiting.append(replace(landing, phase=phase, trouble=trouble, trouble_since=since, not_before=not_before))
         self.set_phases(waiting)
+
+    def refused(self, landings: Sequence[Landing], detail: str) -> None:
+        now, again = self.works.session.clock.now(), []
+        for landing in landings:
+            refusals = landing.refusals + 1
+            if refusals >= MOST_REFUSALS:
+                self.back(landing, Fail(Reason.PUSH_REJECTED, detail))
+                continue
+            not_before = now + FIRST_PAUSE_S * 2.0 ** (refusals - 1)
+            trouble = f"the remote would not take it ({refusals} of {MOST_REFUSALS} times): {detail}"
+            refused = replace(landing, phase=Phase.BLOCKED, refusals=refusals, trouble=trouble, not_before=not_before)
+            again.append(refused)
+        self.set_phases(again)
 
 
 def going_on(landing: Landing) -> Landing:

@@ -23,7 +23,7 @@ class Phase(StrEnum):
 class Landing:
     """One ticket in the lane. `candidate` is the commit that may be pushed onto `onto`; times are epoch seconds.
     `races_lost`: how often others moved the target before its verification was worth anything; `passed_on`: the target
-    that it has passed on."""
+    that it has passed on. `refusals`: how often the remote would not take it."""
 
     key: AttemptKey
     base: str
@@ -37,6 +37,7 @@ class Landing:
     trouble_since: float | None = None
     not_before: float | None = None
     passed_on: str | None = None
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,16 @@ class Replay:
     def _phase(self, key: AttemptKey, data: _Data) -> None:
         landing = self._landings.get(key.ticket)
         if landing is not None and landing.key == key:
-            names = ("onto", "candidate", "races_lost", "trouble", "trouble_since", "not_before", "passed_on")
+            names = (
+                "onto",
+                "candidate",
+                "races_lost",
+                "trouble",
+                "trouble_since",
+                "not_before",
+                "passed_on",
+                "refusals",
+            )
             said = {name: data[name] for name in names}
             self._landings[key.ticket] = replace(landing, phase=Phase(data["phase"]), **said)
 

@@ -33,6 +33,7 @@ class Landings(PoolTable):
             "trouble_since": landing.trouble_since,
             "not_before": landing.not_before,
             "passed_on": landing.passed_on,
+            "refusals": landing.refusals,
         }
         key = landing.key
         assignments = ", ".join(f"{column} = ?" for column in said)

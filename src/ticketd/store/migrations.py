@@ -169,6 +169,7 @@ def m001_first(db: Database) -> None:
             trouble_since REAL,
             not_before REAL,
             passed_on TEXT,
+            refusals INTEGER NOT NULL DEFAULT 0,
             CHECK (phase <> 'pushing' OR (candidate IS NOT NULL AND onto IS NOT NULL)),
             FOREIGN KEY (ticket, attempt) REFERENCES attempts (ticket, number)
         ) STRICT

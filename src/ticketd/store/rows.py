@@ -231,6 +231,7 @@ def landing_of(row: Row) -> Landing:
         trouble_since=row["trouble_since"],
         not_before=row["not_before"],
         passed_on=row["passed_on"],
+        refusals=row["refusals"],
     )
 
 
