@@ -12,8 +12,10 @@ from gitworld import ADA, World, commit, git, make_origin, write
 
 from ticketd.domain.attempt import Drift
 from ticketd.git import rebase as module
-from ticketd.git.commits import name_of, parse_commit, render_commit
+from ticketd.git.commits import parse_commit, render_commit
 from ticketd.git.door import Answer, Git
+from ticketd.git.merging import MERGING
+from ticketd.git.objects import name_of
 from ticketd.git.rebase import rebase
 from ticketd.git.trailers import with_trailers
 from ticketd.ports import Conflict, NothingLeft, Rebased
@@ -78,7 +80,7 @@ def test_it_gives_what_git_rebase_gives(tmp_path: Path, seed: int) -> None:
 
     verdict = in_memory(tmp_path, base, tip, onto)
     options = ("--no-keep-empty", "--empty=drop", "--no-reapply-cherry-picks")
-    git(tmp_path, "-c", module.MERGING, "rebase", *options, onto, ok=False)
+    git(tmp_path, "-c", MERGING, "rebase", *options, onto, ok=False)
     stopped = (tmp_path / ".git/rebase-merge").exists()
 
     assert isinstance(verdict, Conflict) == stopped
@@ -166,7 +168,13 @@ def test_the_conflict_names_the_commit_that_meets_it(user: Path) -> None:
     tip = commit(user, {"e": "e"}, "never reached")
     branch_from(user, base)
     onto = commit(user, {"a.txt": "theirs\n"})
-    assert in_memory(user, base, tip, onto) == Conflict(("a.txt",), bad)
+    met = in_memory(user, base, tip, onto)
+    assert isinstance(met, Conflict)
+    assert (met.paths, met.commit) == (("a.txt",), bad)
+    assert met.messages == ("CONFLICT (content): Merge conflict in a.txt",)
+    marked = git(user, "show", f"{met.tree}:a.txt").splitlines()
+    assert [line for line in marked if line[:7] not in ("<<<<<<<", ">>>>>>>")] == ["theirs", "=======", "mine"]
+    assert git(user, "show", f"{met.tree}:c") == "c"
 
 
 def test_a_range_with_merges_lands_as_one_commit(user: Path) -> None:
@@ -210,6 +218,40 @@ def test_a_target_that_was_rewound_gets_only_the_work(user: Path) -> None:
     done = in_memory(user, base, tip, onto)
     assert isinstance(done, Rebased)
     assert git(user, "diff", "--name-only", onto, done.tip) == "c"
+
+
+def test_merges_of_a_target_that_was_rewound_bring_nothing_back(user: Path) -> None:
+    start = git(user, "rev-parse", "HEAD")
+    base = commit(user, {"bad": "bad"}, "to be taken off")
+    commit(user, {"c": "c"}, "work")
+    mine = git(user, "rev-parse", "HEAD")
+    branch_from(user, base)
+    side = commit(user, {"e": "e"}, "side")
+    branch_from(user, mine)
+    git(user, "merge", "-q", "--no-edit", side)
+    tip = git(user, "rev-parse", "HEAD")
+    branch_from(user, start)
+    onto = commit(user, {"d": "d"}, "instead")
+    done = in_memory(user, base, tip, onto)
+    assert isinstance(done, Rebased)
+    assert done.flattened
+    assert git(user, "diff", "--name-only", onto, done.tip).split() == ["c", "e"]
+
+
+def test_only_merges_of_its_own_flatten_a_range(user: Path) -> None:
+    base = git(user, "rev-parse", "HEAD")
+    side = commit(user, {"e": "e"}, "side")
+    branch_from(user, base)
+    commit(user, {"d": "d"}, "theirs")
+    git(user, "merge", "-q", "--no-edit", side)
+    onto = git(user, "rev-parse", "HEAD")
+    tip = commit(user, {"c": "c"}, "on top of a merge")
+    done = in_memory(user, base, tip, onto)
+    assert isinstance(done, Rebased)
+    assert not done.flattened
+    assert done.commits == (done.tip,)
+    assert isinstance(moved := in_memory(user, side, tip, side), Rebased)
+    assert moved.flattened
 
 
 FOLDER = {f"old/{number}.txt": f"content {number}\n" * 10 for number in range(4)}
@@ -261,7 +303,36 @@ def test_the_targets_merge_attributes_count(world: World) -> None:
     assert set(git(world.control.path, "show", f"{done.tip}:LOG").split()) == {"one", "mine", "theirs"}
 
 
-def test_one_commit_takes_four_processes(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attributes_of_folders_count_as_well(world: World) -> None:
+    files = {"src/.gitattributes": "*.list merge=union\nkept -merge\n", "src/x.list": "one\n", "x.list": "one\n"}
+    base = world.move_target({**files, "src/kept": "".join(f"{n}\n" for n in range(20))})
+    world.tip()
+    world.pool.prepare("1", base, "x", keep_ignored=False)
+    tree = world.pool.path("1")
+    united = commit(tree, {"src/x.list": "one\nmine\n"})
+    kept = "".join(f"{n}\n" for n in range(20))
+    tip = commit(tree, {"src/kept": "mine\n" + kept})
+    world.move_target({"src/x.list": "one\ntheirs\n", "src/kept": kept + "theirs\n"})
+    onto = world.tip()
+    done = world.control.rebase(base, united, onto, OURS)
+    assert isinstance(done, Rebased)
+    assert git(world.control.path, "show", f"{done.tip}:src/x.list").split() == ["one", "theirs", "mine"]
+    met = world.control.rebase(base, tip, onto, OURS)
+    assert isinstance(met, Conflict)
+    assert met.paths == ("src/kept",)
+
+
+def test_attributes_that_an_agent_writes_do_not_count_before_they_have_landed(world: World) -> None:
+    base = world.move_target({"x": "one\n"})
+    world.tip()
+    world.pool.prepare("1", base, "x", keep_ignored=False)
+    commit(world.pool.path("1"), {".gitattributes": "* merge=union\n"})
+    tip = commit(world.pool.path("1"), {"x": "mine\n"})
+    world.move_target({"x": "theirs\n"})
+    assert isinstance(world.control.rebase(base, tip, world.tip(), OURS), Conflict)
+
+
+def test_one_commit_takes_two_processes(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = git(user, "rev-parse", "HEAD")
     tip = commit(user, {"c": "c"})
     branch_from(user, base)
@@ -275,7 +346,47 @@ def test_one_commit_takes_four_processes(user: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(module.Git, "ask", count)
     assert isinstance(in_memory(user, base, tip, onto), Rebased)
-    assert asked == ["rev-list", "cat-file", "merge-tree", "hash-object"]
+    assert asked == ["rev-list", "merge-tree"]
+
+
+def test_a_patch_that_the_target_has_had_is_left_out_where_it_would_conflict_now(user: Path) -> None:
+    base = git(user, "rev-parse", "HEAD")
+    fixed = commit(user, {"a.txt": "fixed\n"}, "the fix")
+    tip = commit(user, {"c": "c"}, "work")
+    branch_from(user, base)
+    git(user, "cherry-pick", fixed)
+    onto = commit(user, {"a.txt": "fixed, and better\n"}, "theirs")
+    done = in_memory(user, base, tip, onto)
+    assert isinstance(done, Rebased)
+    assert git(user, "log", "--format=%s", f"{onto}..{done.tip}") == "work"
+    assert git(user, "show", f"{done.tip}:a.txt") == "fixed, and better"
+    assert in_memory(user, base, fixed, onto) == NothingLeft()
+
+
+def test_a_patch_like_one_of_the_target_s_does_not_hide_a_true_conflict(user: Path) -> None:
+    base = git(user, "rev-parse", "HEAD")
+    fixed = commit(user, {"a.txt": "fixed\n"}, "the fix")
+    tip = commit(user, {"src/b.py": "b = 'mine'\n"}, "work")
+    branch_from(user, base)
+    git(user, "cherry-pick", fixed)
+    onto = commit(user, {"a.txt": "better\n", "src/b.py": "b = 'theirs'\n"}, "theirs")
+    met = in_memory(user, base, tip, onto)
+    assert isinstance(met, Conflict)
+    assert (met.paths, met.commit) == (("src/b.py",), tip)
+
+
+def test_a_patch_that_was_taken_back_on_the_target_is_made_again(user: Path) -> None:
+    """`git rebase` would leave it out; see `rebase`."""
+    base = git(user, "rev-parse", "HEAD")
+    tip = commit(user, {"c": "c"}, "work")
+    branch_from(user, base)
+    commit(user, {"d": "d"}, "theirs")
+    git(user, "cherry-pick", tip)
+    git(user, "revert", "--no-edit", "HEAD")
+    onto = git(user, "rev-parse", "HEAD")
+    done = in_memory(user, base, tip, onto)
+    assert isinstance(done, Rebased)
+    assert git(user, "show", f"{done.tip}:c") == "c"
 
 
 def test_the_control_repository_rebases(world: World) -> None:
@@ -296,7 +407,7 @@ def test_the_control_repository_rebases(world: World) -> None:
 def test_a_commits_name_is_known_before_it_is_written(user: Path) -> None:
     sha = git(user, "rev-parse", "HEAD")
     content = os.fsencode(git(user, "cat-file", "commit", sha)) + b"\n"
-    assert name_of(content, sha) == sha
+    assert name_of("commit", content, sha) == sha
     parsed = parse_commit(sha, content)
     assert render_commit(parsed.tree, parsed.parents, parsed, ADA, parsed.message) == content
 

@@ -1,15 +1,11 @@
-"""Commit objects as values: read many with one process, write many with one process."""
+"""Commit objects as values: what is kept of one when it moves, and its bytes elsewhere."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from ticketd.errors import GitFailed
 from ticketd.git.door import Git
 from ticketd.ports import Identity
 
@@ -41,29 +37,6 @@ def resolve(git: Git, names: Sequence[str]) -> list[str | None] | None:
     if not answer.ok or len(lines) != len(names):
         return None
     return [None if line.endswith((" missing", " ambiguous")) else line for line in lines]
-
-
-def load_objects(git: Git, names: Sequence[str]) -> list[bytes | None]:
-    """The content of each named object, None where there is no such object; one process."""
-    given = "".join(f"{name}\n" for name in names).encode()
-    answer = git.ask("cat-file", "--batch", stdin=given)
-    if not answer.ok:
-        raise GitFailed("git cat-file failed", stderr=answer.err)
-    return list(_contents(os.fsencode(answer.out), len(names)))
-
-
-def _contents(out: bytes, count: int) -> Iterable[bytes | None]:
-    at = 0
-    for _ in range(count):
-        end = out.index(b"\n", at)
-        head = out[at:end]
-        if head.endswith((b" missing", b" ambiguous")):
-            yield None
-            at = end + 1
-            continue
-        size = int(head.rsplit(b" ", 1)[1])
-        yield out[end + 1 : end + 1 + size]
-        at = end + size + 2
 
 
 def parse_commit(sha: str, content: bytes) -> Commit:
@@ -104,26 +77,3 @@ def _person(by: Identity) -> bytes:
     """Without the characters that end a field of the header (git strips them too)."""
     name, email = ("".join(c for c in part if c not in "<>\n\0").strip() for part in (by.name, by.email))
     return f"{name} <{email}>".encode(errors="surrogateescape")
-
-
-def name_of(content: bytes, like: str) -> str:
-    """The object name of a commit, in the hash that `like` is in."""
-    digest = hashlib.sha256 if len(like) == 64 else hashlib.sha1
-    return digest(b"commit %d\0" % len(content) + content).hexdigest()
-
-
-def save_commits(git: Git, contents: Sequence[bytes]) -> tuple[str, ...]:
-    """Write commit objects; one process however many.
-
-    Raises:
-        GitFailed: the repository took not all of them.
-    """
-    if len(contents) == 1:
-        return (git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=contents[0]),)
-    with tempfile.TemporaryDirectory(prefix="ticketd-") as scratch:
-        files = [Path(scratch) / str(number) for number in range(len(contents))]
-        for file, content in zip(files, contents, strict=True):
-            file.write_bytes(content)
-        given = "".join(f"{file}\n" for file in files).encode()
-        out = git.run("hash-object", "-t", "commit", "-w", "--no-filters", "--stdin-paths", stdin=given)
-    return tuple(out.split())

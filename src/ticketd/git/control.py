@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ticketd.domain.merging import NO_RULES, MergeRules
 from ticketd.errors import GitFailed
 from ticketd.git import leftovers
 from ticketd.git.configuration import restore_config
@@ -120,9 +121,9 @@ class Control:
     # --- changes ---
 
     def rebase(
-        self, base: str, tip: str, onto: str, trailers: Sequence[tuple[str, str]]
+        self, base: str, tip: str, onto: str, trailers: Sequence[tuple[str, str]], rules: MergeRules = NO_RULES
     ) -> Rebased | Conflict | NothingLeft:
-        verdict = rebase(self.git, base, tip, onto, trailers, self.by)
+        verdict = rebase(self.git, base, tip, onto, trailers, self.by, rules)
         if isinstance(verdict, Rebased):
             if len(self._rebased) >= _REMEMBERED:
                 self._rebased.clear()

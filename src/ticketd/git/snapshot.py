@@ -18,6 +18,7 @@ from ticketd.git.control import Control
 from ticketd.git.door import Git
 from ticketd.git.exactness import Change, changes, untouched
 from ticketd.git.index import is_plain
+from ticketd.git.objects import quoted
 from ticketd.git.tree import Tree, clear_hiding_bits
 from ticketd.ports import Identity
 
@@ -188,10 +189,9 @@ def extra_ref(key: AttemptKey) -> str:
 def throw_away_objects(control: Control) -> Iterator[dict[str, str]]:
     """Variables that send new objects to a directory which goes at the end: a trial leaves nothing behind."""
     with tempfile.TemporaryDirectory(prefix="trial-", dir=control.state) as scratch:
-        objects = str(control.path / "objects").replace("\\", "\\\\").replace('"', '\\"')
         yield {
             "GIT_OBJECT_DIRECTORY": os.fspath(scratch),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{objects}"',
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted(control.path / "objects"),
             # Nobody needs them after a crash: waiting for the disk takes most of the time where there are thousands.
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "core.fsync",

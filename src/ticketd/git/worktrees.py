@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.domain.attempt import AttemptKey, Drift
-from ticketd.domain.globs import literal
+from ticketd.domain.globs import PatternSet, literal
 from ticketd.errors import BadInput, GitFailed
 from ticketd.git import snapshot
+from ticketd.git.amending import amend
 from ticketd.git.branches import Branches, read_branches
 from ticketd.git.control import Control
 from ticketd.git.door import Git
@@ -175,6 +176,17 @@ class WorktreePool:
             return at.head
         parents = (at.head, base) if taken.amends else (at.head,)
         return snapshot.commit_snapshot(git, taken.tree, parents, message, by)
+
+    # --- amend ---
+
+    def amend(self, name: str, commit: str, paths: PatternSet) -> str:
+        """`commit`, at which the tree stands, with what the tree holds now of the files that match: those that are new,
+        changed or gone. All else in the tree stays out. `commit` itself if that is nothing.
+
+        Raises:
+            GitFailed: the tree could not be read.
+        """
+        return amend(self.control, self._tree(name), commit, paths)
 
     # --- trial ---
 

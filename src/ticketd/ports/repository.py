@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ticketd.domain.attempt import AttemptKey, Drift
+from ticketd.domain.globs import PatternSet
+from ticketd.domain.merging import NO_RULES, MergeRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +40,27 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rebased:
-    """`commits` are the new ones, oldest first; `flattened`: merges were folded into one commit."""
+    """`commits` are the new ones, oldest first; `flattened`: there were merges, folded into one commit.
+
+    `regenerate`: paths that both sides have changed and that a command makes. `tip` holds the TARGET'S content of them:
+    what the commits did to them is lost unless the caller runs the command and lands what `Worktrees.amend` gives.
+    """
 
     tip: str
     commits: tuple[str, ...]
     flattened: bool = False
+    regenerate: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """`paths` could not be merged; `commit` is the one that met them."""
+    """`paths` could not be merged; `commit` is the one that met them. `messages` are git's own ("CONFLICT (content):
+    Merge conflict in x"); `tree`, a tree object, has the files as git leaves them, with conflict markers."""
 
     paths: tuple[str, ...]
     commit: str
+    messages: tuple[str, ...] = ()
+    tree: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +126,9 @@ class History(Protocol):
         """The newest commit that both have; None if they share none."""
 
     def rebase(
-        self, base: str, tip: str, onto: str, trailers: Sequence[tuple[str, str]]
-    ) -> Rebased | Conflict | NothingLeft: ...
+        self, base: str, tip: str, onto: str, trailers: Sequence[tuple[str, str]], rules: MergeRules = NO_RULES
+    ) -> Rebased | Conflict | NothingLeft:
+        """`base..tip` replayed on `onto`, each message ending in `trailers`. Mind `Rebased.regenerate`."""
 
     def tree(self, commit: str) -> str: ...
 
@@ -147,6 +158,10 @@ class Worktrees(Protocol):
 
     def keep(self, name: str, key: AttemptKey, base: str, message: str, by: Identity) -> Kept:
         """Commit what is uncommitted (without the tree's own index), and point the attempt's ref at it all."""
+
+    def amend(self, name: str, commit: str, paths: PatternSet) -> str:
+        """`commit`, at which the tree stands, with what the tree holds now of the files that match; itself if that is
+        nothing new."""
 
     def trial(self, name: str, base: str, onto: str) -> Trial:
         """What the tree as it stands has written, and what a rebase of that would meet; the tree is not touched."""
