@@ -1,7 +1,8 @@
-"""The fixtures of gitworld."""
+"""The fixtures of gitworld; and the proof in scripts/, of which a test is a small version."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from ticketd.git.creation import open_control
 from ticketd.git.repository import find
 from ticketd.git.target import RemoteTarget
 from ticketd.git.worktrees import WorktreePool
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 
 @pytest.fixture
