@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from ticketd.ports import Rebased
 BOUND_MS = 10.0
 GROWTH_BOUND = 1.5
 TRAILERS = (("Ticket", "fix-it"), ("Ticket-Attempt", "1"))
+START = 1_700_000_000
 LOG, LOCK = "CHANGELOG.md", "uv.lock"
 RULES = MergeRules(union=PatternSet((f"/{LOG}",)), regenerate=PatternSet((f"/{LOCK}",)))
 
@@ -55,56 +56,62 @@ CASES = (
 
 @dataclass(frozen=True, slots=True)
 class Yard:
-    user: Path
+    """`tree` is a worktree for git's own rebase."""
+
     control: Control
     tree: Path
+    start: str
     files: tuple[str, ...]
 
-    def git(self, *args: str, where: Path | None = None, ok: bool = True) -> str:
-        done = subprocess.run(["git", *args], cwd=where or self.user, capture_output=True, text=True, check=False)
-        assert done.returncode == 0 or not ok, done.stderr
-        return done.stdout.strip()
-
-    def commit(self, name: str, said: str, hot: str) -> str:
-        """One line of a file changed, in the worktree."""
-        path = self.tree / name
-        path.write_text(path.read_text().replace("line 3\n", f"line 3 {said}\n"))
-        if hot:
-            lines = (self.tree / hot).read_text().splitlines(keepends=True)
-            (self.tree / hot).write_text("".join([lines[0], f"- {said}\n", *lines[1:]]))
-        self.git("commit", "-q", "-a", "-m", f"change {name}", where=self.tree)
-        return self.git("rev-parse", "HEAD", where=self.tree)
-
-    def line(self, base: str, count: int, first: int, said: str, hot: str) -> str:
-        self.git("checkout", "-q", "--detach", base, where=self.tree)
-        tip = base
+    def line(self, count: int, first: int, said: str, hot: str) -> str:
+        """So many commits, each with a line of a file changed, of the half that begins at `first`; the first one also
+        adds a line to `hot`."""
+        stream, half = [], len(self.files) // 2
         for number in range(count):
-            tip = self.commit(self.files[first + number * 7 % 900], f"{said} {number}", hot if number == 0 else "")
-        return tip
+            files = {self.files[first + number * 7 % half]: module(f"{said} {number}")}
+            if hot and number == 0:
+                files[hot] = listed(said)
+            stream.append(render(f"refs/bench/{said}", files, START + 60 * number, "" if number else self.start))
+        put_in(self.control.path, stream)
+        return ask(self.control.path, "rev-parse", f"refs/bench/{said}")
+
+
+def module(third: str) -> str:
+    return "".join(f"line {number if number != 3 else third}\n" for number in range(40))
+
+
+def listed(first: str) -> str:
+    return "".join(f"- {entry}\n" for entry in ("head", first, *range(200)))
+
+
+def render(ref: str, files: Mapping[str, str], when: int, onto: str = "") -> str:
+    """A commit as `git fast-import` reads it."""
+    who = f"Bench <bench@example.org> {when} +0000"
+    head = f"commit {ref}\ncommitter {who}\ndata 6\nchange\n" + (f"from {onto}\n" if onto else "")
+    return head + "".join(f"M 100644 inline {name}\ndata {len(text)}\n{text}\n" for name, text in files.items()) + "\n"
+
+
+def put_in(repository: Path, stream: Sequence[str]) -> None:
+    command = ("git", "-C", repository, "fast-import", "--quiet", "--force")
+    subprocess.run(command, input="".join(stream).encode(), check=True)
+
+
+def ask(repository: Path, *args: str) -> str:
+    done = subprocess.run(["git", "-C", repository, *args], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def make_yard(at: Path, count: int, folders: int) -> Yard:
     user = at / "user"
-    files = tuple(f"src/pkg{n % folders:03}/part{n % 4}/module{n:05}.py" for n in range(count))
-    for name in files:
-        (user / name).parent.mkdir(parents=True, exist_ok=True)
-        (user / name).write_text("".join(f"line {n}\n" for n in range(40)) + name)
-    for hot in (LOG, LOCK):
-        (user / hot).write_text("head\n" + "".join(f"- entry {n}\n" for n in range(200)))
-    (user / ".gitattributes").write_text("*.png binary\n")
-    run = ("git", "-C", str(user), "-c", "gc.auto=0")
-    for args in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "start"), ("repack", "-adq")):
-        subprocess.run([*run, *args], check=True)
-    control = open_control(at / "state", find(user), "")
-    tree = at / "tree"
-    subprocess.run(["git", "-C", control.path, "worktree", "add", "-q", "--detach", tree, tip_of(user)], check=True)
-    return Yard(user, control, tree, files)
-
-
-def tip_of(user: Path) -> str:
-    return subprocess.run(
-        ["git", "-C", user, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    names = tuple(f"src/pkg{n % folders:03}/part{n // folders % 4}/module{n:05}.py" for n in range(count))
+    files = {name: module(name) for name in names}
+    files |= {LOG: listed("old"), LOCK: listed("old"), ".gitattributes": "*.png binary\n"}
+    subprocess.run(["git", "init", "-q", "-b", "main", user], check=True)
+    put_in(user, [render("refs/heads/main", files, START - 60)])
+    subprocess.run(["git", "-C", user, "repack", "-adq"], check=True)
+    control, tree, start = open_control(at / "state", find(user), ""), at / "tree", ask(user, "rev-parse", "main")
+    subprocess.run(["git", "-C", control.path, "worktree", "add", "-q", "--detach", tree, start], check=True)
+    return Yard(control, tree, start, names)
 
 
 def spent_ms() -> float:
@@ -125,11 +132,10 @@ def measured(act: Callable[[int], None], times: int) -> tuple[float, float, floa
 
 def moves(yard: Yard, case: Case, times: int) -> list[tuple[str, str, str]]:
     """Each a different one: what was done once is there already."""
-    start = tip_of(yard.user)
-    onto = yard.line(start, case.behind, 1000, "theirs", case.hot)
-    return [
-        (start, yard.line(start, case.commits, number, f"ours {number}", case.hot), onto) for number in range(times)
-    ]
+    name = f"{case.commits}-{case.behind}{case.hot[:2]}"
+    onto = yard.line(case.behind, len(yard.files) // 2, f"theirs{name}", case.hot)
+    tips = [yard.line(case.commits, 0, f"ours{name}-{number}", case.hot) for number in range(times)]
+    return [(yard.start, tip, onto) for tip in tips]
 
 
 def in_memory(yard: Yard, case: Case, made: list[tuple[str, str, str]]) -> Callable[[int], None]:
@@ -145,7 +151,7 @@ def in_memory(yard: Yard, case: Case, made: list[tuple[str, str, str]]) -> Calla
 def in_worktree(yard: Yard, made: list[tuple[str, str, str]]) -> Callable[[int], None]:
     def act(number: int) -> None:
         base, tip, onto = made[number]
-        yard.git("-c", "merge.directoryRenames=false", "rebase", "-q", "--onto", onto, base, tip, where=yard.tree)
+        ask(yard.tree, "-c", "merge.directoryRenames=false", "rebase", "-q", "--onto", onto, base, tip)
 
     return act
 
@@ -176,7 +182,7 @@ def main() -> int:
     """Measure, and say what is beyond its bound by the exit code."""
     parser = argparse.ArgumentParser(prog="bench rebase", description=__doc__)
     parser.add_argument("--files", type=int, default=5_000)
-    parser.add_argument("--folders", type=int, default=100, help="a quarter of the folders that hold files")
+    parser.add_argument("--folders", type=int, default=100, help="of four folders each, which hold the files")
     parser.add_argument("--times", type=int, default=11, help="moves of each kind")
     options = parser.parse_args()
     print(f"{options.files:,} files, {options.times} moves of each kind; milliseconds for each commit")

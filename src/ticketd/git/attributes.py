@@ -21,12 +21,10 @@ _FOLDER, _FILES = b"40000", (b"100644", b"100755", b"100664")
 _ASTRAY = ("", ".", "..", ".git")
 _GLOB = re.compile(r"[*?\[\]\\]")
 _REMEMBERED = 100_000
-_LARGEST = 100_000
 
-# What lies below a tree, and what a file says, by the object's name. That stands for its content, so this is never out
-# of date, whichever repository it is.
+# What lies below a tree, by the tree's name. That stands for its content, so this is never out of date, whichever
+# repository it is.
 _BELOW: dict[str, tuple[tuple[str, str], ...]] = {}
-_SAID: dict[str, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +44,8 @@ def load_attributes(objects: Objects, tree: str) -> Mapping[str, bytes]:
     """
     if len(_BELOW) > _REMEMBERED:
         _BELOW.clear()
-        _SAID.clear()
     found = _find(objects, tree)
-    fresh = [blob for _, blob in found if blob not in _SAID]
-    said = dict(zip(fresh, _load(objects, fresh), strict=True))
-    answer = {path: said[blob] if blob in said else _SAID[blob] for path, blob in found}
-    _SAID.update({blob: content for blob, content in said.items() if len(content) <= _LARGEST})
-    return answer
+    return dict(zip([path for path, _ in found], _load(objects, [blob for _, blob in found]), strict=True))
 
 
 def _find(objects: Objects, tree: str) -> tuple[tuple[str, str], ...]:

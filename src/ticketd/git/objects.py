@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,10 @@ from ticketd.git.door import Git
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|([^:"]+)')
 _FASTEST = 1  # git's own choice for loose objects
 _ATTEMPTS = 3
+_REMEMBERED, _LARGEST = 1000, 50_000
+# What came out of packs, by name, and so for good: the target's newest commit and its attributes are asked for again
+# and again.
+_PACKED: dict[str, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +45,11 @@ class Objects:
         Raises:
             GitFailed: an object is damaged.
         """
-        found = {name: self._loose(name) for name in names}
+        found = {name: _PACKED.get(name) or self._loose(name) for name in names}
         packed = [name for name, content in found.items() if content is None]
         if packed:
             found.update(zip(packed, _from_git(self.git, packed), strict=True))
+            _remember((name, found[name]) for name in packed)
         return [found[name] for name in names]
 
     def _loose(self, name: str) -> bytes | None:
@@ -63,11 +68,13 @@ class Objects:
         wholes = [_whole(kind, content) for content in contents]
         names = tuple(_digest(whole, like) for whole in wholes)
         fresh = {name: whole for name, whole in zip(names, wholes, strict=True) if not self._has(name)}
+        folders = {_path(self.home, name).parent for name in fresh}
+        above = {self.home for folder in folders if not folder.exists()}
         try:
             for name, whole in fresh.items():
                 _write(_path(self.home, name), zlib.compress(whole, _FASTEST), self.durable)
-            if self.durable and fresh:
-                for folder in {self.home, *(_path(self.home, name).parent for name in fresh)}:
+            if self.durable:
+                for folder in folders | above:
                     _settle(folder)
         except OSError as error:
             raise GitFailed(f"cannot write objects into {self.home}: {error}") from error
@@ -159,6 +166,12 @@ def _settle(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _remember(found: Iterable[tuple[str, bytes | None]]) -> None:
+    if len(_PACKED) > _REMEMBERED:
+        _PACKED.clear()
+    _PACKED.update({name: content for name, content in found if content is not None and len(content) <= _LARGEST})
 
 
 def _from_git(git: Git, names: Sequence[str]) -> Iterator[bytes | None]:
