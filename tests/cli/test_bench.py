@@ -26,3 +26,12 @@ def test_loading_is_measured_and_put_beside_its_bounds() -> None:
     assert [row.split("  ")[0] for row in rows][:1] == ["files into an empty store"]
     assert all(float(row.split()[-1]) >= 0 for row in rows)
     assert done.returncode in (0, 1)
+
+
+def test_a_rebase_in_memory_is_measured_beside_gits_own() -> None:
+    command = [sys.executable, SCRIPTS / "bench_rebase.py", "--files", "40", "--folders", "3", "--times", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    rows = [line for line in done.stdout.splitlines() if "commit" in line[:30]]
+    assert [row[:10] for row in rows][:1] == ["one commit"], done.stderr
+    assert len(rows) == 8
+    assert done.returncode in (0, 1)

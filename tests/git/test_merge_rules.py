@@ -109,6 +109,17 @@ def test_a_symlink_is_not_united(user: Path) -> None:
     assert isinstance(rebase(own, base, sides[0], sides[1], TRAILERS, ADA, RULES), Conflict)
 
 
+@pytest.mark.parametrize("mover", ["mine", "theirs"])
+def test_a_file_that_one_side_has_renamed_is_united_under_its_new_name(user: Path, mover: str) -> None:
+    commit(user, {"x.list": LINES})
+    sides: dict[str, Files] = {
+        side: {"x.list": None, "new/y.list": LINES + f"{side}\n"} if side == mover else {"x.list": LINES + f"{side}\n"}
+        for side in ("mine", "theirs")
+    }
+    done = meet(user, [sides["mine"]], sides["theirs"])
+    assert shown(user, done, "new/y.list").splitlines() == [*LINES.split(), "theirs", "mine"]
+
+
 AWKWARD = ['a "b".list', "a*b.list", "[ab].list", "back\\slash.list", "new\nline.list", "deep/er/caf\udce9.list"]
 
 

@@ -209,6 +209,29 @@ def test_a_history_without_the_base_can_be_moved(user: Path) -> None:
     assert git(user, "rev-parse", f"{done.tip}^") == base
 
 
+def test_a_repository_with_the_longer_names_is_rebased_as_well(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--object-format=sha256")
+    base = commit(tmp_path, {"a": "a\n", ".gitattributes": "list merge=union\n", "list": "one\n"})
+    commit(tmp_path, {"a": "mine\n", "list": "one\nmine\n"}, "first")
+    tip = commit(tmp_path, {"c": "c\n"}, "second")
+    branch_from(tmp_path, base)
+    onto = commit(tmp_path, {"d": "d\n", "list": "one\ntheirs\n"})
+    clash = commit(tmp_path, {"a": "theirs\n"})
+    done = in_memory(tmp_path, base, tip, onto)
+    assert isinstance(done, Rebased)
+    assert git(tmp_path, "log", "--reverse", "--format=%s", f"{onto}..{done.tip}").split() == ["first", "second"]
+    assert git(tmp_path, "show", f"{done.tip}:list").split() == ["one", "theirs", "mine"]
+    assert git(tmp_path, "fsck", "--strict", "--no-dangling", done.tip) == ""
+    met = in_memory(tmp_path, base, tip, clash)
+    assert isinstance(met, Conflict)
+    assert met.paths == ("a",)
+    git(tmp_path, "checkout", "-q", "--orphan", "fresh")
+    git(tmp_path, "rm", "-rfq", ".")
+    done = in_memory(tmp_path, base, commit(tmp_path, {"new": "n"}), onto)
+    assert isinstance(done, Rebased)
+    assert git(tmp_path, "diff", "--name-only", onto, done.tip) == "new"
+
+
 def test_a_target_that_was_rewound_gets_only_the_work(user: Path) -> None:
     start = git(user, "rev-parse", "HEAD")
     base = commit(user, {"bad": "bad"}, "to be taken off")

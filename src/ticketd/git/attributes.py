@@ -22,9 +22,11 @@ _ASTRAY = ("", ".", "..", ".git")
 _GLOB = re.compile(r"[*?\[\]\\]")
 _REMEMBERED = 100_000
 
+# The attributes below a tree, as path and blob.
+_Below = tuple[tuple[str, str], ...]
 # What lies below a tree, by the tree's name. That stands for its content, so this is never out of date, whichever
 # repository it is.
-_BELOW: dict[str, tuple[tuple[str, str], ...]] = {}
+_BELOW: dict[str, _Below] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,18 @@ def load_attributes(objects: Objects, tree: str) -> Mapping[str, bytes]:
     return dict(zip([path for path, _ in found], _load(objects, [blob for _, blob in found]), strict=True))
 
 
-def _find(objects: Objects, tree: str) -> tuple[tuple[str, str], ...]:
+def _find(objects: Objects, tree: str) -> _Below:
+    known: dict[str, _Below] = {}  # a copy: another thread may just make room
     fresh: dict[str, _Folder] = {}
     level = [tree]
-    while level := [name for name in dict.fromkeys(level) if name not in _BELOW and name not in fresh]:
+    while level:
+        known.update({name: below for name in level if (below := _BELOW.get(name)) is not None})
+        level = [name for name in dict.fromkeys(level) if name not in known and name not in fresh]
         fresh.update(zip(level, map(_parse, _load(objects, level), level), strict=True))
         level = [below for name in level for _, below in fresh[name].folders]
-    return _collect(tree, fresh)
+    answer = _collect(tree, fresh, known)
+    _BELOW.update(known)
+    return answer
 
 
 def _load(objects: Objects, names: Sequence[str]) -> list[bytes]:
@@ -78,12 +85,14 @@ def _parse(content: bytes, like: str) -> _Folder:
     return _Folder(own, tuple(each for each in folders if each[0] not in _ASTRAY and "/" not in each[0]))
 
 
-def _collect(tree: str, fresh: Mapping[str, _Folder]) -> tuple[tuple[str, str], ...]:
-    if tree not in _BELOW:
+def _collect(tree: str, fresh: Mapping[str, _Folder], known: dict[str, _Below]) -> _Below:
+    if tree not in known:
         folder = fresh[tree]
-        inner = [(f"{name}/{path}", blob) for name, below in folder.folders for path, blob in _collect(below, fresh)]
-        _BELOW[tree] = (*([(NAME, folder.own)] if folder.own else []), *inner)
-    return _BELOW[tree]
+        inner = [
+            (f"{name}/{path}", blob) for name, below in folder.folders for path, blob in _collect(below, fresh, known)
+        ]
+        known[tree] = (*([(NAME, folder.own)] if folder.own else []), *inner)
+    return known[tree]
 
 
 def write_attributes(root: Path, attributes: Mapping[str, bytes], united: Sequence[str] = ()) -> None:

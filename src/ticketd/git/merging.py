@@ -99,6 +99,7 @@ class Merger:
 
     def _reading(self, united: Sequence[str] = ()) -> Git:
         """git that sees the sides made here, and the target's attributes."""
+        self._scratch.home.mkdir(exist_ok=True)
         git = with_others(self.git.with_config(MERGING), self._scratch.home)
         if not (self.attributes or united):
             return git
