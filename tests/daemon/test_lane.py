@@ -113,6 +113,47 @@ def test_a_ticket_s_own_check_runs_for_its_train_too(lane: LaneYard) -> None:
     assert lane.states("a", "b") == ["landed", "failed"]
 
 
+# --- files that several tickets change ---
+
+
+def test_a_shared_file_keeps_the_lines_of_both(lane: LaneYard) -> None:
+    lane.config("\n[claims]\nshared = ['CHANGELOG.md']")
+    lane.outsider(**{"CHANGELOG.md": "first\n"})
+    lane.kept("a", **{"CHANGELOG.md": "first\nof a\n"})
+    lane.kept("b", **{"CHANGELOG.md": "first\nof b\n"})
+    lane.until_quiet()
+    assert lane.states("a", "b") == ["landed", "landed"]
+    assert git(lane.yard.origin, "show", "main:CHANGELOG.md").split("\n") == ["first", "of a", "of b"]
+
+
+MADE = """
+[[landing.regenerate]]
+paths = ["all.lock"]
+run = ["sh", "-c", "cat *.part > all.lock"]
+"""
+
+
+def test_a_file_that_a_command_makes_is_made_anew_and_not_merged(lane: LaneYard) -> None:
+    lane.config(f'verify = ["sh", "-c", "cat *.part | cmp - all.lock"]\n{MADE}')
+    lane.outsider(**{"all.lock": "", "o.part": ""})
+    lane.kept("a", **{"a.part": "a\n", "all.lock": "a\n"})
+    lane.kept("b", **{"b.part": "b\n", "all.lock": "b\n"})
+    lane.until_quiet()
+    assert lane.states("a", "b") == ["landed", "landed"]
+    assert git(lane.yard.origin, "show", "main:all.lock") == "a\nb"
+    assert lane.subjects() == ["From elsewhere", *subjects_of("a", "b")]
+
+
+def test_a_command_that_cannot_make_the_file_sends_the_ticket_back(lane: LaneYard) -> None:
+    lane.config('[[landing.regenerate]]\npaths = ["all.lock"]\nrun = ["false"]')
+    lane.outsider(**{"all.lock": ""})
+    lane.kept("a", **{"all.lock": "a\n"})
+    lane.outsider(**{"all.lock": "theirs\n"})
+    lane.until_quiet()
+    assert lane.states("a") == ["failed"]
+    assert "`false` failed" in lane.record("a").detail
+
+
 # --- blame ---
 
 

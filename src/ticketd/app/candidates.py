@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ticketd.app.session import Works
+from ticketd.app.steps import StepFailed, is_unwanted, make_ready, run_steps
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.events import EventKind
+from ticketd.domain.globs import PatternSet, matches
 from ticketd.domain.landing import Landing
+from ticketd.domain.merging import MergeRules
+from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import TicketRecord
 from ticketd.domain.verdict import why_review
 from ticketd.ports import Conflict, NothingLeft, Rebased
+
+TREE = "regenerate"
+"""The worktree in which files are made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,23 @@ class Unapproved:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class NotMade:
+    """A command of `[[landing.regenerate]]` did not end well on the rebased tree."""
+
+    failed: StepFailed
+
+
+def rules_of(settings: Settings) -> MergeRules:
+    """What may be done where a rebase would stop."""
+    regenerate = either(rule.paths for rule in settings.landing.regenerate)
+    return MergeRules(union=settings.claims.shared, regenerate=regenerate)
+
+
+def either(sets: Iterable[PatternSet]) -> PatternSet:
+    return PatternSet(tuple(pattern for each in sets for pattern in each.patterns))
+
+
 @dataclass(slots=True)
 class Candidates:
     """Makes them, and knows what each attempt in the lane has changed."""
@@ -56,19 +80,43 @@ class Candidates:
 
     def make(
         self, landing: Landing, record: TicketRecord, onto: str
-    ) -> Candidate | Unapproved | Conflict | NothingLeft:
+    ) -> Candidate | Unapproved | NotMade | Conflict | NothingLeft:
         """Rebase its work onto `onto`. What a person approves is the attempt's tip: rebased it is the same patch, so a
-        target that moves voids nothing. What is judged is what would be pushed, by the settings as they are now."""
+        target that moves voids nothing. What is judged is what would be pushed, by the settings as they are now.
+
+        Raises:
+            StepAbandoned: what has to be made anew was not, for the ticket is cancelled or all stops.
+            StepRefused: nor was there room to make it.
+        """
         trailers = (("Ticket", landing.key.ticket), ("Ticket-Attempt", str(landing.key.number)))
-        match self.works.history.rebase(landing.base, landing.tip, onto, trailers):
-            case Rebased(tip=commit, flattened=flattened):
-                if why := self._why_not_approved(landing, record, onto, commit):
-                    return Unapproved(why)
-                if flattened and landing.candidate is None:
-                    self._tell_flattened(landing)
-                return Candidate(landing, onto, commit, self.paths([landing])[0])
-            case other:
-                return other
+        made = self.works.history.rebase(landing.base, landing.tip, onto, trailers, rules_of(self.works.settings()))
+        if not isinstance(made, Rebased):
+            return made
+        commit = self._regenerated(landing, made)
+        if isinstance(commit, NotMade):
+            return commit
+        if why := self._why_not_approved(landing, record, onto, commit):
+            return Unapproved(why)
+        if made.flattened and landing.candidate is None:
+            self._tell_flattened(landing)
+        return Candidate(landing, onto, commit, self.paths([landing])[0])
+
+    def _regenerated(self, landing: Landing, made: Rebased) -> str | NotMade:
+        """The candidate with those files that its commands make, made anew in a tree of all the others."""
+        if not made.regenerate:
+            return made.tip
+        settings, key, tree = self.works.settings(), landing.key, self.works.worktrees.path(TREE)
+        rules = [
+            rule for rule in settings.landing.regenerate if any(matches(rule.paths, path) for path in made.regenerate)
+        ]
+        make_ready(self.works, TREE, made.tip, None, settings)
+        timeout_s, commands = settings.landing.verify_timeout_s, [rule.run for rule in rules]
+        failed = run_steps(
+            self.works, commands, "regenerate", key, tree, timeout_s, lambda: is_unwanted(self.works, key)
+        )
+        if failed is not None:
+            return NotMade(failed)
+        return self.works.worktrees.amend(TREE, made.tip, either(rule.paths for rule in rules))
 
     def _why_not_approved(self, landing: Landing, record: TicketRecord, onto: str, commit: str) -> str:
         if record.approved == landing.tip:
@@ -86,9 +134,10 @@ class Candidates:
         """The first that changes a file which its ticket has not changed, with those files; a file that the target has
         renamed meanwhile is the same file. Asked before the push of the very commits that would land: a merge queue
         that took a wrong base undid others' work in 658 repositories, unnoticed for hours (GitHub, 2026-04-23)."""
+        made = rules_of(self.works.settings()).regenerate
         landed = self.works.history.changed_in([(each.onto, each.commit) for each in candidates])
         for candidate, paths in zip(candidates, landed, strict=True):
-            foreign = paths - candidate.paths
+            foreign = frozenset(path for path in paths - candidate.paths if not matches(made, path))
             if foreign:
                 foreign -= self._renamed(candidate)
             if foreign:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import assert_never
 
-from ticketd.app.candidates import Candidate, Candidates, Unapproved
+from ticketd.app.candidates import Candidate, Candidates, NotMade, Unapproved
 from ticketd.app.pushing import Confirmed, Pushing, Unclear, going_on
 from ticketd.app.session import Works
 from ticketd.app.stack import Stack
+from ticketd.app.steps import StepAbandoned, StepRefused
 from ticketd.app.tracker import Tracker
 from ticketd.app.verifying import Order, Outcome, digest, verify
 from ticketd.domain.landing import Landed, Landing, Phase, Verification
@@ -177,7 +178,9 @@ class Lane:
                 return
             try:
                 self._stack(waiting[at])
-            except (GitFailed, OSError) as error:
+            except StepAbandoned:
+                return
+            except (GitFailed, OSError, StepRefused) as error:
                 self.pushing.put_off([waiting[at]], Phase.BLOCKED, str(error))
 
     def _is_alone(self, landing: Landing) -> bool:
@@ -210,6 +213,8 @@ class Lane:
             case NothingLeft():
                 there = Landed(landing.key, self.stack.on, "all of its changes were on the target already")
                 self.pushing.landed([there], self.stack.on)
+            case NotMade(failed=failed):
+                self._back(landing, after_failure(record, self._settings, Reason.VERIFY_FAILED, str(failed)))
             case Conflict(paths=paths):
                 detail = f"conflicts with {self._branch} in {', '.join(paths)}"
                 self._back(landing, after_failure(record, self._settings, Reason.CONFLICT, detail))
