@@ -57,7 +57,7 @@ def test_one_of_ticketds_own_worktrees_finds_its_way_back(
 
     opened = open_session(first.root)
     opened.session.store.pause("for lunch", 1.0)
-    control = open_control(opened.session.places.state, opened.user, "")
+    control = open_control(opened.session.places.state, opened.user)
     pool = WorktreePool(control)
     base = subprocess.run(["git", "rev-parse", "HEAD"], cwd=first.root, capture_output=True, text=True, check=True)
     git(opened.session.places.control, "fetch", "-q", str(first.root), base.stdout.strip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,10 +88,10 @@ def test_keeping_takes_four_to_six(world: World, asked: Count) -> None:
     world.pool.keep("1", KEY, base, "left", ADA)
     assert asked() == ["cat-file", "add", "write-tree", "update-ref"]
     write(tree, {"a.txt": "mine\n", "new": "n", "src/b.py": None})
-    world.pool.keep("1", KEY, base, "left", ADA)
+    world.pool.keep("1", replace(KEY, number=2), base, "left", ADA)
     assert asked() == ["cat-file", "add", "write-tree", "diff-tree", "commit-tree", "update-ref"]
     commit(tree, {})
-    world.pool.keep("1", KEY, base, "left", ADA)
+    world.pool.keep("1", replace(KEY, number=3), base, "left", ADA)
     assert asked() == ["cat-file", "add", "write-tree", "diff-tree", "update-ref"]
 
 

@@ -179,7 +179,7 @@ def test_every_answer_of_a_push_has_its_class(code: int, out: str, err: str, out
 def local(tmp_path: Path) -> tuple[LocalTarget, Path, WorktreePool]:
     _, user = make_origin(tmp_path)
     git(user, "remote", "remove", "origin")
-    control = open_control(tmp_path / "state", find(user), remote="")
+    control = open_control(tmp_path / "state", find(user))
     return LocalTarget(control, find(user), "main"), user, WorktreePool(control)
 
 

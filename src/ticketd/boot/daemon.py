@@ -57,7 +57,7 @@ def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iter
 
 
 def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping[str, str]) -> Daemon:
-    control = open_control(opened.session.places.state, opened.user, settings.target.remote)
+    control = open_control(opened.session.places.state, opened.user, settings.target.branch)
     target, poll_s = _target(opened.user, control, settings)
     current = Current(settings)
     works = Works(

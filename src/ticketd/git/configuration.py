@@ -15,6 +15,9 @@ from pathlib import Path
 
 from ticketd.git.door import Git
 
+GATE = "gate.git"
+# What an agent's fetch is shown lies in a namespace of the gate, away from what its push meets.
+UPLOAD = "git --namespace=shown upload-pack"
 MARK = "# ticketd's own settings"
 SETTINGS = """\
 [gc]
@@ -29,8 +32,12 @@ SETTINGS = """\
 \t# `gc --prune=now` of one agent destroyed the branches of all others within 20 s; so git refuses it. It refuses
 \t# `repack -d` too; `repack` with `prune-packed` does as well.
 \tpreciousObjects = true
+[remote]
+\tpushDefault = origin
 [remote "origin"]
-\tpushurl = ticketd-lands-your-commits
+\turl = {gate}
+\tuploadpack = {upload}
+\tpush = {push}
 \tfetch = +refs/heads/*:refs/remotes/origin/*
 """
 
@@ -41,14 +48,17 @@ def _accepted(control: Path) -> Path:
     return control.with_name("control.config")
 
 
-def save_config(control: Path, url: str) -> None:
-    """Decide on the configuration of the control repository, `url` being what agents may fetch from. Written as text:
-    `git config` would take a process for each key."""
+def save_config(control: Path, branch: str) -> None:
+    """Decide on the configuration of the control repository. Agents read it, so it names their gate and not the user's
+    remote, whose address may hold a password. Written as text: `git config` would take a process for each key."""
     accepted = _accepted(control)
     source = accepted if accepted.is_file() else control / "config"
     with tempfile.TemporaryDirectory(prefix="config-", dir=control.parent) as scratch:
         fresh = Path(scratch) / "config"
-        fresh.write_bytes(_as_cloned(source) + os.fsencode(f"{MARK}\n{SETTINGS}\turl = {_quoted(url)}\n"))
+        gate = quoted(str(control.with_name(GATE)))
+        push = quoted(f"HEAD:refs/heads/{branch}")
+        settings = SETTINGS.format(gate=gate, upload=quoted(UPLOAD), push=push)
+        fresh.write_bytes(_as_cloned(source) + os.fsencode(f"{MARK}\n{settings}"))
         fresh.replace(accepted)
     control.with_name("control.config.seen").unlink(missing_ok=True)
     restore_config(control)
@@ -60,7 +70,8 @@ def _as_cloned(source: Path) -> bytes:
     return cloned.partition(b"[remote ")[0]
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """As a value in a git configuration."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 

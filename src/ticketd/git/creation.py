@@ -8,17 +8,19 @@ import tempfile
 from pathlib import Path
 
 from ticketd.errors import GitFailed, NotSetUp
-from ticketd.git.configuration import forget_config, save_config
+from ticketd.git.configuration import GATE, forget_config, save_config
 from ticketd.git.control import Control
 from ticketd.git.door import Git
-from ticketd.git.repository import CONTROL, OWNER, UserRepository, identity, remote_url
+from ticketd.git.gate import open_gate, show_tip
+from ticketd.git.repository import CONTROL, OWNER, UserRepository, identity
 
 # An unborn branch that nobody uses: a bare repository's HEAD must name one.
 _NO_BRANCH = "refs/heads/ticketd-none"
 
 
-def open_control(state: Path, user: UserRepository, remote: str = "origin") -> Control:
-    """The control repository in `state`, made if it is not there (all of it or nothing); `remote` is the user's.
+def open_control(state: Path, user: UserRepository, branch: str = "main") -> Control:
+    """The control repository in `state`, made if it is not there (all of it or nothing), and the gate of its agents,
+    whose work is to land on `branch`.
 
     Raises:
         NotSetUp: the user's repository has no commit yet, or has not all its objects (a partial clone).
@@ -26,14 +28,16 @@ def open_control(state: Path, user: UserRepository, remote: str = "origin") -> C
     """
     control = Control(state, identity(user.root))
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    url = remote_url(user.root, remote) if remote else None
     with control.exclusive():
         (state / OWNER).write_bytes(os.fsencode(user.root) + b"\n")
         if not (state / CONTROL).is_dir():
             _check(user)
             forget_config(state / CONTROL)
             _create(state, user)
-        save_config(state / CONTROL, url or str(user.common_dir))
+        save_config(state / CONTROL, branch)
+        open_gate(state / GATE, "ticketd.git.gate_main", (str(state), branch), branch)
+        if tip := control.peek_ref(f"refs/target/{branch}"):
+            show_tip(state, branch, tip)
     return control
 
 

@@ -8,7 +8,7 @@ knows both. Read from /proc where there is one; elsewhere the hook has to do wit
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # Options of `git push` whose value is the next argument.
@@ -20,11 +20,12 @@ GENERATIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class PushCommand:
-    """`refspecs` is empty when the configuration decides what is pushed."""
+    """`refspecs` is empty when the configuration decides what is pushed. `where`: the directory that git works in."""
 
     refspecs: tuple[str, ...] = ()
     dry_run: bool = False
     forced: bool = False
+    where: Path | None = None
 
     def sources_of(self, branch: str, checked_out: str) -> tuple[str, ...]:
         """What is pushed to `branch`, in the words of the command. A bare `HEAD` goes to its branch's namesake."""
@@ -84,6 +85,13 @@ def running_push(proc: Path = Path("/proc")) -> PushCommand | None:
         except OSError:
             return None
         if found := parse_push_command(argv):
-            return found
+            return replace(found, where=_directory(proc / str(pid)))
         pid = int(status.rpartition(")")[2].split()[1])
     return None
+
+
+def _directory(process: Path) -> Path | None:
+    try:
+        return (process / "cwd").readlink()
+    except OSError:
+        return None

@@ -31,14 +31,15 @@ _REBASE_NOTES = ("rebase-merge/orig-head", "rebase-apply/orig-head", "rebase-mer
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where a tree stands: HEAD's commit (that of the tree's branch where HEAD is unborn, damaged or gone; the base if
-    neither is there), its tree object, that of the base, the branch's commit, and whether git can work with the tree's
-    git directory."""
+    neither is there), its tree object, that of the base, the branch's commit, whether git can work with the tree's
+    git directory, and what the agent has pushed."""
 
     head: str
     content: str
     base_content: str
     branch: str | None
     usable: bool
+    pushed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ class Snapshot:
     amends: bool = False
 
 
-def look(control: Control, tree: Tree, base: str) -> Standing:
-    """All that is asked of the refs, in one process as long as the git directory is sound.
+def look(control: Control, tree: Tree, base: str, kept: str = "") -> Standing:
+    """All that is asked of the refs, in one process as long as the git directory is sound. `kept` is the attempt's own
+    ref, if it is asked for.
 
     Raises:
         GitFailed: the base is missing.
@@ -61,6 +63,7 @@ def look(control: Control, tree: Tree, base: str) -> Standing:
     names = [f"{base}^{{tree}}", "HEAD^{commit}", "HEAD^{tree}"]
     if tree.branch:
         names += [f"refs/heads/{tree.branch}^{{{kind}}}" for kind in ("commit", "tree")]
+    names += [f"{kept}^{{commit}}"] * bool(kept)
     found = resolve(tree.git(control), names) if tree.has_admin else None
     usable = found is not None
     if found is None:
@@ -68,11 +71,12 @@ def look(control: Control, tree: Tree, base: str) -> Standing:
         found = resolve(control.git, names)
     if found is None or found[0] is None:
         raise GitFailed(f"commit {base} is missing")
-    branch, branch_content = found[3:] if tree.branch else (None, None)
+    branch, branch_content = found[3:5] if tree.branch else (None, None)
+    pushed = found[-1] if kept else None
     for head, content in ((found[1], found[2]), (branch, branch_content)):
         if head and content:
-            return Standing(head, content, found[0], branch, usable)
-    return Standing(base, found[0], found[0], branch, usable)
+            return Standing(head, content, found[0], branch, usable, pushed)
+    return Standing(base, found[0], found[0], branch, usable, pushed)
 
 
 def take(control: Control, tree: Tree, at: Standing, env: Mapping[str, str] | None = None) -> Snapshot:
@@ -150,17 +154,18 @@ def commit_snapshot(git: Git, tree: str, parents: Sequence[str], message: str, b
     return plain.run("commit-tree", tree, *options, "-F", "-", stdin=text, env=who)
 
 
-def dropped(control: Control, tree: Tree, at: Standing, tip: str, base: str) -> tuple[str, ...]:
+def dropped(control: Control, tree: Tree, at: Standing, tip: str, base: str, key: AttemptKey) -> tuple[str, ...]:
     """Commits that were made in the tree and that neither `tip` nor a kept attempt or the target has: amended, reset
-    away, on another branch, or of an unfinished rebase. Only the newest of each line."""
+    away, on another branch, or of an unfinished rebase. Only the newest of each line. The attempt's own ref, which a
+    push has set, keeps nothing: it is about to move."""
     seen = set(_noted(tree))
-    if at.branch:
-        seen.add(at.branch)
+    seen.update(sha for sha in (at.branch, at.pushed) if sha)
     wanted = sorted(seen - {tip, at.head, base})
     if not wanted:
         return ()
     given = "".join(f"{sha}\n" for sha in (*wanted, f"^{tip}", f"^{base}")).encode()
-    kept = ("--not", "--glob=refs/target/*", "--glob=refs/ticketd/*", "--glob=refs/ticketd-extra/*")
+    others = (f"--exclude={key.ref}", "--glob=refs/ticketd/*")
+    kept = ("--not", "--glob=refs/target/*", *others, "--glob=refs/ticketd-extra/*")
     answer = control.git.ask("rev-list", "--ignore-missing", "--parents", "--stdin", *kept, stdin=given)
     lines = [line.split() for line in answer.out.splitlines()]
     parents = {parent for line in lines for parent in line[1:]}

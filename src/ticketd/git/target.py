@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ticketd.errors import BadInput
 from ticketd.git.control import Control
 from ticketd.git.door import Answer, Git
+from ticketd.git.gate import show_tip
 from ticketd.ports import LostRace, Pushed, Refused, Unreachable
 
 FETCH = (
@@ -48,10 +49,11 @@ def target_ref(branch: str) -> str:
 
 def note_tip(control: Control, branch: str, tip: str) -> None:
     """Remember the target's commit, and show it to the agents as `origin/<branch>` (as well as can be: their own
-    fetch may hold that ref's lock)."""
+    fetch may hold that ref's lock) and at their gate."""
     both = f"update {target_ref(branch)} {tip}\nupdate {shown_ref(branch)} {tip}\n".encode()
     if not control.git.ask("update-ref", "--no-deref", "--stdin", stdin=both).ok:
         control.keep(target_ref(branch), tip)
+    show_tip(control.state, branch, tip)
 
 
 def shown_ref(branch: str) -> str:
@@ -68,6 +70,7 @@ def fetch_tip(control: Control, git: Git, url: str, branch: str, timeout_s: floa
     if not answer.ok or tip is None:
         return Unreachable(read_failure(answer))
     control.git.ask("update-ref", "--no-deref", shown_ref(branch), tip)
+    show_tip(control.state, branch, tip)
     return tip
 
 

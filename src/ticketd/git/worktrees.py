@@ -155,13 +155,13 @@ class WorktreePool:
             GitFailed: nothing could be kept; the tree is as it was.
         """
         tree, git = self._tree(name), self.control.git
-        at = snapshot.look(self.control, tree, base)
+        at = snapshot.look(self.control, tree, base, key.ref)
         if tree.path.is_dir():
             taken = snapshot.take(self.control, tree, at)
         else:  # somebody has removed it; there is nothing but the commits
             taken = Snapshot(at.content, changes(git, at.base_content, at.content))
         tip = self._commit(git, taken, at, base, message, by)
-        extra = snapshot.dropped(self.control, tree, at, tip, base)
+        extra = snapshot.dropped(self.control, tree, at, tip, base, key)
         count = len(git.run("for-each-ref", snapshot.extra_ref(key)).splitlines()) if extra else 0
         git.run("update-ref", "--no-deref", "--stdin", stdin=snapshot.render_refs(key, tip, extra, count))
         changed = tuple(change.path for change in taken.changes)
