@@ -35,3 +35,13 @@ def test_a_rebase_in_memory_is_measured_beside_gits_own() -> None:
     assert [row[:10] for row in rows][:1] == ["one commit"], done.stderr
     assert len(rows) == 8
     assert done.returncode in (0, 1)
+
+
+def test_pushing_is_measured_and_put_beside_its_bounds() -> None:
+    command = [sys.executable, SCRIPTS / "bench_push.py", "--runs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == ["milliseconds", "first", "median", "least", "cpu", "bound"], done.stderr
+    assert [row.split("  ")[0] for row in rows][-1] == "ticketd push, nothing to do"
+    assert all(float(field) >= 0 for row in rows for field in row[52:].split())
+    assert done.returncode in (0, 1)

@@ -35,7 +35,7 @@ def open_control(state: Path, user: UserRepository, branch: str = "main") -> Con
             forget_config(state / CONTROL)
             _create(state, user)
         save_config(state / CONTROL, branch)
-        open_gate(state / GATE, "ticketd.git.gate_main", (str(state), branch), branch)
+        open_gate(state / GATE, "ticketd.git.gate_main", (str(control.path), branch), branch)
         if tip := control.peek_ref(f"refs/target/{branch}"):
             show_tip(state, branch, tip)
     return control

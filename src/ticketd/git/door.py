@@ -15,12 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-# Without this, importing GitPython where git is not installed is a traceback of sixty lines.
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-
-from git.cmd import Git as GitCommand
-from git.exc import GitCommandNotFound
-
+from ticketd.git.commandlayer import GitCommand, GitCommandNotFound
 from ticketd.errors import GitFailed, NotSetUp
 
 SAFE_CONFIG = (

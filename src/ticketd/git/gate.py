@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 from ticketd.git.configuration import GATE, quoted
@@ -63,7 +62,7 @@ def open_gate(gate: Path, module: str, arguments: tuple[str, ...], branch: str) 
 
 def _write_hook(hook: Path, module: str, arguments: tuple[str, ...]) -> None:
     """Only rewritten where it differs: a script that is being run cannot be replaced under every shell."""
-    template = (files(__package__) / "proc-receive.tmpl").read_text(encoding="utf-8")
+    template = Path(__file__).with_name("proc-receive.tmpl").read_text(encoding="utf-8")
     command = shlex.join((sys.executable, "-E", "-P", "-m", module, *arguments))
     text = template.replace("@PATH@", shlex.quote(os.environ.get("PATH", os.defpath))).replace("@COMMAND@", command)
     if not (hook.is_file() and hook.read_text(errors="replace") == text and os.access(hook, os.X_OK)):

@@ -7,7 +7,6 @@ import shlex
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.resources import files
 from pathlib import Path
 
 from ticketd.errors import NotSetUp, TicketdError
@@ -182,7 +181,7 @@ def _set_aside(where: HooksDir) -> None:
 
 def _write(path: Path, python: str) -> None:
     """In one step: a push that starts meanwhile runs the old hook or the new one."""
-    template = (files(__package__) / "pre-push.tmpl").read_text(encoding="utf-8")
+    template = Path(__file__).with_name("pre-push.tmpl").read_text(encoding="utf-8")
     text = template.replace("@PYTHON@", shlex.quote(python)).replace("@HOOK_MAIN@", shlex.quote(hook_main.__file__))
     fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     fresh.write_text(text, encoding="utf-8", errors="surrogateescape")

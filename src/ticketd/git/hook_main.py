@@ -46,6 +46,8 @@ def hook_code(root: Path, remote: str, url: str, lines: str) -> int:
     target_remote, target_branch = target_of(root)
     if not _may_concern(remote, url, lines, target_remote, target_branch):
         return 0
+    if not lines.strip() and _is_up_to_date(root, target_remote, target_branch):
+        return 0
     try:
         return _decide(root, remote, url, lines, target_remote, target_branch)
     except Exception as error:  # a broken installation, a bug: neither is a reason to hold somebody's push up
@@ -59,6 +61,27 @@ def _may_concern(remote: str, url: str, lines: str, target_remote: str, target_b
     if not target_remote or remote not in (target_remote, url):
         return False
     return not lines.strip() or f" refs/heads/{target_branch} " in lines
+
+
+def _is_up_to_date(root: Path, remote: str, branch: str) -> bool:
+    """Whether what is pushed is plainly where the target was last seen. Read off git's files, since this is what most
+    pushes without anything to push are; False where they do not tell (packed refs, linked worktrees)."""
+    from ticketd.git.push_command import running_push
+
+    command = running_push()
+    head = _read(root / ".git" / "HEAD").removeprefix("ref: ")
+    if command is None or os.environ.get("GIT_DIR") or not head.startswith("refs/heads/"):
+        return False
+    mine = _read(root / ".git" / head)
+    named = not command.refspecs or command.refspecs in (("HEAD",), (head.removeprefix("refs/heads/"),))
+    return bool(mine) and named and mine == _read(root / ".git" / "refs" / "remotes" / remote / branch)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _decide(root: Path, remote: str, url: str, lines: str, target_remote: str, target_branch: str) -> int:

@@ -123,6 +123,8 @@ def is_ancestor(git: Git, old: str, new: str) -> bool | None:
 def standing(git: Git, onto: str) -> Standing | None:
     """None: the checkout has no commit, or none in common with `onto`."""
     head = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}").line
+    if head == onto:
+        return Standing(current_branch(git), head, onto, 0, 0)
     if not head or not git.ask("merge-base", onto, head).ok:
         return None
     own, behind = git.run("rev-list", "--left-right", "--count", f"{head}...{onto}").split()

@@ -7,6 +7,7 @@ the hook says has become of it.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -107,3 +108,8 @@ def _exactly(source: BinaryIO, count: int) -> bytes:
 def _say(sink: BinaryIO, lines: Sequence[bytes]) -> None:
     sink.write(b"".join(b"%04x%s\n" % (len(line) + 5, line) for line in lines) + _FLUSH)
     sink.flush()
+
+
+def say(line: str) -> None:
+    """git shows a hook's stderr to who pushes, as lines of the remote."""
+    print(f"ticketd: {line}", file=sys.stderr, flush=True)
