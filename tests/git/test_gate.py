@@ -157,10 +157,13 @@ def test_a_dry_run_changes_nothing(slot: Slot) -> None:
 
 
 def test_no_object_is_stored_twice(slot: Slot) -> None:
+    def stored() -> list[Path]:
+        return sorted((slot.world.control.path / "objects").rglob("*"))
+
     slot.commit()
+    before = stored()
     slot.takes()
-    objects = slot.world.state / "gate.git" / "objects"
-    assert [path for path in objects.rglob("*") if path.is_file()] == [objects / "info" / "alternates"]
+    assert stored() == before
 
 
 # --- what is not ---
@@ -320,7 +323,7 @@ def broken_pipe(gate: Path) -> None:
         lambda gate: (gate / "hooks" / "proc-receive").chmod(0o644),
         lambda gate: (gate / "config").write_text("[core\n"),
         lambda gate: (gate / "HEAD").write_text(""),
-        lambda gate: shutil.rmtree(gate / "objects"),
+        lambda gate: (gate / "objects").unlink(),
         broken_pipe,
     ],
 )

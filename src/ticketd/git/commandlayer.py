@@ -1,7 +1,7 @@
 """GitPython's command layer, without the rest of it.
 
-`import git` loads an object model that nobody here uses, and runs `git version`: 50 of the 110 ms that the pre-push hook
-of an up-to-date branch took, which every push of a person waits for. So the package's own `__init__` is passed over
+`import git` loads an object model that nobody here uses, and runs `git version`: 50 of the 110 ms that the hook took
+for an up-to-date branch, which every push of a person waits for. So the package's own `__init__` is passed over
 while its modules for commands are imported; to those who import it later it is as if nobody had.
 """
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from ticketd.git.door import Git
 
 GATE = "gate.git"
+PEOPLE = "people.git"
 # What an agent's fetch is shown lies in a namespace of the gate, away from what its push meets.
 UPLOAD = "git --namespace=shown upload-pack"
 MARK = "# ticketd's own settings"

@@ -11,7 +11,7 @@ from ticketd.errors import GitFailed, NotSetUp
 from ticketd.git.configuration import GATE, forget_config, save_config
 from ticketd.git.control import Control
 from ticketd.git.door import Git
-from ticketd.git.gate import open_gate, show_tip
+from ticketd.git.gate import for_agents, open_gate
 from ticketd.git.repository import CONTROL, OWNER, UserRepository, identity
 
 # An unborn branch that nobody uses: a bare repository's HEAD must name one.
@@ -35,9 +35,8 @@ def open_control(state: Path, user: UserRepository, branch: str = "main") -> Con
             forget_config(state / CONTROL)
             _create(state, user)
         save_config(state / CONTROL, branch)
-        open_gate(state / GATE, "ticketd.git.gate_main", (str(control.path), branch), branch)
-        if tip := control.peek_ref(f"refs/target/{branch}"):
-            show_tip(state, branch, tip)
+        tip = control.peek_ref(f"refs/target/{branch}")
+        open_gate(state / GATE, for_agents(control.path, branch), branch, tip)
     return control
 
 

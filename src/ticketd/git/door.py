@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from ticketd.git.commandlayer import GitCommand, GitCommandNotFound
 from ticketd.errors import GitFailed, NotSetUp
+from ticketd.git.commandlayer import GitCommand, GitCommandNotFound
 
 SAFE_CONFIG = (
     "core.hooksPath=/dev/null",

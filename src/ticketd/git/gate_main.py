@@ -1,7 +1,7 @@
 """The hook of the agents' gate: keeps what an agent pushes as its attempt's ref, and says when it will land.
 
-Called as `python -m ticketd.git.gate_main CONTROL BRANCH`: the control repository, and the target. It spells the names of
-refs by itself: what spells them elsewhere takes longer to import than all that is done here.
+Called as `python -m ticketd.git.gate_main CONTROL BRANCH`: the control repository, and the target. It spells the names
+of refs by itself: what spells them elsewhere takes longer to import than all that is done here.
 """
 
 from __future__ import annotations
