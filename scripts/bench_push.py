@@ -74,6 +74,9 @@ class Yard:
         yield self._row("git push, the hook, another branch", work, "git", "push", "origin", "HEAD:other", commits=True)
         self._run(work, "git", "push", "origin", "HEAD")
         yield self._row("ticketd push, nothing to do", work, *TICKETD, "push")
+        self._run(work, *TICKETD, "hook", "install", "--gate")
+        yield self._row("git push, the gate, nothing to do", work, "git", "push", bound_ms=None)
+        yield self._row("git push, the gate, a new commit", work, "git", "push", commits=True, bound_ms=None)
 
     def _row(
         self, what: str, where: Path, *command: str, commits: bool = False, bound_ms: float | None = BOUND_MS

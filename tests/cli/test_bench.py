@@ -42,6 +42,6 @@ def test_pushing_is_measured_and_put_beside_its_bounds() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     head, *rows = done.stdout.splitlines()
     assert head.split() == ["milliseconds", "first", "median", "least", "cpu", "bound"], done.stderr
-    assert [row.split("  ")[0] for row in rows][-1] == "ticketd push, nothing to do"
+    assert "ticketd push, nothing to do" in [row.split("  ")[0] for row in rows]
     assert all(float(field) >= 0 for row in rows for field in row[52:].split())
     assert done.returncode in (0, 1)

@@ -950,6 +950,7 @@ def test_status_as_json_is_one_document(world: World) -> None:
         "chained": None,
         "hooks_path": str(world.hooks),
         "obstacle": None,
+        "gate": None,
     }
 
 

@@ -58,7 +58,7 @@ def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iter
 
 def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping[str, str]) -> Daemon:
     control = open_control(opened.session.places.state, opened.user, settings.target.branch)
-    target, poll_s = _target(opened.user, control, settings)
+    target, poll_s = land_on(opened.user, control, settings)
     current = Current(settings)
     works = Works(
         session=opened.session,
@@ -76,8 +76,13 @@ def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping
     return Daemon(works, current, poll_s)
 
 
-def _target(user: UserRepository, control: Control, settings: Settings) -> tuple[Target, float]:
-    """What to land on, and how often to ask where it stands (seconds): asking a directory costs 2 to 6 ms."""
+def land_on(user: UserRepository, control: Control, settings: Settings, *, asks: bool = False) -> tuple[Target, float]:
+    """What to land on, and how often to ask where it stands (seconds): asking a directory costs 2 to 6 ms. With `asks`
+    git may ask for a password on the terminal: a person is there.
+
+    Raises:
+        NotSetUp: there is no such remote.
+    """
     remote, branch = settings.target.remote, settings.target.branch
     if not remote:
         return LocalTarget(control, user, branch), min(settings.target.poll_s, LOCAL_POLL_S)
@@ -88,4 +93,4 @@ def _target(user: UserRepository, control: Control, settings: Settings) -> tuple
             mend=f'Add it (`git remote add {remote} URL`), or set `remote = ""` under [target] to land locally.',
         )
     poll_s = min(settings.target.poll_s, LOCAL_POLL_S) if Path(url).is_dir() else settings.target.poll_s
-    return RemoteTarget(control, url, push_url, branch, transport_config(user.root)), poll_s
+    return RemoteTarget(control, url, push_url, branch, transport_config(user.root), asks=asks), poll_s

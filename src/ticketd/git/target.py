@@ -77,7 +77,8 @@ def fetch_tip(control: Control, git: Git, url: str, branch: str, timeout_s: floa
 @dataclass(frozen=True, slots=True)
 class RemoteTarget:
     """`branch` of a remote. URLs are literal, so no remote of the control repository's configuration takes part;
-    `config` is what the user's repository sets for the transport, `timeout_s` is for each exchange.
+    `config` is what the user's repository sets for the transport, `timeout_s` is for each exchange; with `asks` git may
+    ask for a password on the terminal.
 
     Raises:
         BadInput: a URL that cannot be one.
@@ -89,13 +90,15 @@ class RemoteTarget:
     branch: str
     config: tuple[str, ...] = ()
     timeout_s: float = 120.0
+    asks: bool = False
 
     def __post_init__(self) -> None:
         check_url(self.url)
         check_url(self.push_url)
 
     def _git(self) -> Git:
-        return self.control.git.with_config(*self.config)
+        git = self.control.git
+        return Git(git.cwd, (*git.config, *self.config), {**git.env, "GIT_TERMINAL_PROMPT": str(int(self.asks))})
 
     @property
     def _ref(self) -> str:
