@@ -16,6 +16,7 @@ from gitworld import ADA, KEY, World, commit, git
 from ticketd.git.creation import open_control
 from ticketd.git.receiving import Declined, Received, Taken, converse
 from ticketd.git.repository import find
+from ticketd.ports import Pushed
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="the gate sees in /proc who pushes")
 pytestmark = needs_proc
@@ -336,6 +337,21 @@ def test_a_broken_gate_takes_nothing_until_it_is_made_again(slot: Slot, break_it
     slot.takes("origin", "HEAD:main")
     assert slot.kept == tip
     assert slot.git("ls-remote", "origin", "main").stdout.startswith(slot.base)
+
+
+def test_a_gate_that_cannot_show_the_target_does_not_hold_up_a_landing(slot: Slot) -> None:
+    heads = slot.world.state / "gate.git/refs/namespaces/shown/refs/heads"
+    shutil.rmtree(heads)
+    heads.write_text("")
+    tip = slot.commit()
+    assert slot.world.target.push(tip, slot.base) == Pushed()
+
+
+def test_a_target_whose_name_the_former_one_stood_in_the_way_of_is_shown(slot: Slot) -> None:
+    git(slot.world.control.path, "update-ref", "-d", "refs/target/main")
+    git(slot.world.control.path, "update-ref", "refs/target/main/next", slot.base)
+    open_control(slot.world.state, find(slot.world.user), "main/next")
+    assert slot.git("ls-remote", "--heads", "origin").stdout.split() == [slot.base, "refs/heads/main/next"]
 
 
 def test_a_link_in_the_gates_place_is_not_followed(slot: Slot, tmp_path: Path) -> None:

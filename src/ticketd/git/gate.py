@@ -8,6 +8,7 @@ is behind before the gate is asked. (Were the branch hidden from pushes, git 2.3
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -61,6 +62,9 @@ def open_gate(gate: Path, command: str, branch: str, tip: str | None) -> None:
     write_whole(gate / SHOWN / "HEAD", f"ref: {SHOWN}/refs/heads/{branch}\n")
     _write_hook(gate / "hooks" / "proc-receive", f"{HOOK}exec {command}\n")
     write_whole(gate / "HEAD", "ref: refs/heads/none\n")
+    heads = gate / SHOWN / "refs" / "heads"
+    for other in [path for path in heads.rglob("*") if path.is_file() and path != heads / branch]:
+        remove(other)  # the target was another branch before, maybe one whose name is in the way of this one's
     if tip is not None:
         _show(gate, branch, tip)
 
@@ -100,10 +104,11 @@ def _python(module: str, *arguments: str) -> str:
 
 def show_tip(state: Path, branch: str, tip: str) -> None:
     """Where agents that fetch find the target, and what a push need not send. By hand: no process for it, and nobody
-    else writes there."""
+    else writes there. As well as can be: a gate that somebody has damaged must not hold up a landing."""
     for gate in (state / GATE, state / PEOPLE):
         if gate.is_dir():
-            _show(gate, branch, tip)
+            with contextlib.suppress(OSError):
+                _show(gate, branch, tip)
 
 
 def _show(gate: Path, branch: str, tip: str) -> None:
