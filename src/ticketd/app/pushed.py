@@ -33,12 +33,9 @@ class NotLanded:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorksOfAPerson(Works):
+def _never() -> bool:
     """A person's push has nothing to do with the pool: what stops that does not stop this."""
-
-    def is_stopping(self) -> bool:
-        return False
+    return False
 
 
 def land_pushed(works: Works, commit: str, say: Callable[[str], None]) -> AtTarget | NotLanded:
@@ -114,10 +111,11 @@ def _verify(works: Works, candidate: str, say: Callable[[str], None]) -> NotLand
     say(f"verifying {candidate[:7]}, rebased onto {_target(works)}: {steps}")
     try:
         make_ready(works, TREE, candidate, None, settings)
-        set_up(works, TREE, KEY, settings)
+        set_up(works, TREE, KEY, settings, _never)
         tree = works.worktrees.path(TREE)
         works.session.places.log(KEY, "verify").unlink(missing_ok=True)
-        failed = run_steps(works, settings.landing.verify, "verify", KEY, tree, settings.landing.verify_timeout_s)
+        timeout_s = settings.landing.verify_timeout_s
+        failed = run_steps(works, settings.landing.verify, "verify", KEY, tree, timeout_s, _never)
     except (SetupFailed, StepRefused) as error:
         return NotLanded(f"it could not be verified: {error}")
     except StepAbandoned:

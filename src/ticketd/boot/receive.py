@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.agents import agent_of
-from ticketd.app.pushed import NotLanded, WorksOfAPerson, land_pushed
+from ticketd.app.pushed import NotLanded, land_pushed
 from ticketd.app.session import Works
 from ticketd.boot.daemon import land_on, require_settings
 from ticketd.boot.session import Opened, open_session
@@ -85,7 +85,7 @@ def works_of(opened: Opened, state: Path, settings: Settings, environ: Mapping[s
     """
     control = Control(state, identity(opened.user.root))
     target, _ = land_on(opened.user, control, settings, asks=True)
-    return WorksOfAPerson(
+    return Works(
         session=opened.session,
         bell=_NoBell(),
         engine=LocalEngine(heartbeat_s=HEARTBEAT_S),
