@@ -10,6 +10,7 @@ from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING
 from ticketd.domain.landing import Landed, Landing, Phase, Verification
 from ticketd.domain.pool import DaemonRecord, Stop, TargetRecord
+from ticketd.domain.repair import Repair, RepairKind
 from ticketd.domain.replay import Replay
 from ticketd.domain.review import Stale, digest_of
 from ticketd.domain.scheduler.schedule import Start
@@ -63,6 +64,8 @@ FILES = {
     )
     for id_, touches in TOUCHES.items()
 }
+MERGE = Repair(RepairKind.CONFLICT, LANDED, TIP, "conflicts in x\udcff", LANDED, TIP, ("CONFLICT (content): x",))
+MEND = Repair(RepairKind.VERIFY, LANDED, CANDIDATE, "`make` failed", log="/log", fault="it changed nothing")
 VERDICTS: tuple[Verdict, ...] = (
     ToLanding(),
     ToLanding(review=True, detail="it is protected"),
@@ -71,11 +74,14 @@ VERDICTS: tuple[Verdict, ...] = (
     Requeue("again", failed=True, reason=Reason.TIMEOUT),
     Requeue("later", deferred=True, not_before=99.5),
     Requeue("made way", preempted=True),
+    Requeue("markers are left", reason=Reason.CONFLICT, repair=replace(MERGE, merges=None)),
     Fail(Reason.AGENT_FAILED, "exit code 3 \udcff"),
     Cancel("by a person"),
 )
 LANE_VERDICTS: tuple[Requeue | Fail | Cancel, ...] = (
     Requeue("conflict", failed=True, reason=Reason.CONFLICT),
+    Requeue("conflict", reason=Reason.CONFLICT, repair=MERGE),
+    Requeue("red", reason=Reason.VERIFY_FAILED, repair=MEND),
     Fail(Reason.PUSH_REJECTED, "not today"),
     Cancel("before it landed"),
 )
@@ -148,9 +154,18 @@ class Walk:
         if name == "save" and before.ticket != record.ticket:
             assert not record.start_approved
         assert (record.state is TicketState.LANDED) == (record.landed_sha is not None)
+        self.check_repair(name, record, before, live)
         if before.state in FINAL and record.state not in FINAL:
             assert before.state is not TicketState.LANDED
             assert name in ("retry", "save"), f"{record.id} left its end by {name}"
+
+    def check_repair(self, name: str, record: TicketRecord, before: TicketRecord, live: list[Attempt]) -> None:
+        """It goes by its number until it is used up, whatever interrupts it, and the attempt under way is of it."""
+        assert record.repair is None or record.repairs
+        assert name == "retry" or record.repairs in (before.repairs, before.repairs + 1)
+        for attempt in live:
+            assert attempt.mends == (record.repair and record.repair.kind)
+            assert attempt.merges is None or (record.repair and attempt.resumes == record.repair.tip)
 
     def check_claims(self) -> None:
         texts = [patterns_text(claim.patterns) for claim in self.standing.claims.values()]

@@ -16,8 +16,10 @@ from ticketd.domain.ticket import Priority, TicketState
 
 TICKET = ticket("a", touches=["/src/**"]).ticket
 ADDED = Event(1, 5.0, EventKind.TICKET_ADDED, "a", data={"path": TICKET.path, "says": declared(TICKET)})
+AFRESH = {"resumes": None, "mends": None, "merges": None}
+NO_REPAIR = {"repair": None, "repairs": 0}
 DISPATCHED = Event(
-    2, 6.0, EventKind.DISPATCHED, "a", 1, {"slot": 3, "base": "b" * 40, "agent": "default", "batch": 0, "resumes": None}
+    2, 6.0, EventKind.DISPATCHED, "a", 1, {"slot": 3, "base": "b" * 40, "agent": "default", "batch": 0, **AFRESH}
 )
 REQUEUED = Event(
     3,
@@ -25,7 +27,7 @@ REQUEUED = Event(
     EventKind.REQUEUED,
     "a",
     1,
-    {"detail": "again", "not_before": 9.5, "failures": 1, "deferrals": 0, "preemptions": 0, "resume": None},
+    {"detail": "again", "not_before": 9.5, "failures": 1, "deferrals": 0, "preemptions": 0, "resume": None} | NO_REPAIR,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ticketd.domain.repair import RepairKind
 from ticketd.domain.ticket import Reason
 
 
@@ -42,8 +43,9 @@ class AttemptKey:
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """Times are epoch seconds; `outcome` is the agent's, once it has ended. `preempted`: it is being ended for another
-    ticket; `resumes`: the commit it goes on from, where it takes up what an earlier one has done. `batch`: the same for
-    all attempts that were dispatched together."""
+    ticket; `resumes`: the commit it goes on from, where it takes up what an earlier one has done. `mends`: what kept
+    that from landing; `merges`: the commit that is merged into it before the agent begins. `batch`: the same for all
+    attempts that were dispatched together."""
 
     key: AttemptKey
     state: AttemptState
@@ -69,4 +71,6 @@ class Attempt:
     output_bytes: int = 0
     preempted: bool = False
     resumes: str | None = None
+    mends: RepairKind | None = None
+    merges: str | None = None
     batch: int = 0

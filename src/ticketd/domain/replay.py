@@ -17,6 +17,7 @@ from ticketd.domain.events import EventKind as Kind
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.pool import DaemonRecord, Pool, Stop
+from ticketd.domain.repair import RepairKind, from_told
 from ticketd.domain.standing import Standing
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import Gate, Priority, Reason, TicketRecord, TicketState
@@ -129,8 +130,9 @@ class Replay:
                 self._moved(id_, TicketState.LANDED, detail=data["detail"], **landed)
             case Kind.REQUEUED:
                 self._release(id_)
-                names = ("failures", "deferrals", "preemptions", "resume")
-                counts = {name: data[name] for name in names} | {"cancel_requested": False}
+                names = ("failures", "deferrals", "preemptions", "resume", "repairs")
+                counts = {name: data[name] for name in names}
+                counts |= {"repair": from_told(data["repair"]), "cancel_requested": False}
                 self._moved(id_, TicketState.QUEUED, detail=data["detail"], not_before=data["not_before"], **counts)
             case Kind.FAILED:
                 self._release(id_)
@@ -212,6 +214,8 @@ class Replay:
             dispatched_at=at,
             batch=data["batch"],
             resumes=data["resumes"],
+            mends=data["mends"] and RepairKind(data["mends"]),
+            merges=data["merges"],
         )
         self._claims[key] = Claim(key.ticket, key.number, self._tickets[key.ticket].ticket.touches)
         self._held[key.ticket] = key

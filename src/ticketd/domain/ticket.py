@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ticketd.domain.globs import EVERYTHING, PatternSet
+from ticketd.domain.repair import Repair
 
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 GLOBAL_SCOPE = "_global"
@@ -131,7 +132,8 @@ class Ticket:
 class TicketRecord:
     """A ticket and how it stands. `age` counts up in the order tickets were first seen, at `seen_at`; times are epoch
     seconds. `resume`: the attempt whose commits the next one goes on from. `gate_at`: where it waits while in review;
-    `shown`: the commit that a person last saw there; `approved`: the one that they let land."""
+    `shown`: the commit that a person last saw there; `approved`: the one that they let land. `repair`: what its next
+    attempt is to mend, or the one under way; `repairs`: how many it has been given."""
 
     ticket: Ticket
     age: int
@@ -153,6 +155,8 @@ class TicketRecord:
     gate_at: Gate | None = None
     shown: str | None = None
     approved: str | None = None
+    repair: Repair | None = None
+    repairs: int = 0
 
     @property
     def id(self) -> str:

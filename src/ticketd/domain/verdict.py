@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ticketd.domain.globs import PatternSet, matches
+from ticketd.domain.repair import Repair, RepairKind, Unmended, some
 from ticketd.domain.review import BEFORE_IT_LANDS
 from ticketd.domain.settings import Outside, ReviewClaim, Settings
 from ticketd.domain.ticket import Gate, Reason, TicketRecord
@@ -30,7 +31,8 @@ class ToLanding:
 @dataclass(frozen=True, slots=True)
 class Requeue:
     """Back to the queue. `failed` uses up a retry; `deferred` makes the next backoff of this ticket longer;
-    `preempted`: it made way for another, and goes on from where it was."""
+    `preempted`: it made way for another, and goes on from where it was; `repair`: its agent gets its work back to mend
+    it, which uses up a repair."""
 
     detail: str
     failed: bool = False
@@ -38,6 +40,7 @@ class Requeue:
     preempted: bool = False
     not_before: float | None = None
     reason: Reason | None = None
+    repair: Repair | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ Verdict = ToLanding | Requeue | Fail | Cancel
 class Finish:
     """How an attempt ended. `how`: exited, timeout, ended, log-limit, cannot-run, no-capacity, spawn-failed, lost or
     never-started; `outcome`: done, later or failed; `changed` and `nested`: paths, as kept. `agent`: the profile that
-    ran it; `until`: when it may be asked again (epoch seconds), if it said so."""
+    ran it; `until`: when it may be asked again (epoch seconds), if it said so; `unmended`: why what it leaves may not
+    land."""
 
     how: str
     outcome: str
@@ -68,6 +72,7 @@ class Finish:
     agent: str = ""
     until: float | None = None
     preempted: bool = False
+    unmended: Unmended | None = None
 
 
 def backoff(times: int) -> float:
@@ -80,11 +85,25 @@ def is_due(not_before: float | None, now: float) -> bool:
     return not_before is None or not_before <= now or not_before - now > LONGEST_BACKOFF_S
 
 
-def after_failure(record: TicketRecord, settings: Settings, reason: Reason, detail: str) -> Requeue | Fail:
-    """The ticket's own failure: again while it has retries left."""
+def after_failure(
+    record: TicketRecord, settings: Settings, reason: Reason, detail: str, repair: Repair | None = None
+) -> Requeue | Fail:
+    """The ticket's own failure, the cheapest way on first: its agent mends it while there is something to mend
+    (`repair`) and it has repairs left; then afresh while it has retries left; then a person."""
+    if repair is not None and record.repairs < settings.landing.repairs:
+        return Requeue(detail, reason=reason, repair=repair)
     if record.failures < settings.retries_of(record.ticket):
         return Requeue(detail, failed=True, reason=reason)
     return Fail(reason, detail)
+
+
+def reason_of(repair: Repair | None) -> Reason:
+    """What work fails with that is not mended. Without a repair: it left a conflict of its own making."""
+    match repair and repair.kind:
+        case RepairKind.VERIFY:
+            return Reason.VERIFY_FAILED
+        case RepairKind.CONFLICT | None:
+            return Reason.CONFLICT
 
 
 def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now: float) -> Verdict:
@@ -100,19 +119,19 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
             detail = finish.detail or "its agent was lost with the machine"
             return _put_off_or_fail(record, Reason.LOST, detail, now)
         case "timeout":
-            return after_failure(record, settings, Reason.TIMEOUT, finish.detail)
+            return after_failure(record, settings, Reason.TIMEOUT, finish.detail, record.repair)
         case "spawn-failed":
             # Passes by itself, most often: a program that is just being written, a disk that stumbles.
             return _put_off_or_fail(record, Reason.AGENT_FAILED, finish.detail, now)
         case "cannot-run":
             return Fail(Reason.AGENT_FAILED, _cannot_run(record, finish))
         case "log-limit":
-            return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail)
+            return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail, record.repair)
     if finish.outcome == "later":
         # Nothing about this ticket: its profile is what waits (`throttle.limited`), another may take it at once.
         return Requeue(finish.detail or "the agent asked to be run later")
     if finish.outcome != "done":
-        return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail)
+        return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail, record.repair)
     return _judge_work(record, finish, settings)
 
 
@@ -131,6 +150,9 @@ def _put_off(record: TicketRecord, detail: str, now: float) -> Requeue:
 
 
 def _judge_work(record: TicketRecord, finish: Finish, settings: Settings) -> Verdict:
+    if finish.unmended is not None:
+        why, again = finish.unmended.why, finish.unmended.again
+        return after_failure(record, settings, reason_of(record.repair), why, again)
     if not finish.changed:
         return after_failure(record, settings, Reason.NO_CHANGES, "the agent ended well but changed nothing")
     if finish.nested:
@@ -141,11 +163,11 @@ def _judge_work(record: TicketRecord, finish: Finish, settings: Settings) -> Ver
     scope = settings.scopes.get(record.ticket.scope)
     if scope and scope.paths and (foreign := _unmatched(finish.changed, scope.paths)):
         return after_failure(
-            record, settings, Reason.OUTSIDE_CLAIM, f"outside the paths of scope {scope.name}: {_some(foreign)}"
+            record, settings, Reason.OUTSIDE_CLAIM, f"outside the paths of scope {scope.name}: {some(foreign)}"
         )
     outside = _unmatched(finish.changed, record.ticket.touches)
     if outside and settings.claims.outside is Outside.FAIL:
-        return after_failure(record, settings, Reason.OUTSIDE_CLAIM, f"outside the claim: {_some(outside)}")
+        return after_failure(record, settings, Reason.OUTSIDE_CLAIM, f"outside the claim: {some(outside)}")
     why = why_review(record, finish.changed, settings)
     return ToLanding(
         outside=outside,
@@ -166,14 +188,9 @@ def why_review(record: TicketRecord, changed: tuple[str, ...], settings: Setting
     protected = tuple(path for path in changed if matches(settings.review.protect, path))
     if protected:
         verb = "is" if len(protected) == 1 else "are"
-        return f"{BEFORE_IT_LANDS}: touches {_some(protected)}, which {verb} protected"
+        return f"{BEFORE_IT_LANDS}: touches {some(protected)}, which {verb} protected"
     return BEFORE_IT_LANDS if settings.gate_of(record.ticket, record.priority) is Gate.LAND else ""
 
 
 def _unmatched(paths: tuple[str, ...], patterns: PatternSet) -> tuple[str, ...]:
     return tuple(path for path in paths if not matches(patterns, path))
-
-
-def _some(paths: tuple[str, ...]) -> str:
-    shown = ", ".join(paths[:5])
-    return f"{shown} and {len(paths) - 5} more" if len(paths) > 5 else shown

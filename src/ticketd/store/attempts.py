@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
 from sqlite_utils import Database
@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from ticketd.domain.attempt import AttemptKey, AttemptState, Drift
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import PatternSet
+from ticketd.domain.repair import RepairKind
 from ticketd.domain.review import BEFORE_IT_LANDS
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.throttle import Capacity, refused, started
@@ -32,6 +33,16 @@ OF_AN_ATTEMPT = (
     ("claims", "ticket", "attempt"),
     ("attempts", "ticket", "number"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where an attempt begins; see `Attempt`."""
+
+    base: str
+    resumes: str | None = None
+    mends: RepairKind | None = None
+    merges: str | None = None
 
 
 class Attempts(Tickets, Throttles):
@@ -61,22 +72,25 @@ class Attempts(Tickets, Throttles):
         except sqlite3.IntegrityError as error:
             return str(error)
 
-    def _begins(self, db: Database, record: TicketRecord, base: str) -> tuple[str, str | None]:
-        """The base, and the commit to go on from if an earlier attempt made way: then the base is that one's."""
+    def _begins(self, db: Database, record: TicketRecord, base: str) -> Beginning:
+        """At the base; where an earlier attempt made way, from what that one has done, on its base; where there is
+        something to mend, from that. What made way while it was mending goes on mending."""
+        repair = record.repair
         earlier = None if record.resume is None else self._attempt(db, AttemptKey(record.id, record.resume))
-        return (base, None) if earlier is None or earlier.tip is None else (earlier.base, earlier.tip)
+        if earlier is not None and earlier.tip is not None:
+            return Beginning(earlier.base, earlier.tip, repair and repair.kind)
+        return Beginning(repair.base, repair.tip, repair.kind, repair.merges) if repair else Beginning(base)
 
     def _dispatch(
-        self, db: Database, key: AttemptKey, start: Start, begins: tuple[str, str | None], at: float, batch: int
+        self, db: Database, key: AttemptKey, start: Start, begins: Beginning, at: float, batch: int
     ) -> None:
-        base, resumes = begins
+        told = {"slot": start.slot, "agent": start.agent, "batch": batch, **asdict(begins)}
+        columns = {"ticket": key.ticket, "number": key.number, "state": "preparing", "dispatched_at": at, **told}
         db.execute(
-            "INSERT INTO attempts (ticket, number, state, slot, base, resumes, agent, dispatched_at, batch)"
-            " VALUES (?, ?, 'preparing', ?, ?, ?, ?, ?, ?)",
-            [key.ticket, key.number, start.slot, base, resumes, start.agent, at, batch],
+            f"INSERT INTO attempts ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+            list(columns.values()),
         )
         self._move(db, key.ticket, TicketState.RUNNING, attempts=key.number, approved=None)
-        told = {"slot": start.slot, "base": base, "resumes": resumes, "agent": start.agent, "batch": batch}
         self._event(db, at, EventKind.DISPATCHED, key.ticket, key.number, **told)
 
     def start_refused(self, key: AttemptKey, detail: str, at: float) -> None:

@@ -8,10 +8,11 @@ from sqlite_utils import Database
 
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import EventKind
+from ticketd.domain.repair import as_told
 from ticketd.domain.ticket import OnFailure, Reason, TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue
 from ticketd.store.connection import Connections, translated
-from ticketd.store.rows import RECORD_COLUMNS, Records, Row, attempt_of, dump
+from ticketd.store.rows import RECORD_COLUMNS, Records, Row, attempt_of, dump, repair_text
 
 WITHDRAWN = "its file was deleted; putting it back queues it again"
 
@@ -110,6 +111,8 @@ class Tables:
                 deferrals=record.deferrals + 1 if verdict.deferred else 0,
                 preemptions=record.preemptions + verdict.preempted,
                 resume=self._resumed_next(db, key, record, verdict),
+                repair=verdict.repair or (None if verdict.failed else record.repair),
+                repairs=record.repairs + (verdict.repair is not None),
             ),
             at,
             key.number,
@@ -117,11 +120,12 @@ class Tables:
         )
 
     def _resumed_next(self, db: Database, key: AttemptKey, record: TicketRecord, verdict: Requeue) -> int | None:
-        """The attempt whose work the next one goes on from. A failure is begun afresh."""
+        """The attempt whose work the next one goes on from. A failure is begun afresh, and a repair says itself where
+        it begins."""
         made = "SELECT 1 FROM attempts WHERE ticket = ? AND number = ? AND tip IS NOT NULL AND tip <> base"
         if verdict.preempted and self._rows(db, made, key.ticket, key.number):
             return key.number
-        return None if verdict.failed else record.resume
+        return None if verdict.failed or verdict.repair else record.resume
 
     def _to_queue(
         self,
@@ -139,9 +143,12 @@ class Tables:
             "deferrals": record.deferrals,
             "preemptions": record.preemptions,
             "resume": record.resume,
+            "repairs": record.repairs,
         }
-        self._move(db, record.id, TicketState.QUEUED, cancel_requested=0, **again)
-        self._event(db, at, EventKind.REQUEUED, record.id, attempt, reason=reason, **again)
+        repair = repair_text(record.repair)
+        self._move(db, record.id, TicketState.QUEUED, cancel_requested=0, repair=repair, **again)
+        told = {"reason": reason, "repair": as_told(record.repair)}
+        self._event(db, at, EventKind.REQUEUED, record.id, attempt, **told, **again)
 
     def _on_failure(self, db: Database, ticket: str, reason: Reason, at: float) -> None:
         record = self._record(db, ticket)

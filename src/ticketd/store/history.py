@@ -17,7 +17,7 @@ SAMPLES = """
     SELECT json_extract(spec, '$.size') AS size, json_extract(spec, '$.scope') AS scope, agent,
         ended_at - dispatched_at AS seconds, landing_s
     FROM attempts INDEXED BY attempts_that_landed JOIN tickets ON tickets.id = ticket
-    WHERE landing_s IS NOT NULL AND ended_at IS NOT NULL
+    WHERE landing_s IS NOT NULL AND ended_at IS NOT NULL AND mends IS NULL
     ORDER BY ended_at DESC, ticket LIMIT ?
 """
 

@@ -12,6 +12,7 @@ from ticketd.domain.attempt import AttemptState, Drift
 from ticketd.domain.events import EventKind
 from ticketd.domain.landing import Phase
 from ticketd.domain.pool import Stop
+from ticketd.domain.repair import RepairKind
 from ticketd.domain.ticket import TRANSITIONS, Priority, Reason, TicketState
 
 migrations = Migrations("ticketd")
@@ -58,6 +59,8 @@ def m001_first(db: Database) -> None:
             gate TEXT CHECK (gate IN ('start', 'land')),
             shown TEXT,
             approved TEXT,
+            repair TEXT,
+            repairs INTEGER NOT NULL DEFAULT 0 CHECK (repairs >= 0),
             body TEXT NOT NULL,
             CHECK ((state = 'failed') <= (reason IS NOT NULL)),
             CHECK ((state = 'landed') = (landed_sha IS NOT NULL)),
@@ -101,8 +104,11 @@ def m001_first(db: Database) -> None:
             output_bytes INTEGER NOT NULL DEFAULT 0,
             preempted INTEGER NOT NULL DEFAULT 0 CHECK (preempted IN (0, 1)),
             resumes TEXT,
+            mends TEXT CHECK (mends IN {_one_of(RepairKind)}),
+            merges TEXT,
             batch INTEGER NOT NULL DEFAULT 0,
-            PRIMARY KEY (ticket, number)
+            PRIMARY KEY (ticket, number),
+            CHECK (merges IS NULL OR (resumes IS NOT NULL AND mends IS NOT NULL))
         ) STRICT
         """,
         "CREATE INDEX attempts_by_batch ON attempts (batch)",

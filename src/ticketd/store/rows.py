@@ -16,6 +16,7 @@ from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.lint import Outline
 from ticketd.domain.problems import Problem, Severity
+from ticketd.domain.repair import Repair, RepairKind, as_told, from_told
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import Gate, OnFailure, Priority, Reason, Size, Ticket, TicketRecord, TicketState
 from ticketd.domain.ticketfile import Lines, Parsed
@@ -37,7 +38,8 @@ def terms_of(ticket: Ticket) -> str:
 DECLARED = ("id", "path", "spec", "terms", "body")
 RECORD_COLUMNS = (
     "id, path, spec, terms, age, state, reason, detail, held, bumped, not_before, failures, deferrals, attempts,"
-    " cancel_requested, start_approved, landed_sha, seen_at, preemptions, resume, gate, shown, approved"
+    " cancel_requested, start_approved, landed_sha, seen_at, preemptions, resume, gate, shown, approved,"
+    " repair, repairs"
 )
 
 _PRIORITIES = {str(each): each for each in Priority}
@@ -62,7 +64,7 @@ class Records:
         """`row` has `RECORD_COLUMNS`."""
         id_, path, spec, terms, age, state, reason, detail, held, bumped, not_before, failures, deferrals, *rest = row
         attempts, cancel_requested, start_approved, landed_sha, seen_at, preemptions, *rest = rest
-        resume, gate, shown, approved = rest
+        resume, gate, shown, approved, repair, repairs = rest
         return TicketRecord(
             self.ticket(id_, path, spec, terms, body),
             age,
@@ -84,6 +86,8 @@ class Records:
             gate and Gate(gate),
             shown,
             approved,
+            repair and from_told(json.loads(repair)),
+            repairs,
         )
 
     def ticket(self, id_: str, path: str, spec: str, terms: str, body: str) -> Ticket:
@@ -153,8 +157,14 @@ def attempt_of(row: Row) -> Attempt:
         output_bytes=row["output_bytes"],
         preempted=bool(row["preempted"]),
         resumes=row["resumes"],
+        mends=row["mends"] and RepairKind(row["mends"]),
+        merges=row["merges"],
         batch=row["batch"],
     )
+
+
+def repair_text(repair: Repair | None) -> str | None:
+    return None if repair is None else json.dumps(as_told(repair))
 
 
 def throttle_of(row: Row) -> Throttle:

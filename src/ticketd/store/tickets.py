@@ -55,8 +55,8 @@ class Tickets(TicketFilesTable):
             db.execute("DELETE FROM verifications WHERE NOT passed")
             if record.reason is Reason.PUSH_REJECTED and self._reland(db, record, at):
                 return TicketState.LANDING
-            again = replace(record, failures=0, deferrals=0, resume=None, not_before=None, detail="retried by a person")
-            self._to_queue(db, again, at)
+            again = replace(record, failures=0, deferrals=0, resume=None, repair=None, repairs=0, not_before=None)
+            self._to_queue(db, replace(again, detail="retried by a person"), at)
             return TicketState.QUEUED
 
     def _reland(self, db: Database, record: TicketRecord, at: float) -> bool:
