@@ -99,11 +99,7 @@ def after_failure(
 
 def reason_of(repair: Repair | None) -> Reason:
     """What work fails with that is not mended. Without a repair: it left a conflict of its own making."""
-    match repair and repair.kind:
-        case RepairKind.VERIFY:
-            return Reason.VERIFY_FAILED
-        case RepairKind.CONFLICT | None:
-            return Reason.CONFLICT
+    return Reason.VERIFY_FAILED if repair is not None and repair.kind is RepairKind.VERIFY else Reason.CONFLICT
 
 
 def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now: float) -> Verdict:

@@ -18,6 +18,7 @@ from ticketd.domain.merging import NO_RULES, MergeRules
 from ticketd.errors import GitFailed
 from ticketd.git import leftovers
 from ticketd.git.configuration import restore_config
+from ticketd.git.conflicts import marked, unresolved
 from ticketd.git.door import Git
 from ticketd.git.rebase import rebase
 from ticketd.git.repository import CONTROL
@@ -100,6 +101,14 @@ class Control:
     def fork_point(self, tip: str, target: str) -> str | None:
         answer = self.git.ask("merge-base", tip, target)
         return answer.line if answer.ok else None
+
+    def marked(self, tip: str, paths: Sequence[str], sides: Sequence[str]) -> tuple[str, ...]:
+        return marked(self.git, tip, paths, sides)
+
+    def unresolved(
+        self, tip: str, undecided: Sequence[str], ours: str, theirs: str
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return unresolved(self.git, tip, undecided, ours, theirs)
 
     def tree(self, commit: str) -> str:
         return self.git.run("rev-parse", "--verify", f"{commit}^{{tree}}")

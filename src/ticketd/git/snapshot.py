@@ -32,13 +32,14 @@ _REBASE_NOTES = ("rebase-merge/orig-head", "rebase-apply/orig-head", "rebase-mer
 class Standing:
     """Where a tree stands: HEAD's commit (that of the tree's branch where HEAD is unborn, damaged or gone; the base if
     neither is there), its tree object, that of the base, the branch's commit, whether git can work with the tree's
-    git directory, and what the agent has pushed."""
+    git directory, the commits of a merge that is under way, and what the agent has pushed."""
 
     head: str
     content: str
     base_content: str
     branch: str | None
     usable: bool
+    merging: tuple[str, ...] = ()
     pushed: str | None = None
 
 
@@ -64,19 +65,27 @@ def look(control: Control, tree: Tree, base: str, kept: str = "") -> Standing:
     if tree.branch:
         names += [f"refs/heads/{tree.branch}^{{{kind}}}" for kind in ("commit", "tree")]
     names += [f"{kept}^{{commit}}"] * bool(kept)
-    found = resolve(tree.git(control), names) if tree.has_admin else None
+    noted = [f"{sha}^{{commit}}" for sha in _merge_heads(tree)]
+    found = resolve(tree.git(control), [*names, *noted]) if tree.has_admin else None
     usable = found is not None
     if found is None:
         # The control repository's own HEAD is on a branch that never exists.
-        found = resolve(control.git, names)
+        found = resolve(control.git, [*names, *noted])
     if found is None or found[0] is None:
         raise GitFailed(f"commit {base} is missing")
     branch, branch_content = found[3:5] if tree.branch else (None, None)
-    pushed = found[-1] if kept else None
+    pushed = found[len(names) - 1] if kept else None
+    merging = tuple(sha for sha in found[len(names) :] if sha)
     for head, content in ((found[1], found[2]), (branch, branch_content)):
         if head and content:
-            return Standing(head, content, found[0], branch, usable, pushed)
-    return Standing(base, found[0], found[0], branch, usable, pushed)
+            return Standing(head, content, found[0], branch, usable, merging, pushed)
+    return Standing(base, found[0], found[0], branch, usable, pushed=pushed)
+
+
+def _merge_heads(tree: Tree) -> list[str]:
+    """What is being merged: an agent that may not write git's own files leaves its merge to be committed for it."""
+    note = tree.admin / "MERGE_HEAD"
+    return _SHA.findall(note.read_text(errors="replace")) if note.is_file() else []
 
 
 def take(control: Control, tree: Tree, at: Standing, env: Mapping[str, str] | None = None) -> Snapshot:

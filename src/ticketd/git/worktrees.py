@@ -12,6 +12,7 @@ from ticketd.errors import BadInput, GitFailed
 from ticketd.git import snapshot
 from ticketd.git.amending import amend
 from ticketd.git.branches import Branches, read_branches
+from ticketd.git.conflicts import begin_merge, unmerged
 from ticketd.git.control import Control
 from ticketd.git.door import Git
 from ticketd.git.exactness import all_untouched, changes
@@ -56,6 +57,15 @@ class WorktreePool:
             made = self._reset(tree, commit, keep_ignored)
         self._put_on(tree, branches)
         return made
+
+    def begin_merge(self, name: str, onto: str) -> tuple[str, ...]:
+        """Merge `onto` in a tree that has just been prepared, and stop at the conflicts: their paths. A merge without
+        conflicts is committed.
+
+        Raises:
+            GitFailed: there is no merge: a commit is missing, or the disk is full.
+        """
+        return begin_merge(self._tree(name).git(self.control), onto, self.control.by)
 
     def leave(self, name: str, commit: str) -> None:
         """Off its branch, which another tree may be given next: this one, when it is used again, must not delete it.
@@ -167,14 +177,16 @@ class WorktreePool:
         changed = tuple(change.path for change in taken.changes)
         nested = [change.path for change in taken.changes if change.nests]
         own = [".git"] if tree.has_own_repository else []
-        return Kept(tip, changed, tuple(dict.fromkeys((*nested, *taken.left_out, *own))))
+        undecided = unmerged(tree.git(self.control), tree.admin / "index", len(base) // 2) if at.usable else ()
+        return Kept(tip, changed, tuple(dict.fromkeys((*nested, *taken.left_out, *own))), undecided)
 
     def _commit(self, git: Git, taken: Snapshot, at: Standing, base: str, message: str, by: Identity) -> str:
         """What is taken as a commit on top of HEAD's, if that has it not. One that amends is a merge with the base:
-        then it all lands as one commit, and what was taken back meets nobody else's work."""
-        if taken.tree == at.content:
+        then it all lands as one commit, and what was taken back meets nobody else's work. A merge that was left
+        uncommitted is one too, so that the conflicts it has solved do not come up again."""
+        if taken.tree == at.content and not at.merging:
             return at.head
-        parents = (at.head, base) if taken.amends else (at.head,)
+        parents = tuple(dict.fromkeys((at.head, *at.merging, *((base,) if taken.amends else ()))))
         return snapshot.commit_snapshot(git, taken.tree, parents, message, by)
 
     # --- amend ---
@@ -198,10 +210,10 @@ class WorktreePool:
         with snapshot.throw_away_objects(self.control) as env:
             own = Git(self.control.git.cwd, env={**self.control.git.env, **env})
             taken = self._as_it_stands(own, tree, at, env)
-            written = self._written(own, taken, at, base, onto)
             if base == onto:
-                return Trial(Drift.NONE, (), written)
+                return Trial(Drift.NONE, (), tuple(change.path for change in taken.changes))
             tip = self._commit(own, taken, at, base, "as it stands", self.control.by)
+            written = self._written(own, taken, at, tip, base, onto)
             verdict = rebase(own, base, tip, onto, (), self.control.by)
         if isinstance(verdict, Conflict):
             return Trial(Drift.CONFLICT, verdict.paths, written)
@@ -215,11 +227,11 @@ class WorktreePool:
                 continue
         return Snapshot(at.content, changes(own, at.base_content, at.content))
 
-    def _written(self, own: Git, taken: Snapshot, at: Standing, base: str, onto: str) -> tuple[str, ...]:
+    def _written(self, own: Git, taken: Snapshot, at: Standing, tip: str, base: str, onto: str) -> tuple[str, ...]:
         """An agent that has rebased onto the moved target, or merged it, has not written what came with that."""
         found = taken.changes
-        if base != onto and at.head != base:
-            fork = own.ask("merge-base", at.head, onto).line
+        if at.head != base or at.merging:
+            fork = own.ask("merge-base", tip, onto).line
             found = changes(own, fork, taken.tree) if fork not in ("", base) else found
         return tuple(change.path for change in found)
 

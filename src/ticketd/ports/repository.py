@@ -23,11 +23,13 @@ class Identity:
 @dataclass(frozen=True, slots=True)
 class Kept:
     """An attempt's work, safe under its ref. `changed`: paths that differ from the base. `nested`: repositories
-    inside, whose content no commit holds."""
+    inside, whose content no commit holds. `undecided`: paths that a merge has left in conflict, and that the agent has
+    not called resolved."""
 
     tip: str
     changed: tuple[str, ...]
     nested: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
 
 
 class Trial(NamedTuple):
@@ -130,6 +132,14 @@ class History(Protocol):
     ) -> Rebased | Conflict | NothingLeft:
         """`base..tip` replayed on `onto`, each message ending in `trailers`. Mind `Rebased.regenerate`."""
 
+    def marked(self, tip: str, paths: Sequence[str], sides: Sequence[str]) -> tuple[str, ...]:
+        """Those of `paths` that have more conflict markers at `tip` than in all `sides` together."""
+
+    def unresolved(
+        self, tip: str, undecided: Sequence[str], ours: str, theirs: str
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The paths that are left at `tip` of the conflicts between `ours` and `theirs`, and all of those."""
+
     def tree(self, commit: str) -> str: ...
 
     def read_ref(self, ref: str) -> str | None: ...
@@ -149,6 +159,10 @@ class Worktrees(Protocol):
 
         Call only when its work is kept.
         """
+
+    def begin_merge(self, name: str, onto: str) -> tuple[str, ...]:
+        """Merge `onto` in a tree that has just been prepared, and stop at the conflicts: their paths. A merge without
+        conflicts is committed."""
 
     def leave(self, name: str, commit: str) -> None:
         """The tree at `commit`, on no branch: another may be put on the one it was on. No process is needed for it."""

@@ -78,12 +78,10 @@ class Attempts(Tickets, Throttles):
         repair = record.repair
         earlier = None if record.resume is None else self._attempt(db, AttemptKey(record.id, record.resume))
         if earlier is not None and earlier.tip is not None:
-            return Beginning(earlier.base, earlier.tip, repair and repair.kind)
+            return Beginning(earlier.base, earlier.tip, repair.kind if repair else None)
         return Beginning(repair.base, repair.tip, repair.kind, repair.merges) if repair else Beginning(base)
 
-    def _dispatch(
-        self, db: Database, key: AttemptKey, start: Start, begins: Beginning, at: float, batch: int
-    ) -> None:
+    def _dispatch(self, db: Database, key: AttemptKey, start: Start, begins: Beginning, at: float, batch: int) -> None:
         told = {"slot": start.slot, "agent": start.agent, "batch": batch, **asdict(begins)}
         columns = {"ticket": key.ticket, "number": key.number, "state": "preparing", "dispatched_at": at, **told}
         db.execute(
