@@ -57,6 +57,7 @@ def test_two_who_write_one_file_are_told_at_once_and_the_later_is_rebased_and_ve
 
 
 def test_two_who_write_the_same_line_end_well_too_the_later_by_running_anew(yard: Yard) -> None:
+    yard.config("[landing]\nrepairs = 0\n")
     go = collide(yard, "append shared.txt by the stray")
     daemon = yard.start("--until-idle")
     wait_until(lambda: slot(yard, "stray").get("collides_with"), "the collision is seen")

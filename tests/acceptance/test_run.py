@@ -59,7 +59,7 @@ def test_a_ticket_out_of_retries_fails_with_its_reason_and_the_run_ends_in_1(yar
 
 
 def test_failed_verification_keeps_main_clean_and_names_the_log(yard: Yard) -> None:
-    yard.config('[landing]\nverify = ["sh", "-c", "echo checking; test ! -e broken.txt"]\n')
+    yard.config('[landing]\nrepairs = 0\nverify = ["sh", "-c", "echo checking; test ! -e broken.txt"]\n')
     yard.ticket("breaks", touches="/broken.txt", does=("append broken.txt x",), retries=0)
     yard.ticket("fine", touches="/fine.txt", does=("append fine.txt x",))
     assert yard.until_idle().returncode == 1
@@ -82,6 +82,7 @@ def test_verification_sees_exactly_the_tree_that_is_pushed(yard: Yard) -> None:
 
 
 def test_a_tickets_own_verification_runs_beside_the_projects(yard: Yard) -> None:
+    yard.config("[landing]\nrepairs = 0\n")
     yard.ticket("own", touches="/a.txt", does=("append a.txt x",), verify="test -e b.txt", retries=0)
     assert yard.until_idle().returncode == 1
     assert yard.ticket_line("own")["reason"] == "verify-failed"
@@ -179,6 +180,7 @@ def test_a_timeout_ends_the_whole_tree_and_keeps_the_work(yard: Yard) -> None:
 
 def test_a_conflict_is_found_and_the_ticket_runs_again_from_the_new_base(yard: Yard) -> None:
     go = yard.root / "go"
+    yard.config("[landing]\nrepairs = 0\n")
     yard.ticket("edit", touches="/README.md", does=(f"wait-for {go}", "write README.md mine"))
     daemon = yard.start("--until-idle")
     wait_until(lambda: yard.status()["slots"][0].get("phase") == "running", "the agent runs")

@@ -46,8 +46,9 @@ class Unapproved:
 
 @dataclass(frozen=True, slots=True)
 class NotMade:
-    """A command of `[[landing.regenerate]]` did not end well on the rebased tree."""
+    """A command of `[[landing.regenerate]]` did not end well on the rebased tree, which is that of `commit`."""
 
+    commit: str
     failed: StepFailed
 
 
@@ -115,7 +116,7 @@ class Candidates:
             self.works, commands, "regenerate", key, tree, timeout_s, lambda: is_unwanted(self.works, key)
         )
         if failed is not None:
-            return NotMade(failed)
+            return NotMade(made.tip, failed)
         return self.works.worktrees.amend(TREE, made.tip, either(rule.paths for rule in rules))
 
     def _why_not_approved(self, landing: Landing, record: TicketRecord, onto: str, commit: str) -> str:

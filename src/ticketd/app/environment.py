@@ -59,4 +59,5 @@ def agent_environment(works: Works, ticket: Ticket, attempt: Attempt, profile: A
         "TICKETD_BRIEF": str(places.brief(attempt.key)),
         "TICKETD_NOTES": str(places.notes(attempt.key)),
         "TICKETD_REPO": str(works.session.root),
+        **({"TICKETD_REPAIR": attempt.mends} if attempt.mends else {}),
     }

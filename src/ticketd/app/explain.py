@@ -8,7 +8,7 @@ from typing import Any
 
 from ticketd.app.observe import snapshot_of
 from ticketd.app.outlook import causes_of, making_way, outlook_of
-from ticketd.app.queries import SCHEMA, iso, problem_document
+from ticketd.app.queries import SCHEMA, iso, problem_document, repair_document
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt
 from ticketd.domain.landing import Landing
@@ -30,7 +30,8 @@ def explain(session: Session, settings: Settings, record: TicketRecord) -> Docum
     `root` it ends. `roots`: where the waiting ends, those that need a person (`mend`) first; of the others `hint` says
     what a person may do all the same, `left_s` after how many seconds it is expected to pass, and `until` when it does.
     `room`: the attempts of which one has to end. `starts`: whether nothing is in its way. `attempt`, `landing`: its
-    own; `resumes`: the attempt that the next one goes on from. `problems`: errors of its file as it is now."""
+    own; `resumes`: the attempt that the next one goes on from; `repair`: what its attempt is to mend. `problems`:
+    errors of its file as it is now."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
     outlook = outlook_of(board, settings, running, now)
     causes = causes_of(board, outlook, running)
@@ -50,6 +51,7 @@ def explain(session: Session, settings: Settings, record: TicketRecord) -> Docum
         "rank": outlook.order.index(record.id) + 1 if queued else None,
         "queued": len(outlook.order),
         "resumes": record.resume,
+        "repair": repair_document(record, settings),
         "starts": queued and not waits,
         "attempt": seen.attempt(record.id),
         "landing": seen.landing(record.id),
@@ -121,6 +123,7 @@ class _Seen:
             "since": iso(since),
             "left_s": round(since + likely - self.now),
             "making_way_for": making_way(self.session.store, attempt),
+            "repair": repair_document(record, self.settings),
         }
 
     def landing(self, ticket: str) -> Document | None:

@@ -15,6 +15,7 @@ from typing import assert_never
 
 from ticketd.app.candidates import Candidate, Candidates, NotMade, Unapproved
 from ticketd.app.pushing import Confirmed, Pushing, Unclear, going_on
+from ticketd.app.repairs import Conflicted, FailedCheck, branch_of, send_back
 from ticketd.app.session import Works
 from ticketd.app.stack import Stack
 from ticketd.app.steps import StepAbandoned, StepRefused
@@ -37,7 +38,7 @@ from ticketd.domain.train import (
     meets,
     next_moves,
 )
-from ticketd.domain.verdict import Cancel, Fail, Requeue, after_failure, backoff, is_due
+from ticketd.domain.verdict import Cancel, Fail, Requeue, backoff, is_due
 from ticketd.errors import GitFailed
 from ticketd.ports import Conflict, LostRace, NothingLeft, Refused, Unreachable
 
@@ -213,11 +214,12 @@ class Lane:
             case NothingLeft():
                 there = Landed(landing.key, self.stack.on, "all of its changes were on the target already")
                 self.pushing.landed([there], self.stack.on)
-            case NotMade(failed=failed):
-                self._back(landing, after_failure(record, self._settings, Reason.VERIFY_FAILED, str(failed)))
-            case Conflict(paths=paths):
-                detail = f"conflicts with {self._branch} in {', '.join(paths)}"
-                self._back(landing, after_failure(record, self._settings, Reason.CONFLICT, detail))
+            case NotMade(commit=commit, failed=failed):
+                mishap = FailedCheck(self.stack.on, commit, str(failed))
+                self._back(landing, send_back(self.works, landing, record, mishap))
+            case Conflict(paths=paths, messages=messages):
+                mishap = Conflicted(self.stack.on, paths, messages)
+                self._back(landing, send_back(self.works, landing, record, mishap))
             case _:
                 assert_never(made)
 
@@ -271,8 +273,8 @@ class Lane:
         if not known.begun:  # a command that is not there: another run of the agent would not mend that
             self._back(candidate.landing, Fail(Reason.VERIFY_FAILED, known.detail))
         else:
-            verdict = after_failure(record, self._settings, Reason.VERIFY_FAILED, known.detail)
-            self._back(candidate.landing, verdict)
+            mishap = FailedCheck(candidate.onto, candidate.commit, known.detail)
+            self._back(candidate.landing, send_back(self.works, candidate.landing, record, mishap))
 
     # --- verifying ---
 
@@ -406,5 +408,4 @@ class Lane:
 
     @property
     def _branch(self) -> str:
-        target = self._settings.target
-        return f"{target.remote}/{target.branch}" if target.remote else target.branch
+        return branch_of(self.works)

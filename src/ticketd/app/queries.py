@@ -100,12 +100,14 @@ def _slots(session: Session, board: Board, settings: Settings, outlook: Outlook)
     busy = {attempt.slot: attempt for attempt in board.attempts if attempt.state in IN_A_SLOT}
     count = max([board.pool.slots or settings.slots, *busy])
     return [
-        _busy(session, busy[slot], board) if slot in busy else {"slot": slot, "state": "idle", "why": outlook.idle_why}
+        _busy(session, busy[slot], board, settings)
+        if slot in busy
+        else {"slot": slot, "state": "idle", "why": outlook.idle_why}
         for slot in range(1, count + 1)
     ]
 
 
-def _busy(session: Session, attempt: Attempt, board: Board) -> Document:
+def _busy(session: Session, attempt: Attempt, board: Board, settings: Settings) -> Document:
     return {
         "slot": attempt.slot,
         "state": "busy",
@@ -126,7 +128,17 @@ def _busy(session: Session, attempt: Attempt, board: Board) -> Document:
         "output_at": iso(attempt.output_at),
         "output_bytes": attempt.output_bytes,
         "making_way_for": making_way(session.store, attempt),
+        "repair": repair_document(board.tickets[attempt.key.ticket], settings),
     }
+
+
+def repair_document(record: TicketRecord, settings: Settings) -> Document | None:
+    """What its attempt is to mend, the one that runs or the next; of a ticket that has ended there is none."""
+    repair = record.repair if record.state in (TicketState.QUEUED, TicketState.RUNNING) else None
+    if repair is None:
+        return None
+    most = max(settings.landing.repairs, record.repairs)
+    return {"kind": repair.kind, "number": record.repairs, "of": most, "told": repair.told}
 
 
 def _collides_with(board: Board, id_: str) -> list[Document]:
@@ -269,6 +281,8 @@ def ticket(session: Session, settings: Settings, record: TicketRecord) -> Docume
         "estimate_s": _estimate(board, settings, record),
         "retries": settings.retries_of(said),
         "failures": record.failures,
+        "repairs": record.repairs,
+        "repair": repair_document(record, settings),
         "verify": list(said.verify),
         "on_failure": said.on_failure,
         "budget_usd": said.budget_usd,
@@ -308,6 +322,7 @@ def _attempt(session: Session, attempt: Attempt) -> Document:
         "ended_at": iso(attempt.ended_at),
         "exit_code": attempt.exit_code,
         "outcome": attempt.outcome,
+        "mends": attempt.mends,
         "reason": attempt.reason,
         "detail": attempt.detail,
         "cost_usd": attempt.cost_usd,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
+from ticketd.app.repairs import judge
 from ticketd.app.session import Works
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
 from ticketd.app.trees import Trees
@@ -17,17 +20,20 @@ from ticketd.domain.globs import matches
 from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.domain.throttle import Capacity, learned
 from ticketd.domain.ticket import Reason, TicketRecord
-from ticketd.domain.verdict import Fail, Finish, Requeue, Verdict, after_attempt, backoff, wants_word_to_run
+from ticketd.domain.verdict import (
+    Fail,
+    Finish,
+    Requeue,
+    Verdict,
+    after_attempt,
+    after_failure,
+    backoff,
+    wants_word_to_run,
+)
 from ticketd.errors import BadInput, GitFailed, TicketdError
 from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunSpec, RunState, Unreachable
 
 KEEP_TRIES = 3
-
-RESUMED = """\
-## You have begun this before
-
-An earlier run had to make way for a more urgent ticket. What it had done is here: the commits since {base}.
-Go on from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +55,10 @@ class Slots:
             if wants_word_to_run(record, self.works.settings()):  # edited since a person approved it
                 raise StepAbandoned
             tree = attempt.worktree or self._take_tree(attempt)
-            self._ready(tree, attempt, self.works.settings())
+            conflicts = self._ready(tree, attempt, self.works.settings())
             if self.works.is_stopping() or self._record(key).cancel_requested:
                 raise StepAbandoned
-            spec = self._spec(record, attempt, tree)
+            spec = self._spec(record, attempt, tree, conflicts)
         except StepAbandoned:
             self.over(key, NeverStarted())
             return
@@ -79,13 +85,20 @@ class Slots:
         self.trees.give_back(tree, attempt.base)
 
     def _take_tree(self, attempt: Attempt) -> str:
-        tree = self.trees.take(attempt.base)
+        tree = self.trees.take(attempt.resumes or attempt.base, self._earlier_tree(attempt))
         try:
             self.works.session.store.set_worktree(attempt.key, tree)
         except Exception:
             self.trees.give_back(tree)
             raise
         return tree
+
+    def _earlier_tree(self, attempt: Attempt) -> str | None:
+        """Where the work lay that it goes on from: some agents find their session again only in the same directory."""
+        if attempt.resumes is None:
+            return None
+        trees = [each.worktree for each in self.works.session.store.attempts(attempt.key.ticket) if each.worktree]
+        return trees[-1] if trees else None
 
     def _take_up(self, attempt: Attempt) -> None:
         """An earlier daemon died while it launched this one: take it as it is, or see to it that it never begins."""
@@ -126,8 +139,8 @@ class Slots:
             self._store_verdict(key, None, Fail(Reason.LOST, detail), cost, True, self._learned(finish))
             self.trees.forget(attempt.worktree)
         else:
-            changed = self._own_changes(attempt, record, kept)
-            self._close(key, kept, replace(finish, changed=changed, nested=kept.nested), cost)
+            finish = self._judged(attempt, record, kept, finish)
+            self._close(key, kept, finish, cost)
             self._hand_back(attempt.worktree, kept)
         self.works.bell.ring()
 
@@ -138,12 +151,21 @@ class Slots:
         else:
             self.trees.give_back(tree)
 
+    def _judged(self, attempt: Attempt, record: TicketRecord, kept: Kept, finish: Finish) -> Finish:
+        changed = self._own_changes(attempt, record, kept)
+        unmended = judge(self.works, record, attempt, kept, changed) if finish.outcome == "done" else None
+        return replace(finish, changed=changed, nested=kept.nested, unmended=unmended)
+
     def _own_changes(self, attempt: Attempt, record: TicketRecord, kept: Kept) -> tuple[str, ...]:
-        """What the attempt itself changed: an agent that rebased onto a newer target brings others' changes along."""
-        if all(matches(record.ticket.touches, path) for path in kept.changed):
+        """What the attempt itself changed: an agent that rebased onto a newer target brings others' changes along, and
+        one that gave up a merge has not even its own base's."""
+        mends = attempt.mends is not None
+        if not mends and all(matches(record.ticket.touches, path) for path in kept.changed):
             return kept.changed
         tip = self.works.target.tip()
-        if isinstance(tip, Unreachable) or tip == attempt.base:
+        if isinstance(tip, Unreachable):
+            tip = attempt.base
+        if tip == attempt.base and not mends:
             return kept.changed
         fork = self.works.history.fork_point(kept.tip, tip)
         return kept.changed if fork in (None, attempt.base) else self.works.history.changed(fork or "", kept.tip)
@@ -193,15 +215,17 @@ class Slots:
         detail = result.detail or attempt.detail
         return Finish(how, result.outcome, detail, agent=attempt.agent, until=result.until), result.cost_usd
 
-    def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> None:
+    def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> tuple[str, ...]:
+        """Setup comes before a merge: it is made for files without conflict markers. The paths in conflict."""
         branch = f"ticketd/{attempt.key.ticket}/{attempt.key.number}"
         make_ready(self.works, tree, attempt.resumes or attempt.base, branch, settings)
         path = self.works.worktrees.path(tree)
         self.works.worktrees.leave_out(settings.worktrees.copy)
         copy_files(self.works.session.root, path, settings.worktrees.copy)
         set_up(self.works, tree, attempt.key, settings, lambda: is_unwanted(self.works, attempt.key))
+        return self.works.worktrees.begin_merge(tree, attempt.merges) if attempt.merges else ()
 
-    def _spec(self, record: TicketRecord, attempt: Attempt, tree: str) -> RunSpec:
+    def _spec(self, record: TicketRecord, attempt: Attempt, tree: str, conflicts: Sequence[str]) -> RunSpec:
         places, key, settings = self.works.session.places, attempt.key, self.works.settings()
         profile = settings.agents.get(attempt.agent)
         if profile is None:
@@ -210,7 +234,7 @@ class Slots:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         places.notes(key).touch()
         brief = places.brief(key)
-        brief.write_text(self._brief(record, attempt), encoding="utf-8")
+        brief.write_text(brief_of(self.works, record, attempt, conflicts), encoding="utf-8", errors="replace")
         log = places.log(key)
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark = f"{self.works.session.places.state.name}/{key}"
@@ -227,21 +251,16 @@ class Slots:
             doorbell=self.works.doorbell,
         )
 
-    def _brief(self, record: TicketRecord, attempt: Attempt) -> str:
-        """The ticket's body, what a person said when rejecting an earlier attempt, and that work has been begun."""
-        parts = [record.ticket.body or record.ticket.title]
-        for event in self.works.session.store.events(ticket=record.id):
-            if event.kind is EventKind.FAILED and event.data.get("reason") == Reason.REJECTED:
-                parts.append(f"## A reviewer rejected this before\n\n{event.data.get('detail')}")
-        if attempt.resumes is not None:
-            parts.append(RESUMED.format(base=attempt.base[:12]))
-        return "\n\n".join(parts) + "\n"
-
     def _give_up(self, key: AttemptKey, record: TicketRecord, error: Exception) -> None:
-        """The agent was never begun: not the ticket's fault, unless its worktree can never be made ready."""
-        now, tree = self.works.session.clock.now(), self._attempt(key).worktree
+        """The agent was never begun: not the ticket's fault, unless its worktree can never be made ready. A merge that
+        never comes about is no way to mend anything."""
+        now, attempt = self.works.session.clock.now(), self._attempt(key)
+        tree = attempt.worktree
         if isinstance(error, SetupFailed) and record.deferrals >= 2:
             self._store_verdict(key, None, Fail(Reason.AGENT_FAILED, str(error)), None)
+        elif attempt.merges and record.deferrals >= 2:
+            verdict = after_failure(record, self.works.settings(), Reason.CONFLICT, str(error))
+            self._store_verdict(key, None, verdict, None)
         else:
             verdict = Requeue(str(error), deferred=True, not_before=now + backoff(record.deferrals + 1))
             self._store_verdict(key, None, verdict, None)

@@ -17,6 +17,7 @@ from ticketd.ports import Alive, Exited, NoCapacity, RunSpec, RunState
 
 STEP_LOG_LIMIT = 64 * 2**20
 LOOK_UP_S = 0.5
+OUTPUT_IN = "; its output is in "
 NOT_BEGUN = ("cannot-run", "spawn-failed")
 
 
@@ -42,7 +43,13 @@ class StepFailed:
     begun: bool = True
 
     def __str__(self) -> str:
-        return f"`{' '.join(self.argv)}` failed: {self.how}; its output is in {self.log}"
+        return f"`{' '.join(self.argv)}` failed: {self.how}{OUTPUT_IN}{self.log}"
+
+
+def failure_of(words: str) -> tuple[str, str]:
+    """What has failed, and where its output is, of the words for a `StepFailed`; that is all that is remembered of one."""
+    what, _, log = words.rpartition(OUTPUT_IN)
+    return (what, log) if what else (words, "")
 
 
 def run_steps(

@@ -15,9 +15,12 @@ class Trees:
         self._taken = set(taken)
         self._highest = max((_number(name) for name in (*self._free, *self._taken, *used_names)), default=0)
 
-    def take(self, commit: str) -> str:
+    def take(self, commit: str, prefer: str | None = None) -> str:
+        """`prefer`: the one to take if it is free."""
         with self._lock:
-            name = next((n for n, stands_at in self._free.items() if stands_at == commit), None)
+            name = prefer if prefer in self._free else None
+            if name is None:
+                name = next((n for n, stands_at in self._free.items() if stands_at == commit), None)
             if name is None:
                 name = next(iter(self._free), None)
             if name is None:

@@ -32,6 +32,7 @@ slots = 8
 
 [landing]
 verify = ["sh", "check"]    # run in a clean tree of exactly what will be pushed
+repairs = 0                 # the scripted agents do what their ticket says, and can mend nothing
 
 [agents.default]
 preset = "scripted"

@@ -14,7 +14,7 @@ from ticketd.errors import GitFailed
 from ticketd.git.door import Git
 from ticketd.git.exactness import changes
 from ticketd.git.index import is_plain
-from ticketd.git.rebase import MERGING
+from ticketd.git.merging import MERGING
 from ticketd.ports import Identity
 
 # As a person without settings of their own would find it; what a merge in memory leaves alone, this one does too.

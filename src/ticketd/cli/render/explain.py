@@ -18,6 +18,7 @@ from ticketd.cli.render.words import (
     moment,
     one_wait,
     problem_where,
+    repair_words,
     roughly,
     seconds_between,
     short,
@@ -73,6 +74,8 @@ def _itself(document: Document, width: int) -> Iterator[Text]:
         said.append(document["detail"])
     if document["resumes"] and document["state"] == "queued":
         said.append(f"its next attempt goes on from what attempt {document['resumes']} has done")
+    if document["repair"] and document["state"] == "queued":
+        said.append(f"its next attempt is {repair_words(document['repair'])}")
     said += [f"{problem_where(each)}: {each['what']} ({each['mend']})" for each in document["problems"]]
     for text in said:
         yield from wrapped(text, width, "  ", SENTENCE)

@@ -18,6 +18,7 @@ from ticketd.cli.render.words import (
     output_words,
     plural,
     problem_where,
+    repair_words,
     seconds_between,
     short,
     throttle_words,
@@ -168,6 +169,7 @@ def _slots(document: Document, width: int) -> Section:
 def _slot(slot: Document, now: str) -> list[str | Cell]:
     output = making_way_words(slot) if slot["making_way_for"] else output_words(slot, now)
     worrying = output.startswith(("quiet", "no heartbeat", "making way"))
+    repair = repair_words(slot["repair"]) if slot["repair"] else ""
     collision = collision_words(slot["collides_with"])
     drift_style = "red" if collision else {"conflict": "red", "clean": "yellow"}.get(slot["drift"], "dim")
     return [
@@ -177,7 +179,7 @@ def _slot(slot: Document, now: str) -> list[str | Cell]:
         duration(seconds_between(slot["started_at"], now) or 0.0),
         Cell(output, "yellow" if worrying else "dim"),
         short(slot["base"]),
-        Cell("; ".join(filter(None, (collision, drift_words(slot)))), drift_style),
+        Cell("; ".join(filter(None, (repair, collision, drift_words(slot)))), drift_style),
         slot["title"],
     ]
 

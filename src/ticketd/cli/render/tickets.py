@@ -16,6 +16,7 @@ from ticketd.cli.render.words import (
     money,
     one_wait,
     plural,
+    repair_words,
     roughly,
     safe,
     seconds_between,
@@ -36,6 +37,7 @@ LIST_COLUMNS = (
 ATTEMPT_COLUMNS = (
     Column("ATTEMPT", right=True),
     Column("STATE"),
+    Column("MENDS", drop=5),
     Column("AGENT", drop=3),
     Column("BASE", "dim", drop=2),
     Column("STARTED", drop=4),
@@ -127,6 +129,8 @@ def _why(ticket: Document, width: int, now: str) -> list[Text]:
         lines += _fact("decide", f"ticketd review show {ticket['id']}; ticketd review approve {ticket['id']}", width)
     for each in ticket["collides_with"]:
         lines += _fact("collides", f"with {each['ticket']} on {each['path']}", width)
+    if ticket["repair"]:
+        lines += _fact("mends", repair_words(ticket["repair"]), width)
     if ticket["detail"]:
         lines += _fact("detail", ticket["detail"], width)
     if ticket["mend"]:
@@ -150,6 +154,7 @@ def _attempt(attempt: Document, now: str) -> Row:
     return [
         str(attempt["attempt"]),
         attempt["state"],
+        attempt["mends"] or "",
         attempt["agent"],
         short(attempt["base"]),
         moment(attempt["started_at"]),

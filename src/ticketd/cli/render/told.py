@@ -15,6 +15,7 @@ ROOM_FOR_ID = 16
 STALL_LINES = 20
 TIME = "%H:%M:%S"
 DATE_AND_TIME = f"%Y-%m-%d {TIME}"
+MENDED = {"conflict": "a conflict", "verify": "what failed its verification"}
 Words = Callable[[dict[str, Any]], str | None]
 
 
@@ -27,6 +28,8 @@ def _requeued(data: dict[str, Any]) -> str:
     reason = f"{data['reason']}: " if data.get("reason") else ""
     until = data.get("not_before")
     again = f", not before {datetime.fromtimestamp(until).strftime(TIME)}" if until else ""
+    if data.get("repair") and reason:
+        return f"goes back to its agent, repair {data['repairs']}: {reason}{data['detail']}"
     return f"goes back to the queue{again}: {reason}{data.get('detail') or ''}"
 
 
@@ -159,6 +162,7 @@ def _starts(event: Event) -> str:
     again = f" (attempt {event.attempt})" if (event.attempt or 1) > 1 else ""
     resumes = event.data.get("resumes")
     on = f", going on from {short(str(resumes))}" if resumes else ""
+    on = f", to mend {MENDED[str(mends)]}" if (mends := event.data.get("mends")) else on
     return f"starts in slot {event.data['slot']}{again}{on}"
 
 

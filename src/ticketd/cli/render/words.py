@@ -155,11 +155,17 @@ def attempt_words(attempt: Document, now: str) -> str:
     since = seconds_between(attempt["since"], now) or 0.0
     doing = "its worktree is being readied" if attempt["phase"] == "preparing" else "runs"
     again = f", attempt {attempt['attempt']}" if attempt["attempt"] > 1 else ""
+    again += f", {repair_words(attempt['repair'])}" if attempt["repair"] else ""
     begun = f"{doing} in slot {attempt['slot']} since {clock(attempt['since'])} ({duration(since)}){again}"
     if attempt["making_way_for"]:
         return f"{begun}, {making_way_words(attempt)}"
     left_s = attempt["left_s"]
     return f"{begun}, about {roughly(left_s)} left" if left_s > 0 else f"{begun}, {roughly(-left_s)} more than expected"
+
+
+def repair_words(repair: Document) -> str:
+    """`repair 1 of 2: conflicts with origin/main in src/cart.js`"""
+    return f"repair {repair['number']} of {repair['of']}: {safe(repair['told'])}"
 
 
 def making_way_words(attempt: Document) -> str:
