@@ -29,11 +29,12 @@ def agent(yard: Yard, *lines: str, config: str = "") -> Path:
     return seen
 
 
-def meet_a_conflict(yard: Yard, seen: Path, path: str = "README.md", text: str = "theirs\n") -> int:
+def meet_a_conflict(yard: Yard, seen: Path, *paths: str) -> int:
     """The agent runs, somebody else changes what it changes, and all goes on to its end: the exit code."""
     daemon = yard.start("--until-idle")
     wait_until((seen / "edit.1.status").exists, "the agent runs")
-    yard.push_by_hand(path, text)
+    for path in paths or ("README.md",):
+        yard.push_by_hand(path, "theirs\n")
     (yard.root / "go").touch()
     return daemon.wait(timeout=120)
 
@@ -51,14 +52,16 @@ MINE = 'test -n "$TICKETD_REPAIR" || echo mine > README.md'
 
 
 def test_an_agent_that_resolves_the_conflict_in_its_own_worktree_lands(yard: Yard) -> None:
-    seen = agent(yard, MINE, 'test -z "$TICKETD_REPAIR" || printf "mine\\ntheirs\\n" > README.md')
+    """Files that came with the target are not outside its claim."""
+    both = 'test -z "$TICKETD_REPAIR" || printf "mine\\ntheirs\\n" > README.md'
+    seen = agent(yard, MINE, both, config='[claims]\noutside = "fail"\n')
     yard.ticket("edit", **TICKET, retries=0)
-    assert meet_a_conflict(yard, seen) == 0
+    assert meet_a_conflict(yard, seen, "README.md", "new") == 0
     assert yard.file("README.md") == "mine\ntheirs"
     assert reasons(yard) == ["conflict", None]
-    assert yard.subjects() == ["first", "by hand: README.md", "edit"]
+    assert yard.subjects() == ["first", "by hand: README.md", "by hand: new", "edit"]
     assert "TICKETD_REPAIR=conflict\n" in (seen / "edit.2.env").read_text()
-    assert (seen / "edit.2.status").read_text() == "UU README.md\n"
+    assert (seen / "edit.2.status").read_text() == "UU README.md\nA  new\n"
     assert (seen / "edit.2.pwd").read_text() == (seen / "edit.1.pwd").read_text()
     brief = (seen / "edit.2.brief").read_text()
     assert "## Landing failed: conflicts with origin/main in README.md" in brief
@@ -103,12 +106,7 @@ def test_what_one_repair_has_resolved_is_there_for_the_next(yard: Yard) -> None:
     )
     seen = agent(yard, *half)
     yard.ticket("edit", touches="**", retries=0)
-    daemon = yard.start("--until-idle")
-    wait_until((seen / "edit.1.status").exists, "the agent runs")
-    for path in ("README.md", "b"):
-        yard.push_by_hand(path, "theirs\n")
-    (yard.root / "go").touch()
-    assert daemon.wait(timeout=120) == 0
+    assert meet_a_conflict(yard, seen, "README.md", "b") == 0
     assert reasons(yard) == ["conflict", "conflict", None]
     assert (seen / "edit.3.found").read_text() == "both\n"
     assert "not resolved in b" in (seen / "edit.3.brief").read_text()
@@ -120,19 +118,23 @@ def test_a_resolution_that_takes_back_what_others_did_does_not_land(yard: Yard) 
     seen = agent(
         yard,
         MINE,
-        'test -z "$TICKETD_REPAIR" || git checkout -q HEAD -- . && git rm -q --cached --ignore-unmatch new && rm -f new',
+        'test -z "$TICKETD_REPAIR" || { git checkout -q HEAD -- . && git rm -q --cached new && rm new; }',
     )
     yard.ticket("edit", **TICKET, retries=0)
-    daemon = yard.start("--until-idle")
-    wait_until((seen / "edit.1.status").exists, "the agent runs")
-    for path in ("README.md", "new"):
-        yard.push_by_hand(path, "theirs\n")
-    (yard.root / "go").touch()
-    assert daemon.wait(timeout=120) == 1
+    assert meet_a_conflict(yard, seen, "README.md", "new") == 1
     assert yard.ticket_line("edit")["reason"] == "conflict"
     assert "takes back what origin/main has changed in new" in yard.ticket_line("edit")["detail"]
     assert (yard.file("README.md"), yard.file("new")) == ("theirs", "theirs")
     assert reasons(yard) == ["conflict"] * 3
+
+
+def test_commits_that_conflict_one_by_one_but_not_as_a_whole_land_as_one(yard: Yard) -> None:
+    there = "echo mine > README.md; git commit -qam there; echo a project > README.md; git commit -qam back"
+    seen = agent(yard, f'test -n "$TICKETD_REPAIR" || {{ {there}; echo own > own; }}')
+    yard.ticket("edit", touches="**", retries=0)
+    assert meet_a_conflict(yard, seen) == 0
+    assert (yard.file("README.md"), yard.file("own")) == ("theirs", "own")
+    assert "as a whole they do not" in (seen / "edit.2.brief").read_text()
 
 
 def test_a_failed_verification_is_mended_on_the_very_tree_that_failed(yard: Yard) -> None:
@@ -179,8 +181,8 @@ def test_without_repairs_a_conflict_is_begun_afresh_or_a_persons(yard: Yard, ret
 
 
 def test_a_repair_is_told_on_every_screen(yard: Yard) -> None:
-    wait = f'test -z "$TICKETD_REPAIR" || {{ while ! test -e {yard.root}/mend; do sleep 0.05; done; echo both > README.md; }}'
-    seen = agent(yard, MINE, wait)
+    wait = f"while ! test -e {yard.root}/mend; do sleep 0.05; done"
+    seen = agent(yard, MINE, f'test -z "$TICKETD_REPAIR" || {{ {wait}; echo both > README.md; }}')
     yard.ticket("edit", **TICKET)
     yard.start("--until-idle")
     wait_until((seen / "edit.1.status").exists, "the agent runs")

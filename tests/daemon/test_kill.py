@@ -101,3 +101,36 @@ def test_killed_while_an_agent_makes_way_its_ticket_still_goes_on_from_what_it_h
 def _until(path: Path) -> str:
     """Verification of the first waits for the long one to have begun: then only preemption can let the last run."""
     return f"until test -e {path}; do sleep 0.02; done"
+
+
+AGENT = """\
+both() { printf 'mine\\ntheirs\\n' > README.md; }
+test -z "$TICKETD_REPAIR" || { git rev-parse -q --verify MERGE_HEAD > /dev/null && both; exit; }
+grep -q theirs README.md && { both; exit; }
+echo mine > README.md
+cd OTHER && echo theirs > README.md && git commit -qam theirs && git push -q origin HEAD:main
+"""
+
+
+def test_killed_at_each_write_of_a_repair_it_is_begun_again_and_lands_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, killed = 1, True
+    while killed:
+        root = tmp_path / str(number)
+        root.mkdir()
+        yard = make_yard(root, monkeypatch)
+        git(root, "clone", "-q", str(yard.origin), str(root / "other"))
+        (root / "agent.sh").write_text(AGENT.replace("OTHER", str(root / "other")))
+        yard.config(agent=f'[agents.default]\ncommand = ["sh", "{root / "agent.sh"}"]\n')
+        yard.ticket("edit", touches="/README.md", retries=0)
+        killed = run_and_kill(yard, "after", number, "requeued")
+        done = yard.until_idle()
+        assert done.returncode == 0, (number, done.stdout, done.stderr)
+        assert yard.subjects() == ["first", "theirs", "edit"]
+        assert yard.file("README.md") == "mine\ntheirs"
+        shown = yard.json("show", "edit")
+        assert (shown["failures"], shown["repairs"]) == (0, 1)
+        yard.assert_events_tell_all()
+        number += 1
+    assert number > 8

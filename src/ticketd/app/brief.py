@@ -38,6 +38,9 @@ write both sides into a file (a binary one, one that a side has deleted), say wi
 be. Mend it here. Commit the merge, or leave it uncommitted; do not abort it, and do not push."""
 
 UNDER_WAY = "{commit} of {branch} is being merged into it; the merge has stopped, as `git status` shows."
+WITHOUT = (
+    "{commit} of {branch} has been merged into it: one by one the commits conflict with it, as a whole they do not."
+)
 MERGED = "{commit} of {branch} has been merged into it, and not all conflicts are resolved."
 
 VERIFY = """\
@@ -98,7 +101,7 @@ def _to_mend(repair: Repair, branch: str, attempt: Attempt, conflicts: Sequence[
     commit = repair.base[:12]
     said = {"told": _one_line(repair.told), "commit": commit, "branch": branch}
     if repair.kind is RepairKind.CONFLICT:
-        merge = UNDER_WAY if attempt.merges else MERGED
+        merge = MERGED if not attempt.merges else UNDER_WAY if conflicts else WITHOUT
         yield CONFLICT.format(merge=merge.format(**said), **said)
         if shown := [*conflicts[:MOST_PATHS], *repair.messages]:
             yield fenced("\n".join(shown))
