@@ -15,7 +15,7 @@ from typing import assert_never
 
 from ticketd.app.candidates import Candidate, Candidates, NotMade, Unapproved
 from ticketd.app.pushing import Confirmed, Pushing, Unclear, going_on
-from ticketd.app.repairs import Conflicted, FailedCheck, branch_of, send_back
+from ticketd.app.repairs import Conflicted, FailedCheck, Mishap, branch_of, send_back
 from ticketd.app.session import Works
 from ticketd.app.stack import Stack
 from ticketd.app.steps import StepAbandoned, StepRefused
@@ -215,11 +215,9 @@ class Lane:
                 there = Landed(landing.key, self.stack.on, "all of its changes were on the target already")
                 self.pushing.landed([there], self.stack.on)
             case NotMade(commit=commit, failed=failed):
-                mishap = FailedCheck(self.stack.on, commit, str(failed))
-                self._back(landing, send_back(self.works, landing, record, mishap))
+                self._send_back(landing, record, FailedCheck(self.stack.on, commit, str(failed)))
             case Conflict(paths=paths, messages=messages):
-                mishap = Conflicted(self.stack.on, paths, messages)
-                self._back(landing, send_back(self.works, landing, record, mishap))
+                self._send_back(landing, record, Conflicted(self.stack.on, paths, messages))
             case _:
                 assert_never(made)
 
@@ -392,6 +390,9 @@ class Lane:
     def _back(self, landing: Landing, verdict: Requeue | Fail | Cancel) -> None:
         self.pushing.back(landing, verdict)
         self.candidates.forget(landing.key)
+
+    def _send_back(self, landing: Landing, record: TicketRecord, mishap: Mishap) -> None:
+        self._back(landing, send_back(self.works, landing, record, mishap))
 
     def _stored(self, candidates: Sequence[Candidate]) -> list[Landing]:
         keys = {each.key for each in candidates}

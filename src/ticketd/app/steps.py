@@ -47,7 +47,7 @@ class StepFailed:
 
 
 def failure_of(words: str) -> tuple[str, str]:
-    """What has failed, and where its output is, of the words for a `StepFailed`; that is all that is remembered of one."""
+    """What has failed, and where its output is, of the words for a `StepFailed`: no more of one is remembered."""
     what, _, log = words.rpartition(OUTPUT_IN)
     return (what, log) if what else (words, "")
 
