@@ -272,7 +272,7 @@ class Lane:
             self._back(candidate.landing, Fail(Reason.VERIFY_FAILED, known.detail))
         else:
             mishap = FailedCheck(candidate.onto, candidate.commit, known.detail)
-            self._back(candidate.landing, send_back(self.works, candidate.landing, record, mishap))
+            self._send_back(candidate.landing, record, mishap)
 
     # --- verifying ---
 
