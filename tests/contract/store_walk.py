@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING
-from ticketd.domain.landing import Landed, Landing, Phase, Verification
+from ticketd.domain.landing import Landed, Landing, Phase, Proposal, Verification
 from ticketd.domain.pool import DaemonRecord, Stop, TargetRecord
 from ticketd.domain.repair import Repair, RepairKind
 from ticketd.domain.replay import Replay
@@ -20,7 +20,7 @@ from ticketd.domain.ticket import FINAL, Priority, Reason, TicketRecord, TicketS
 from ticketd.domain.ticketfile import parse_ticket
 from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
 from ticketd.errors import BadInput
-from ticketd.ports import FoundFile, Kept, Pulse
+from ticketd.ports import FoundFile, InTheWay, Kept, Pulse
 from ticketd.store import SqliteStore
 from ticketd.store.connection import claims_overlap
 from ticketd.store.rows import patterns_text
@@ -125,7 +125,7 @@ class Walk:
 
     def is_refused(self, do: Do) -> bool:
         try:
-            return isinstance(do(), str | Stale)
+            return isinstance(do(), str | Stale | InTheWay)
         except BadInput:
             return True
 
@@ -139,7 +139,7 @@ class Walk:
         told = self.replaying.standing()
         assert self.standing == told, (name, list(differences(self.standing, told)))
         for id_, record in self.standing.tickets.items():
-            self.check_ticket(name, record, before.tickets[id_])
+            self.check_ticket(name, record, before.tickets.get(id_, record))
         self.check_claims()
 
     def check_ticket(self, name: str, record: TicketRecord, before: TicketRecord) -> None:
@@ -157,7 +157,7 @@ class Walk:
         self.check_repair(name, record, before, live)
         if before.state in FINAL and record.state not in FINAL:
             assert before.state is not TicketState.LANDED
-            assert name in ("retry", "save"), f"{record.id} left its end by {name}"
+            assert name in ("retry", "save", "ahead"), f"{record.id} left its end by {name}"
 
     def check_repair(self, name: str, record: TicketRecord, before: TicketRecord, live: list[Attempt]) -> None:
         """It goes by its number until it is used up, whatever interrupts it, and the attempt under way is of it."""
@@ -187,10 +187,12 @@ class Walk:
 
     def aside(self) -> Iterator[Step]:
         for record in self.standing.tickets.values():
-            yield from self.of_file(record)
+            if record.id in FILES:
+                yield from self.of_file(record)
             yield from self.of_person(record)
         for claim in self.standing.claims.values():
             yield from self.of_claim(AttemptKey(claim.ticket, claim.attempt))
+        yield "enter", lambda: self.enter("a")
         yield from self.of_pool()
 
     def of_file(self, record: TicketRecord) -> Iterator[Step]:
@@ -215,11 +217,25 @@ class Walk:
             yield "shown", lambda commit=commit: store.note_shown(id_, commit, self.at)
         for named in (None, TIP[:7], LANDED, digest_of(known.ticket)):
             yield "approve", lambda named=named: self.approve(id_, named)
-        yield "save", lambda: store.save_files([FILES[id_][int(self.at) % 4]], [], self.at)
+        yield "ahead", lambda: self.land_ahead(id_)
+        if id_ in FILES:
+            yield "save", lambda: store.save_files([FILES[id_][int(self.at) % 4]], [], self.at)
 
     def approve(self, id_: str, commit: str | None = None) -> Stale | None:
         answer = self.store.approve(id_, self.at, commit)
         return answer if isinstance(answer, Stale) else None
+
+    def land_ahead(self, id_: str, commit: str | None = None) -> Stale | InTheWay | None:
+        answer = self.store.land_ahead(id_, self.at, commit)
+        return answer if isinstance(answer, Stale | InTheWay) else None
+
+    def enter(self, id_: str) -> str | None:
+        """Of the patterns of another: its claim may be held."""
+        ticket = FILES[id_][0].parsed.ticket
+        assert ticket is not None
+        made = replace(ticket, id="made", path="tickets/made.md")
+        entered = self.store.enter(made, BASE, TIP, "by hand", NOTHING, self.at)
+        return None if entered else "its id is taken"
 
     def of_claim(self, key: AttemptKey) -> Iterator[Step]:
         """What is seen of an attempt that has ended comes late."""
@@ -235,6 +251,7 @@ class Walk:
         yield "retry", lambda: store.retry(id_, self.at) and None
         yield "approve", lambda: self.approve(id_)
         yield "reject", lambda: store.reject(id_, "no", self.at)
+        yield "ahead", lambda: self.land_ahead(id_)
 
     def of_attempt(self, attempt: Attempt) -> Iterator[Step]:
         store, key = self.store, attempt.key
@@ -272,7 +289,9 @@ class Walk:
         )
         pushing = replace(landing, phase=Phase.PUSHING, onto=BASE, candidate=CANDIDATE)
         lost = replace(landing, phase=Phase.QUEUED, races_lost=landing.races_lost + 1, passed_on=BASE, refusals=2)
-        for phase in (waiting, pushing, lost):
+        asked = replace(pushing, proposal=Proposal(after=3))
+        proposed = replace(pushing, phase=Phase.PROPOSED, proposal=Proposal(3, 4, "https://forge/4"))
+        for phase in (waiting, pushing, lost, asked, proposed):
             yield "phase", lambda phase=phase: store.set_phases([phase], self.at)
         said = Verification(self.at % 3 > 0, "exit code 1 \udcff")
         yield "verified", lambda: store.note_verification(BASE, "make", said, [key], 1.5, self.at)

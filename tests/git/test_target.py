@@ -301,3 +301,53 @@ def test_a_branch_without_a_commit_is_unreachable(local: Local) -> None:
     outcome = other.tip()
     assert isinstance(outcome, Unreachable)
     assert "release" in outcome.detail
+
+
+# --- other branches -------------------------------------------------------------------------------------------------
+
+
+def test_a_branch_is_published_and_moved_as_long_as_nobody_else_pushes_to_it(world: World) -> None:
+    onto = world.tip()
+    first, second = candidate(world, onto, {"c": "c"}), candidate(world, onto, {"d": "d"})
+    for new in (first, first, second, first):
+        assert world.target.publish("ticketd/fix-it", new) == Pushed()
+        assert git(world.origin, "rev-parse", "ticketd/fix-it") == new
+    assert git(world.origin, "rev-parse", "main") == onto
+
+
+@pytest.mark.parametrize("ours_before", [True, False])
+def test_what_somebody_else_has_pushed_to_the_branch_stays(world: World, ours_before: bool) -> None:
+    onto = world.tip()
+    if ours_before:
+        world.target.publish("ticketd/fix-it", candidate(world, onto, {"c": "c"}))
+    theirs = commit(world.other, {"e": "e"})
+    git(world.other, "push", "-q", "-f", "origin", "HEAD:refs/heads/ticketd/fix-it")
+    answer = world.target.publish("ticketd/fix-it", candidate(world, onto, {"d": "d"}))
+    assert isinstance(answer, LostRace) and theirs[:12] in answer.detail
+    assert git(world.origin, "rev-parse", "ticketd/fix-it") == theirs
+
+
+def test_what_is_pushed_to_the_branch_in_the_same_moment_stays(world: World) -> None:
+    onto = world.tip()
+    theirs = commit(world.other, {"e": "e"})
+    git(world.other, "push", "-q", "origin", "HEAD:refs/heads/side")
+    race = f"env -u GIT_QUARANTINE_PATH git update-ref refs/heads/ticketd/fix-it {theirs}"
+    hook(world.origin, "pre-receive", race)
+    assert not isinstance(world.target.publish("ticketd/fix-it", candidate(world, onto, {"d": "d"})), Pushed)
+    assert git(world.origin, "rev-parse", "ticketd/fix-it") == theirs
+
+
+def test_a_branch_that_was_taken_away_is_published_anew(world: World) -> None:
+    new = candidate(world, world.tip(), {"c": "c"})
+    world.target.publish("ticketd/fix-it", new)
+    git(world.origin, "update-ref", "-d", "refs/heads/ticketd/fix-it")
+    assert world.target.publish("ticketd/fix-it", new) == Pushed()
+
+
+def test_a_remote_that_does_not_answer_or_refuses_is_told_apart(world: World) -> None:
+    new = candidate(world, world.tip(), {"c": "c"})
+    hook(world.origin, "pre-receive", "echo no such branches >&2; exit 1")
+    refused = world.target.publish("ticketd/fix-it", new)
+    assert isinstance(refused, Refused) and "no such branches" in refused.detail
+    world.origin.rename(world.origin.with_name("away"))
+    assert isinstance(world.target.publish("ticketd/fix-it", new), Unreachable)

@@ -55,6 +55,15 @@ def test_an_explanation_tells_what_each_ticket_waits_on_once_and_comes_to_an_end
         assert not causes.waits.get(name) or causes.roots(name), "every wait has an end"
 
 
+def test_a_ticket_that_is_proposed_needs_people_and_so_does_what_waits_on_it() -> None:
+    tickets = {"a": ticket("a", state=TicketState.LANDING), "b": ticket("b", state=TicketState.QUEUED)}
+    waits = {"b": (WaitsOn(WaitKind.OVERLAP, "a", path="x"),)}
+    causes = Causes(tickets, waits, {"a": "no answer"}, proposals={"a": "https://forge/7"})
+    for root in causes.main_roots().values():
+        assert root.what == "a waits for its pull request https://forge/7: no answer"
+        assert not root.passes
+
+
 def test_a_chain_of_fifty_thousand_is_followed_to_its_end() -> None:
     names = [f"t{number}" for number in range(50_000)]
     tickets = {name: ticket(name, state=TicketState.QUEUED) for name in names}

@@ -16,6 +16,7 @@ from ticketd.domain.settings import (
     Backfill,
     ClaimsSettings,
     DriftSettings,
+    ForgeName,
     LandingMode,
     LandingSettings,
     Limits,
@@ -67,7 +68,7 @@ def only_error(text: str | bytes) -> Problem:
 EVERYTHING = """
 slots = 3
 [target]
-remote = ""
+remote = "upstream"
 branch = "trunk/next"
 poll = "1m"
 [scheduler]
@@ -84,6 +85,7 @@ verify = [["make"], ["make", "test"]]
 verify_timeout = "1h"
 patience = "90s"
 mode = "pr"
+forge = "glab"
 memo = false
 reruns = 0
 train = 8
@@ -133,11 +135,12 @@ low = "land"
 def test_every_key_is_read() -> None:
     assert read(EVERYTHING) == Settings(
         slots=3,
-        target=TargetSettings(remote="", branch="trunk/next", poll_s=60.0),
+        target=TargetSettings(remote="upstream", branch="trunk/next", poll_s=60.0),
         scheduler=SchedulerSettings(Backfill.ESTIMATE, Preempt.CRITICAL, 3600.0, True, Shadow.STRICT),
         review=ReviewSettings(ReviewClaim.RELEASE, PatternSet(("deploy/**",))),
         landing=LandingSettings(
             mode=LandingMode.PR,
+            forge=ForgeName.GLAB,
             verify=(("make",), ("make", "test")),
             verify_timeout_s=3600.0,
             patience_s=90.0,
@@ -175,6 +178,10 @@ def test_every_key_is_read() -> None:
 )
 def test_what_is_left_out_keeps_its_default(text: str | bytes) -> None:
     assert read(text) == Settings()
+
+
+def test_no_remote_is_the_local_branch() -> None:
+    assert read("[target]\nremote = ''\n[landing]\nmode = 'push'").target.remote == ""
 
 
 def test_a_mark_and_foreign_line_ends_do_not_matter() -> None:
@@ -218,6 +225,9 @@ def test_a_mark_and_foreign_line_ends_do_not_matter() -> None:
         ("[limits]\nbudget_usd = inf", 2, "not inf", "2.50"),
         ("[limits]\nbudget_usd = 0", 2, "above zero", "2.50"),
         ("[limits]\nbudget_usd = true", 2, "not true or false", "2.50"),
+        ("[target]\nremote = ''\n[landing]\nmode = 'pr'", 4, "`pr` needs a remote", "[target]"),
+        ("[target]\nremote = ''\n[landing]\nmode = 'branch'", 4, "`branch` needs a remote", "[target]"),
+        ("[landing]\nforge = 'github'", 2, "`github`", "did you mean `gh`?"),
         ("[limits]\nretries = 101", 2, "not 101", "0 to 100"),
         ("[limits.timeouts]\nXL = '1h'", 2, "there is no size `XL`", "`S`, `M` and `L`"),
         ("[limits]\ntimeouts = {S = 1}", 2, "has a unit", '`S = "1s"`'),

@@ -154,4 +154,5 @@ def _landing(landing: Landing, ahead: int) -> Document:
         "ahead": ahead,
         "trouble": landing.trouble,
         "not_before": iso(landing.not_before),
+        "proposal": landing.proposal.url if landing.proposal else None,
     }

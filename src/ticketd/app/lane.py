@@ -14,6 +14,8 @@ from queue import SimpleQueue
 from typing import assert_never
 
 from ticketd.app.candidates import Candidate, Candidates, NotMade, Unapproved
+from ticketd.app.proposals import Proposed, is_settled, publish
+from ticketd.app.proposals import branch_of as proposal_branch
 from ticketd.app.pushing import Confirmed, Pushing, Unclear, going_on
 from ticketd.app.repairs import Conflicted, FailedCheck, Mishap, branch_of, send_back
 from ticketd.app.session import Works
@@ -23,7 +25,7 @@ from ticketd.app.tracker import Tracker
 from ticketd.app.verifying import Order, Outcome, digest, verify
 from ticketd.domain.landing import Landed, Landing, Phase, Verification
 from ticketd.domain.pool import Stop
-from ticketd.domain.settings import Argv, ReviewClaim, Settings
+from ticketd.domain.settings import Argv, LandingMode, ReviewClaim, Settings
 from ticketd.domain.ticket import Reason, TicketRecord
 from ticketd.domain.train import (
     Abandon,
@@ -40,7 +42,7 @@ from ticketd.domain.train import (
 )
 from ticketd.domain.verdict import Cancel, Fail, Requeue, backoff, is_due
 from ticketd.errors import GitFailed
-from ticketd.ports import Conflict, LostRace, NothingLeft, Refused, Unreachable
+from ticketd.ports import Conflict, LostRace, NothingLeft, Pushed, Refused, Unreachable
 
 LANE_TREE = "lane"
 RACES_BEFORE_BACKOFF = 10
@@ -110,7 +112,8 @@ class Lane:
 
     def _due(self) -> tuple[Landing, ...]:
         now = self.works.session.clock.now()
-        return tuple(each for each in self.works.session.store.landings() if is_due(each.not_before, now))
+        lane = (each for each in self.works.session.store.landings() if not each.waits_for_people)
+        return tuple(each for each in lane if is_due(each.not_before, now))
 
     def _tip(self, landings: Sequence[Landing], news: bool) -> str | Unreachable:
         """Asked for when something new begins, or may have been pushed already. In between the last answer will do, for
@@ -140,9 +143,20 @@ class Lane:
         landed = [(each, commit) for each, commit in known if self.works.history.contains(tip, commit)]
         if landed:
             self.pushing.landed([Landed(each.key, commit) for each, commit in landed], tip)
-        anew = [replace(each, phase=Phase.QUEUED, onto=None, candidate=None) for each, _ in set(known) - set(landed)]
-        self.pushing.set_phases(anew)
+        anew = [each for each, commit in known if (each, commit) not in landed and self._is_to_be_made(each)]
+        self.pushing.set_phases([replace(each, phase=Phase.QUEUED, onto=None, candidate=None) for each in anew])
         return bool(known)
+
+    def _is_to_be_made(self, landing: Landing) -> bool:
+        """Unless people have merged or closed its pull request."""
+        match is_settled(self.works, landing):
+            case Refused(detail=detail):
+                self._back(landing, Fail(Reason.PUSH_REJECTED, detail))
+            case Unreachable(detail=detail):
+                self.pushing.put_off([landing], Phase.BLOCKED, detail)
+            case settled:
+                return not settled
+        return False
 
     # --- the stack ---
 
@@ -191,8 +205,10 @@ class Lane:
 
     def _size(self) -> tuple[int, int]:
         """How many are verified and pushed together, and how many such trains at once. Where there is nothing to
-        verify, together is as good as one by one."""
+        verify, together is as good as one by one. A pull request is about one ticket."""
         landing = self._settings.landing
+        if landing.mode is not LandingMode.PUSH:
+            return 1, 1
         return (landing.train, landing.lanes) if self._verifies else (MOST_UNVERIFIED, 1)
 
     def _stack(self, landing: Landing) -> None:
@@ -341,6 +357,9 @@ class Lane:
             return self._passed_too_late(candidates)
         if (breach := self.candidates.breach(candidates)) is not None:
             return self._alarm(*breach)
+        if self._settings.landing.mode is not LandingMode.PUSH:
+            self._publish(candidates[0], on)
+            return True
         match self.pushing.push([self._noted(each) for each in candidates], on):
             case Confirmed():
                 self.stack.land(len(candidates))
@@ -355,6 +374,23 @@ class Lane:
             case Refused(detail=detail):
                 self.pushing.refused(self._stored(candidates), detail)
                 return True
+
+    def _publish(self, candidate: Candidate, on: str) -> None:
+        """To a branch of its own, where people take it from."""
+        intent = replace(going_on(candidate.landing), onto=candidate.onto, candidate=candidate.commit)
+        intent = replace(intent, phase=Phase.PUSHING)
+        self.pushing.set_phases([intent])
+        self.stack.cut(0)
+        match publish(self.works, intent, self._record(intent)):
+            case Proposed():
+                self.candidates.forget(intent.key)
+            case Pushed():
+                detail = f"pushed as branch {proposal_branch(intent.key.ticket)}, not to {self._branch}"
+                self.pushing.landed([Landed(intent.key, candidate.commit, detail)], on)
+            case Refused(detail=detail):
+                self._back(intent, Fail(Reason.PUSH_REJECTED, detail))
+            case Unreachable(detail=detail):
+                self.pushing.put_off(self._stored([candidate]), Phase.BLOCKED, detail)
 
     def _noted(self, candidate: Candidate) -> Candidate:
         if not self.stack.of(candidate.commit).trusted:

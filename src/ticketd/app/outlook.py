@@ -67,7 +67,7 @@ def outlook_of(board: Board, settings: Settings, running: bool, now: float) -> O
     waits = {waiting.ticket: tuple(_still(on, still, held) for on in waiting.waits_on) for waiting in schedule.waiting}
     decided = [decision for decision in schedule.decisions if not isinstance(decision, PreemptAttempt)]
     waits |= {decision.ticket: _until_acted_on(decision, still, board) for decision in decided}
-    under_way = bool(board.attempts or board.landings or schedule.decisions) or schedule.next_at is not None
+    under_way = bool(board.attempts or board.lane or schedule.decisions) or schedule.next_at is not None
     return Outlook(schedule.order, waits, still or _idle_why(snapshot, waits), not under_way)
 
 
@@ -119,7 +119,8 @@ def _idle_why(snapshot: Snapshot, waits: Mapping[str, tuple[WaitsOn, ...]]) -> s
 def causes_of(board: Board, outlook: Outlook, running: bool) -> Causes:
     """`running`: whether a daemon does."""
     troubles = {landing.key.ticket: landing.trouble for landing in board.landings if landing.trouble}
-    return Causes(board.tickets, outlook.waits, troubles, running)
+    asked = {each.key.ticket: each.proposal.url for each in board.landings if each.waits_for_people and each.proposal}
+    return Causes(board.tickets, outlook.waits, troubles, running, asked)
 
 
 def stalled(board: Board, outlook: Outlook) -> Iterator[dict[str, str]]:

@@ -188,6 +188,8 @@ def _landing(landing: Landing) -> Document:
         "queued_at": iso(landing.queued_at),
         "trouble": landing.trouble,
         "not_before": iso(landing.not_before),
+        "proposal": landing.proposal.url if landing.proposal else None,
+        "ahead": landing.ahead,
     }
 
 

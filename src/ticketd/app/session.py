@@ -9,7 +9,20 @@ from pathlib import Path
 from ticketd.app.places import Places
 from ticketd.domain.pool import Stop
 from ticketd.domain.settings import AgentProfile, Settings
-from ticketd.ports import Agent, Bell, Clock, Engine, History, Identity, Store, Target, TicketFiles, Worktrees
+from ticketd.ports import (
+    Agent,
+    Bell,
+    Clock,
+    Engine,
+    Forge,
+    History,
+    Identity,
+    Refused,
+    Store,
+    Target,
+    TicketFiles,
+    Worktrees,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +40,8 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Works:
-    """What the daemon has beside the session: hands to work with."""
+    """What the daemon has beside the session: hands to work with. `forge`: where pull requests are opened, by the
+    settings in force; or why there is none."""
 
     session: Session
     bell: Bell
@@ -35,6 +49,7 @@ class Works:
     history: History
     worktrees: Worktrees
     target: Target
+    forge: Callable[[], Forge | Refused]
     identity: Identity
     environ: Mapping[str, str]
     agent_of: Callable[[AgentProfile], Agent]

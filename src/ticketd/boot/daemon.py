@@ -15,13 +15,14 @@ from ticketd.domain.settings import Settings
 from ticketd.doorbell import Doorbell
 from ticketd.engines.local import LocalEngine
 from ticketd.errors import BadInput, NotSetUp
+from ticketd.forges import forge_of
 from ticketd.git.control import Control
 from ticketd.git.creation import open_control
 from ticketd.git.localtarget import LocalTarget
 from ticketd.git.repository import UserRepository, identity, remote_url, transport_config
 from ticketd.git.target import RemoteTarget
 from ticketd.git.worktrees import WorktreePool
-from ticketd.ports import Target
+from ticketd.ports import Forge, Refused, Target
 
 LOCAL_POLL_S = 1.0
 HEARTBEAT_S = 2.0
@@ -67,6 +68,7 @@ def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping
         history=control,
         worktrees=WorktreePool(control),
         target=target,
+        forge=lambda: _forge(opened.user, current.settings, environ),
         identity=identity(opened.user.root),
         environ=dict(environ),
         agent_of=agent_of,
@@ -74,6 +76,13 @@ def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping
         doorbell=bell.path,
     )
     return Daemon(works, current, poll_s)
+
+
+def _forge(user: UserRepository, settings: Settings, environ: Mapping[str, str]) -> Forge | Refused:
+    url = remote_url(user.root, settings.target.remote) if settings.target.remote else None
+    if url is None:
+        return Refused("pull requests need a remote")
+    return forge_of(settings.landing.forge, url, user.root, environ)
 
 
 def land_on(user: UserRepository, control: Control, settings: Settings, *, asks: bool = False) -> tuple[Target, float]:

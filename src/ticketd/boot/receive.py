@@ -26,6 +26,7 @@ from ticketd.git.push_command import PushCommand, running_push
 from ticketd.git.receiving import Declined, Received, Taken, converse, say
 from ticketd.git.repository import identity
 from ticketd.git.worktrees import WorktreePool
+from ticketd.ports import Refused
 
 HEARTBEAT_S = 2.0
 
@@ -92,6 +93,7 @@ def works_of(opened: Opened, state: Path, settings: Settings, environ: Mapping[s
         history=control,
         worktrees=WorktreePool(control),
         target=target,
+        forge=lambda: Refused("a person's push needs no pull request"),
         identity=control.by,
         environ=dict(environ),
         agent_of=agent_of,

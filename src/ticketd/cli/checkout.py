@@ -23,7 +23,7 @@ def checkout(ctx: click.Context, id_: str, attempt: int | None) -> None:
     """Bring a ticket's work into this repository as branch ticketd/ID. Nothing is checked out."""
     here = view(ctx)
     known(here.session.store.board().tickets, id_)
-    chosen = _choose(id_, here.session.store.attempts(id_), attempt)
+    chosen = newest_work(id_, here.session.store.attempts(id_), attempt)
     branch = f"ticketd/{id_}"
     moved = hand_over(here.opened.user, control_of(here), chosen.key.ref, branch)
     click.echo(f"{branch} {'is now' if moved else 'was already'} at {chosen.tip} (attempt {chosen.key.number})")
@@ -35,9 +35,11 @@ def control_of(here: View) -> Control:
     return Control(here.session.places.state, identity(here.session.root))
 
 
-def _choose(id_: str, attempts: Sequence[Attempt], number: int | None) -> Attempt:
-    """Raises:
-    BadInput: there is none with work that is kept.
+def newest_work(id_: str, attempts: Sequence[Attempt], number: int | None) -> Attempt:
+    """The attempt of that number, else the newest that has changed anything.
+
+    Raises:
+        BadInput: there is none with work that is kept.
     """
     kept = [each for each in attempts if each.tip is not None]
     fit = [each for each in kept if number in (None, each.key.number)]

@@ -58,5 +58,6 @@ def _tell(session: Session, missing: list[TicketRecord], faults: list[Problem]) 
 
 def _stands(record: TicketRecord, root: Root) -> str:
     why = f" ({record.reason})" if record.reason else ""
-    told = root.what if root.ticket != record.id or record.state is TicketState.QUEUED else record.detail
+    by_root = root.ticket != record.id or record.state in (TicketState.QUEUED, TicketState.LANDING)
+    told = root.what if by_root else record.detail
     return f"{record.state}{why}: {told}" if told else f"{record.state}{why}"

@@ -113,11 +113,11 @@ def _in_review(here: View, id_: str) -> TicketRecord:
 
 
 def _more(here: View, record: TicketRecord, attempt: Attempt | None) -> dict[str, object]:
-    files = changes(control_of(here), attempt.base, attempt.tip) if attempt and attempt.tip else ()
+    files = changes(control_of(here).git, attempt.base, attempt.tip) if attempt and attempt.tip else ()
     return {
         "body": record.ticket.body,
         "files": [{"path": each.path, "added": each.added, "removed": each.removed} for each in files],
-        "diff": diff(control_of(here), attempt.base, attempt.tip) if attempt and attempt.tip else "",
+        "diff": diff(control_of(here).git, attempt.base, attempt.tip) if attempt and attempt.tip else "",
     }
 
 
@@ -125,13 +125,13 @@ def _text(here: View, record: TicketRecord, attempt: Attempt | None) -> list[str
     head = [f"{record.id}: {record.ticket.title}", f"gate {record.gate_at}: {record.detail}".rstrip(": ")]
     if attempt is None or attempt.tip is None:
         return [*head, f"as of {digest_of(record.ticket)[:12]}", "", record.ticket.body or "(no text)"]
-    control = control_of(here)
-    change = diff(control, attempt.base, attempt.tip)
+    git = control_of(here).git
+    change = diff(git, attempt.base, attempt.tip)
     left = len(change) - MOST_SHOWN
     return [
         *head,
         f"attempt {attempt.key.number} by {attempt.agent}: {attempt.base[:12]}..{attempt.tip[:12]}",
-        summary(control, attempt.base, attempt.tip),
+        summary(git, attempt.base, attempt.tip),
         "",
         change[:MOST_SHOWN] + (f"\n… and {left} more characters" if left > 0 else ""),
         "",
@@ -147,12 +147,10 @@ def approve(ctx: click.Context, id_: str, commit: str | None) -> None:
     """Let it run, or let it land: exactly as it was last shown."""
     here = view(ctx)
     _in_review(here, id_)
-    if commit is not None and len(commit) < SHORTEST_PREFIX:
-        mend = f"Give at least {SHORTEST_PREFIX} characters; `ticketd review show {id_}` names it."
-        raise BadInput(f"--commit {commit} is too short", mend=mend)
+    check_commit(id_, commit)
     state = here.session.store.approve(id_, here.now(), commit)
     if isinstance(state, Stale):
-        raise _void(id_, state)
+        raise void(id_, state)
     here.session.ring()
     if state is TicketState.LANDING:
         click.echo(f"{id_} is approved and lands")
@@ -160,7 +158,17 @@ def approve(ctx: click.Context, id_: str, commit: str | None) -> None:
         click.echo(f"{id_} is approved and queued{rank_of(here, id_)}")
 
 
-def _void(id_: str, stale: Stale) -> TicketdError:
+def check_commit(id_: str, commit: str | None) -> None:
+    """Raises:
+    BadInput: the beginning of a commit's name that says too little.
+    """
+    if commit is not None and len(commit) < SHORTEST_PREFIX:
+        mend = f"Give at least {SHORTEST_PREFIX} characters; `ticketd review show {id_}` names it."
+        raise BadInput(f"--commit {commit} is too short", mend=mend)
+
+
+def void(id_: str, stale: Stale) -> TicketdError:
+    """What to say of a word that does not count."""
     look = f"`ticketd review show {id_}` shows it; nothing was approved."
     if stale.named:
         return TicketdError(f"{id_}: what waits is {stale.there[:12]}, not {stale.seen}", mend=look)

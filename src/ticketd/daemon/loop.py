@@ -166,7 +166,7 @@ class Loop:
     def _note_stall(self, decided: Decided, now: float) -> None:
         """That nothing runs and nothing can, in full and once. A pool that stops is no riddle."""
         board, settings = decided.board, decided.snapshot.settings
-        busy = board.attempts or board.landings or decided.decisions or decided.snapshot.stopping
+        busy = board.attempts or board.lane or decided.decisions or decided.snapshot.stopping
         at_rest = not busy and decided.next_at is None
         told = list(stalled(board, outlook_of(board, settings, True, now))) if at_rest else []
         if told and told != self._stall_told:
@@ -179,12 +179,13 @@ class Loop:
             return None
         if board.pool.stop is Stop.NOW:
             return Ending.STOPPED
-        if board.landings and not board.pool.alarm:
+        if board.lane and not board.pool.alarm:
             return None
         if board.pool.stop is Stop.DRAIN:
             return Ending.ABORTED if board.pool.aborted else Ending.STOPPED
         if not self.until_idle or decided.next_at is not None or decided.decisions:
             return None
         if self.look_again():
+            self._decided_on = None  # at the next tick, and not only when something has happened
             return None
         return Ending.IDLE

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ticketd.app.lane import Lane
+from ticketd.app.proposals import Follower
 from ticketd.app.session import Works
 from ticketd.app.slots import Slots
 from ticketd.app.tickets import Intake, settings_of
@@ -33,6 +34,8 @@ DRIFT_EVERY_S = 1.0
 DRIFT_AGAIN_S = 5.0
 MOST_CHORES = 32
 LAST_PUSH_S = 180.0
+# A pull request is asked for each third time that the target is: forges count questions.
+FOLLOW_EVERY = 3
 
 
 @dataclass(slots=True)
@@ -101,8 +104,10 @@ class Daemon:
         chores = Chores(self.works.bell, self.works.session.clock, MOST_CHORES)
         verifications = ThreadPoolExecutor(max_workers=MAX_LANES, thread_name_prefix="verification")
         lane = Lane(self.works, self.tracker, lambda run: self._beside(verifications, run, landing))
+        follower = Follower(self.works, self.tracker, FOLLOW_EVERY * self.poll_s)
         target = LaneThread("target", self._watch_target)
         landing = LaneThread("landing", lambda: self._land(lane, target))
+        proposals = LaneThread("proposals", follower.step)
         files = LaneThread("files", self._watch_files)
         loop = Loop(
             works=self.works,
@@ -110,16 +115,17 @@ class Daemon:
             chores=chores,
             landing=landing,
             until_idle=until_idle,
-            look_again=self._look_again,
+            look_again=lambda: self._look_again() or follower.is_behind(),
             asked_to_stop=lambda: self.asked,
             scheduling=Scheduling(self.works.session.store),
         )
-        for thread in (target, landing, files):
+        threads = (target, landing, proposals, files)
+        for thread in threads:
             thread.start()
         try:
             return loop.run()
         finally:
-            for thread in (target, landing, files):
+            for thread in threads:
                 thread.stop()
             chores.close()
             landing.join(LAST_PUSH_S)

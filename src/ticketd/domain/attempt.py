@@ -45,7 +45,7 @@ class Attempt:
     """Times are epoch seconds; `outcome` is the agent's, once it has ended. `preempted`: it is being ended for another
     ticket; `resumes`: the commit it goes on from, where it takes up what an earlier one has done. `mends`: what kept
     that from landing; `merges`: the commit that is merged into it before the agent begins. `batch`: the same for all
-    attempts that were dispatched together."""
+    attempts that were dispatched together. One that a person entered, without an agent, has slot 0."""
 
     key: AttemptKey
     state: AttemptState

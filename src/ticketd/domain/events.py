@@ -33,6 +33,9 @@ class EventKind(StrEnum):
     LANDING_PHASE = "landing-phase"
     VERIFIED = "verified"
     FLATTENED = "flattened"
+    PROPOSED = "proposed"
+    PUT_AHEAD = "put-ahead"
+    ENTERED = "entered"
     LANDED = "landed"
     ALARM = "alarm"
     REQUEUED = "requeued"
@@ -75,6 +78,7 @@ NO_MOVES = frozenset(
         EventKind.LANDING_PHASE,
         EventKind.VERIFIED,
         EventKind.FLATTENED,
+        EventKind.PUT_AHEAD,
         EventKind.TARGET_TROUBLE,
         EventKind.DRIFTED,
         EventKind.RECOVERED,

@@ -10,20 +10,33 @@ from ticketd.domain.attempt import AttemptKey
 
 class Phase(StrEnum):
     """`QUEUED`: until there is a lane for it. `WAITING`: the target cannot be asked. `BLOCKED`: git, the disk, a
-    checkout or a target that fails by itself is in the way. Both are tried again at `not_before`."""
+    checkout or a target that fails by itself is in the way. Both are tried again at `not_before`. `PROPOSED`: a pull
+    request has been opened, and people decide."""
 
     QUEUED = "queued"
     VERIFYING = "verifying"
     PUSHING = "pushing"
     WAITING = "waiting"
     BLOCKED = "blocked"
+    PROPOSED = "proposed"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The pull request of a landing. `after` is the number of its branch's newest one before this was asked for: should
+    a crash keep `number` from being written down, a newer one is known to be this. 0 and empty while it is not open."""
+
+    after: int
+    number: int = 0
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Landing:
     """One ticket in the lane. `candidate` is the commit that may be pushed onto `onto`; times are epoch seconds.
     `races_lost`: how often others moved the target before its verification was worth anything; `passed_on`: the target
-    that it has passed on. `refusals`: how often the remote would not take it."""
+    that it has passed on. `refusals`: how often the remote would not take it. `ahead`: a person wants it to land before
+    all others."""
 
     key: AttemptKey
     base: str
@@ -38,6 +51,13 @@ class Landing:
     not_before: float | None = None
     passed_on: str | None = None
     refusals: int = 0
+    proposal: Proposal | None = None
+    ahead: bool = False
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether ticketd can do nothing to bring it on."""
+        return self.phase is Phase.PROPOSED
 
 
 @dataclass(frozen=True, slots=True)

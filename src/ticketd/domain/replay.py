@@ -15,7 +15,7 @@ from ticketd.domain.declared import ticket_declared
 from ticketd.domain.events import Event
 from ticketd.domain.events import EventKind as Kind
 from ticketd.domain.globs import PatternSet
-from ticketd.domain.landing import Landing, Phase
+from ticketd.domain.landing import Landing, Phase, Proposal
 from ticketd.domain.pool import DaemonRecord, Pool, Stop
 from ticketd.domain.repair import RepairKind, from_told
 from ticketd.domain.standing import Standing
@@ -120,8 +120,12 @@ class Replay:
                 self._approved(id_, Gate(data["gate"]), data["commit"])
             case Kind.LANDING_QUEUED:
                 self._into_lane(key, data, at)
-            case Kind.LANDING_PHASE:
+            case Kind.LANDING_PHASE | Kind.PROPOSED:
                 self._phase(key, data)
+            case Kind.PUT_AHEAD:
+                self._landings[id_] = replace(self._landings[id_], ahead=True)
+            case Kind.ENTERED:
+                self._entered(key, data, at)
             case Kind.LANDED:
                 if (landing := self._landings.get(id_)) is not None:
                     self._lane_s[landing.key] = at - landing.queued_at
@@ -220,6 +224,13 @@ class Replay:
         self._claims[key] = Claim(key.ticket, key.number, self._tickets[key.ticket].ticket.touches)
         self._held[key.ticket] = key
 
+    def _entered(self, key: AttemptKey, data: _Data, at: float) -> None:
+        """`landing-queued` follows."""
+        self._ticket(key.ticket, attempts=key.number, approved=data["tip"])
+        made = Attempt(key, AttemptState.ENDED, 0, data["base"], data["by"], dispatched_at=at, tip=data["tip"])
+        self._attempts[key] = made
+        self._claims[key] = Claim(key.ticket, key.number, self._tickets[key.ticket].ticket.touches)
+
     def _approved(self, id_: str, gate: Gate, commit: str) -> None:
         if gate is Gate.LAND:  # `landing-queued` follows
             self._ticket(id_, approved=commit)
@@ -229,8 +240,14 @@ class Replay:
     def _into_lane(self, key: AttemptKey, data: _Data, at: float) -> None:
         self._moved(key.ticket, TicketState.LANDING)
         self._hold(key, data["claim_held"])
-        base, candidate = self._attempts[key].base, data["candidate"]
-        self._landings[key.ticket] = Landing(key, base, data["tip"], queued_at=at, candidate=candidate)
+        self._landings[key.ticket] = Landing(
+            key,
+            self._attempts[key].base,
+            data["tip"],
+            queued_at=at,
+            candidate=data["candidate"],
+            proposal=_proposal(data),
+        )
 
     def _phase(self, key: AttemptKey, data: _Data) -> None:
         landing = self._landings.get(key.ticket)
@@ -245,7 +262,7 @@ class Replay:
                 "passed_on",
                 "refusals",
             )
-            said = {name: data[name] for name in names}
+            said = {name: data[name] for name in names} | {"proposal": _proposal(data)}
             self._landings[key.ticket] = replace(landing, phase=Phase(data["phase"]), **said)
 
     def _hold(self, key: AttemptKey, held: bool) -> None:
@@ -257,6 +274,11 @@ class Replay:
     def _release(self, id_: str) -> None:
         self._held.pop(id_, None)
         self._landings.pop(id_, None)
+
+
+def _proposal(data: _Data) -> Proposal | None:
+    said = data["proposal"]
+    return None if said is None else Proposal(**said)
 
 
 def _throttle(data: Mapping[str, Any]) -> Throttle:

@@ -59,6 +59,14 @@ class LandingMode(StrEnum):
     BRANCH = "branch"
 
 
+class ForgeName(StrEnum):
+    """The program by which pull requests are opened. `AUTO`: what the remote's host and the installed ones suggest."""
+
+    AUTO = "auto"
+    GH = "gh"
+    GLAB = "glab"
+
+
 class OnConflict(StrEnum):
     """What becomes of an attempt whose work would conflict with the target as it is now."""
 
@@ -109,6 +117,7 @@ class LandingSettings:
     target meanwhile. `repairs`: how often an agent is given its own work back to mend it."""
 
     mode: LandingMode = LandingMode.PUSH
+    forge: ForgeName = ForgeName.AUTO
     verify: tuple[Argv, ...] = ()
     verify_timeout_s: float = 1800.0
     patience_s: float = 600.0

@@ -19,6 +19,7 @@ from ticketd.domain.settings import (
     Backfill,
     ClaimsSettings,
     DriftSettings,
+    ForgeName,
     LandingMode,
     LandingSettings,
     Limits,
@@ -67,6 +68,7 @@ def parse_settings(path: str, text: bytes) -> ParsedSettings:
         return ParsedSettings(None, (Problem(path, fault.line, fault.what, fault.mend),))
     here = _Here(path, (), lines_of(source), [])
     settings = _SETTINGS(raw, here)
+    _check_mode(raw, here)
     _check_routes(raw, here)
     problems = tuple(sorted(here.problems))
     return ParsedSettings(None if problems else settings, problems)
@@ -155,7 +157,7 @@ def _text(check: Callable[[str], Any], wanted: str) -> Read:
 
 
 def _choice(
-    kinds: type[Gate | Outside | Backfill | Preempt | Shadow | ReviewClaim | LandingMode | OnConflict],
+    kinds: type[Gate | Outside | Backfill | Preempt | Shadow | ReviewClaim | LandingMode | ForgeName | OnConflict],
 ) -> Read:
     words = values.or_list(f'"{k.value}"' for k in kinds)
     return _text(lambda text: values.choice(kinds, text), f"one of {words}")
@@ -414,6 +416,7 @@ _REGENERATE_KEYS = {
 
 _LANDING_KEYS = {
     "mode": _Key("mode", _choice(LandingMode)),
+    "forge": _Key("forge", _choice(ForgeName)),
     "verify": _Key("verify", _steps),
     "verify_timeout": _Key("verify_timeout_s", _duration),
     "patience": _Key("patience_s", _duration),
@@ -469,6 +472,17 @@ _SETTINGS = _table(
     },
 )
 """Every key there is. Defaults stand in `settings.py`."""
+
+
+def _check_mode(raw: Mapping[str, Any], here: _Here) -> None:
+    """A branch for others to look at has to lie where they can see it."""
+    target, landing = raw.get("target"), raw.get("landing")
+    if not (isinstance(target, dict) and isinstance(landing, dict)):
+        return
+    mode = landing.get("mode")
+    if target.get("remote") == "" and mode in (LandingMode.PR, LandingMode.BRANCH):
+        mend = "name a remote under [target], or take the mode out"
+        here.at("landing").at("mode").error(f"{shown(mode)} needs a remote", mend)
 
 
 def _check_routes(raw: Mapping[str, Any], here: _Here) -> None:

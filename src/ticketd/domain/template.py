@@ -79,6 +79,7 @@ branch = {branch}
 # lanes = 1                      # how many verifications run side by side
 # repairs = 2                    # how often an agent gets its work back to mend a conflict or a failed verification
 # mode = "push"                  # push | pr | branch: for a protected branch, open pull requests
+# forge = "auto"                 # auto | gh | glab: the program that opens them
 # patience = "10m"
 
 # [[landing.regenerate]]         # files made out of others: made anew where two sides changed them, not merged

@@ -84,7 +84,7 @@ TRANSITIONS: dict[TicketState, frozenset[TicketState]] = {
     TicketState.LANDED: frozenset(),
     TicketState.FAILED: frozenset({TicketState.QUEUED, TicketState.LANDING, TicketState.CANCELLED}),
     TicketState.SKIPPED: frozenset({TicketState.QUEUED, TicketState.CANCELLED}),
-    TicketState.CANCELLED: frozenset({TicketState.QUEUED}),
+    TicketState.CANCELLED: frozenset({TicketState.QUEUED, TicketState.LANDING}),
 }
 """The legal moves; the store's trigger is made from this table."""
 

@@ -1,7 +1,8 @@
 """The control repository: the bare repository that ticketd works in instead of the user's `.git`.
 
 Refs: `refs/ticketd/<id>/<attempt>` keeps an attempt, `refs/ticketd-extra/…` what it dropped on the way,
-`refs/target/<branch>` the target as last seen; `refs/heads/…` are the branches of the worktrees.
+`refs/target/<branch>` the target as last seen; `refs/published/<branch>/<commit>` what may have been pushed to another
+branch; `refs/heads/…` are the branches of the worktrees.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ class FileChange:
     removed: int | None
 
 
-def changes(control: Control, base: str, tip: str) -> tuple[FileChange, ...]:
+def changes(git: Git, base: str, tip: str) -> tuple[FileChange, ...]:
     """What `tip` changes against `base`, file by file."""
-    out = control.git.run("diff", *_PLAIN, "--no-renames", "--numstat", "-z", base, tip, "--")
+    out = git.run("diff", *_PLAIN, "--no-renames", "--numstat", "-z", base, tip, "--")
     fields = (entry.split("\t", 2) for entry in out.split("\0") if entry)
     return tuple(FileChange(path, _lines(added), _lines(removed)) for added, removed, path in fields)
 
@@ -35,14 +35,21 @@ def _lines(text: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def summary(control: Control, base: str, tip: str) -> str:
+def summary(git: Git, base: str, tip: str) -> str:
     """The same for the eye: `git diff --stat`."""
-    return control.git.ask("diff", *_PLAIN, "--stat=100", base, tip, "--").out.rstrip("\n")
+    return git.ask("diff", *_PLAIN, "--stat=100", base, tip, "--").out.rstrip("\n")
 
 
-def diff(control: Control, base: str, tip: str) -> str:
-    """The whole change as text; of what is not text only that it differs."""
-    return control.git.run("diff", *_PLAIN, "--no-renames", base, tip, "--")
+def diff(git: Git, base: str, tip: str, colours: bool = False) -> str:
+    """The whole change as text, to the last byte; of what is not text only that it differs.
+
+    Raises:
+        GitFailed: git could not compare them.
+    """
+    answer = git.ask("diff", *_PLAIN, *(("--color=always",) if colours else ()), "--no-renames", base, tip, "--")
+    if not answer.ok:
+        raise GitFailed(f"cannot compare {base} and {tip}", stderr=answer.err)
+    return answer.out
 
 
 def hand_over(user: UserRepository, control: Control, ref: str, branch: str) -> bool:

@@ -62,6 +62,9 @@ class LocalTarget:
             note_tip(self.control, self.branch, candidate)
         return outcome
 
+    def publish(self, branch: str, candidate: str) -> Refused:
+        return Refused(f"{branch} can only be pushed to a remote, and there is none")
+
     def _bring(self, candidate: str) -> Answer:
         """Objects only: no ref, no FETCH_HEAD. Version 2 of the protocol serves a commit by its name."""
         git = self._git().with_config("protocol.version=2", "fetch.writeCommitGraph=false", "fetch.unpackLimit=1000")

@@ -132,6 +132,28 @@ class RemoteTarget:
             note_tip(self.control, self.branch, candidate)
         return outcome
 
+    def publish(self, branch: str, candidate: str) -> Pushed | LostRace | Refused | Unreachable:
+        """Whatever is about to be pushed is noted first; so what the branch stands at is ours, or somebody else's,
+        whenever we were killed."""
+        ref = f"refs/heads/{branch}"
+        answer = self._git().ask("ls-remote", "--quiet", "--", self.push_url, ref, timeout_s=self.timeout_s)
+        if not answer.ok:
+            return Unreachable(read_failure(answer))
+        found = [line.partition("\t")[0] for line in answer.out.splitlines() if line.endswith(f"\t{ref}")]
+        there = found[0] if found else ""
+        if there == candidate:
+            return Pushed()
+        if there and self.control.read_ref(published_ref(branch, there)) is None:
+            return LostRace(f"somebody else has pushed {there[:12]} to {branch}")
+        self.control.keep(published_ref(branch, candidate), candidate)
+        push = (*PUSH, f"--force-with-lease={ref}:{there}", "--", self.push_url, f"+{candidate}:{ref}")
+        return read_push(self._git().ask(*push, timeout_s=self.timeout_s), ref)
+
+
+def published_ref(branch: str, commit: str) -> str:
+    """Where the control repository notes that `commit` may have been pushed to `branch`."""
+    return f"refs/published/{branch}/{commit}"
+
 
 def read_push(answer: Answer, ref: str) -> Pushed | LostRace | Refused | Unreachable:
     """What `git push --porcelain` says about one ref: flag, `from:to` and summary, between tabs."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -234,6 +235,16 @@ class WorktreePool:
             fork = own.ask("merge-base", tip, onto).line
             found = changes(own, fork, taken.tree) if fork not in ("", base) else found
         return tuple(change.path for change in found)
+
+    @contextmanager
+    def shown(self, name: str, base: str) -> Iterator[tuple[Git, str]]:
+        """For a person to look at: the tree as it stands, as a tree object, and a git that knows it. As with a trial
+        nothing is touched, and no object stays."""
+        tree = self._tree(name)
+        at = snapshot.look(self.control, tree, base)
+        with snapshot.throw_away_objects(self.control) as env:
+            own = Git(self.control.git.cwd, env={**self.control.git.env, **env})
+            yield own, self._as_it_stands(own, tree, at, env).tree
 
     # --- sweep ---
 

@@ -1,5 +1,6 @@
 """What ticketd needs of the world, on one screen a port. Adapters satisfy these; nothing above names an adapter."""
 
+from ticketd.ports.forge import Forge, Pull, PullState
 from ticketd.ports.processes import (
     Agent,
     AgentResult,
@@ -33,6 +34,7 @@ from ticketd.ports.repository import (
 from ticketd.ports.store import (
     Board,
     FoundFile,
+    InTheWay,
     Store,
     TicketFiles,
 )
@@ -47,15 +49,19 @@ __all__ = [
     "Conflict",
     "Engine",
     "Exited",
+    "Forge",
     "FoundFile",
     "History",
     "Identity",
+    "InTheWay",
     "Kept",
     "LostRace",
     "LostRun",
     "NeverStarted",
     "NoCapacity",
     "NothingLeft",
+    "Pull",
+    "PullState",
     "Pulse",
     "Pushed",
     "Rebased",

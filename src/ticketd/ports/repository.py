@@ -105,6 +105,10 @@ class Target(Protocol):
     def push(self, candidate: str, onto: str) -> Pushed | LostRace | Refused | Unreachable:
         """Fast-forward from `onto` to `candidate`, or not at all. The answer is a hint: `tip` knows."""
 
+    def publish(self, branch: str, candidate: str) -> Pushed | LostRace | Refused | Unreachable:
+        """Make `branch`, which is not the target, stand at `candidate`, over all that was published there before.
+        `LostRace`: somebody else has pushed to it, which is left as it is."""
+
 
 class History(Protocol):
     """Questions about commits, and commits made without a working tree; all in the control repository."""

@@ -20,7 +20,7 @@ from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import ParsedSettings
 from ticketd.domain.throttle import Capacity, Throttle
-from ticketd.domain.ticket import Priority, TicketRecord, TicketState
+from ticketd.domain.ticket import Priority, Ticket, TicketRecord, TicketState
 from ticketd.domain.ticketfile import Parsed
 from ticketd.domain.verdict import Cancel, Fail, Requeue, Verdict
 from ticketd.domain.widening import Collision
@@ -34,6 +34,14 @@ class FoundFile:
 
     stamp: str
     parsed: Parsed
+
+
+@dataclass(frozen=True, slots=True)
+class InTheWay:
+    """`ticket` holds a claim that overlaps on `path`."""
+
+    ticket: str
+    path: str
 
 
 class TicketFiles(Protocol):
@@ -72,6 +80,11 @@ class Board:
     estimates: Estimates = field(default_factory=Estimates)
     newest: int = 0
     changed: frozenset[str] | None = None
+
+    @property
+    def lane(self) -> tuple[Landing, ...]:
+        """The landings that ticketd brings on; the others wait for people."""
+        return tuple(landing for landing in self.landings if not landing.waits_for_people)
 
 
 class Store(Protocol):
@@ -244,6 +257,19 @@ class Store(Protocol):
 
     def ask_to_land(self, key: AttemptKey, detail: str, release: bool, at: float) -> None:
         """Out of the lane and into review. `release`: its claim is not held meanwhile."""
+
+    # what a person brings into the lane
+    def land_ahead(self, ticket: str, at: float, commit: str | None = None) -> TicketState | Stale | InTheWay:
+        """To the front of the lane: what is in it, what waits for a person's word (given by this, as by `approve`),
+        or kept work of a ticket that was given up. The state that it was in before.
+
+        Raises:
+            BadInput: there is nothing of it to land.
+        """
+
+    def enter(self, ticket: Ticket, base: str, tip: str, by: str, shared: PatternSet, at: float) -> bool:
+        """A new ticket with work that no agent has made, straight into the lane; False if its id is taken. `by`: what
+        stands for the agent."""
 
     # worktrees
     def worktree_setups(self) -> Mapping[str, str]:

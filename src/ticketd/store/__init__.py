@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ticketd.store.attempts import Attempts
+from ticketd.store.byhand import ByHand
 from ticketd.store.connection import Connections
 from ticketd.store.landings import Landings
 from ticketd.store.standing import Standings
 
 
-class SqliteStore(Standings, Attempts, Landings):
+class SqliteStore(Standings, Attempts, ByHand, Landings):
     """Satisfies `ports.Store`. Safe to share between threads; each gets its own connection."""
 
     def close(self) -> None:

@@ -73,8 +73,8 @@ class Tables:
     def _release(self, db: Database, ticket: str) -> None:
         """The ticket holds its files no longer and is in no lane. What it may have pushed is remembered."""
         db.execute(
-            "UPDATE attempts SET candidate = lane.candidate FROM landings AS lane WHERE lane.ticket = ?"
-            " AND attempts.ticket = lane.ticket AND attempts.number = lane.attempt",
+            "UPDATE attempts SET candidate = lane.candidate, proposal = lane.proposal FROM landings AS lane"
+            " WHERE lane.ticket = ? AND attempts.ticket = lane.ticket AND attempts.number = lane.attempt",
             [ticket],
         )
         db.execute("UPDATE claims SET held = 0 WHERE ticket = ? AND held", [ticket])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from sqlite_utils import Database
 
@@ -14,6 +15,7 @@ from ticketd.domain.ticket import TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue
 from ticketd.store.base import storable
 from ticketd.store.pool import PoolTable
+from ticketd.store.rows import proposal_text
 
 
 class Landings(PoolTable):
@@ -35,13 +37,14 @@ class Landings(PoolTable):
             "passed_on": landing.passed_on,
             "refusals": landing.refusals,
         }
-        key = landing.key
-        assignments = ", ".join(f"{column} = ?" for column in said)
+        key, proposal = landing.key, landing.proposal
+        assignments = ", ".join(f"{column} = ?" for column in (*said, "proposal"))
         db.execute(
             f"UPDATE landings SET {assignments} WHERE ticket = ? AND attempt = ?",
-            [*map(storable, said.values()), key.ticket, key.number],
+            [*map(storable, said.values()), proposal_text(proposal), key.ticket, key.number],
         )
-        self._event(db, at, EventKind.LANDING_PHASE, key.ticket, key.number, **said)
+        kind = EventKind.PROPOSED if landing.waits_for_people else EventKind.LANDING_PHASE
+        self._event(db, at, kind, key.ticket, key.number, **said, proposal=proposal and asdict(proposal))
 
     def land(self, landed: Sequence[Landed], target: TargetRecord, at: float) -> None:
         """The claims go and the target moves in one transaction: who comes next starts from what has landed."""
@@ -52,6 +55,9 @@ class Landings(PoolTable):
 
     def _land(self, db: Database, landed: Landed, at: float) -> None:
         key, commit, detail = landed.key, landed.commit, landed.detail
+        proposed = self._rows(
+            db, "SELECT json_extract(proposal, '$.url') AS url FROM landings WHERE ticket = ?", key.ticket
+        )
         db.execute(
             "UPDATE attempts SET landing_s = ? - lane.queued_at FROM landings AS lane WHERE lane.ticket = ?"
             " AND attempts.ticket = lane.ticket AND attempts.number = lane.attempt",
@@ -60,7 +66,8 @@ class Landings(PoolTable):
         self._release(db, key.ticket)
         done = {"landed_sha": commit, "detail": detail, "deferrals": 0, "cancel_requested": 0}
         self._move(db, key.ticket, TicketState.LANDED, **done)
-        self._event(db, at, EventKind.LANDED, key.ticket, key.number, commit=commit, detail=detail)
+        told = {"commit": commit, "detail": detail, "proposal": proposed[0]["url"] if proposed else None}
+        self._event(db, at, EventKind.LANDED, key.ticket, key.number, **told)
 
     def verification(self, tree: str, commands: str) -> Verification | None:
         return self._verification(self.connections.db, tree, commands)

@@ -80,7 +80,7 @@ def m001_first(db: Database) -> None:
             ticket TEXT NOT NULL REFERENCES tickets (id),
             number INTEGER NOT NULL CHECK (number > 0),
             state TEXT NOT NULL CHECK (state IN {_one_of(AttemptState)}),
-            slot INTEGER NOT NULL CHECK (slot > 0),
+            slot INTEGER NOT NULL CHECK (slot > 0 OR (slot = 0 AND state = 'ended')),
             base TEXT NOT NULL,
             agent TEXT NOT NULL,
             worktree TEXT,
@@ -94,6 +94,7 @@ def m001_first(db: Database) -> None:
             detail TEXT NOT NULL DEFAULT '',
             tip TEXT,
             candidate TEXT,
+            proposal TEXT,
             cost_usd REAL,
             landing_s REAL,
             behind INTEGER NOT NULL DEFAULT 0,
@@ -176,7 +177,10 @@ def m001_first(db: Database) -> None:
             not_before REAL,
             passed_on TEXT,
             refusals INTEGER NOT NULL DEFAULT 0,
+            proposal TEXT,
+            ahead INTEGER NOT NULL DEFAULT 0 CHECK (ahead IN (0, 1)),
             CHECK (phase <> 'pushing' OR (candidate IS NOT NULL AND onto IS NOT NULL)),
+            CHECK (phase <> 'proposed' OR proposal IS NOT NULL),
             FOREIGN KEY (ticket, attempt) REFERENCES attempts (ticket, number)
         ) STRICT
         """,

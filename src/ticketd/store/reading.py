@@ -136,7 +136,9 @@ class Reading(History):
         return self._landings(self.connections.db)
 
     def _landings(self, db: Database) -> tuple[Landing, ...]:
-        return tuple(landing_of(row) for row in self._rows(db, "SELECT * FROM landings ORDER BY queued_at, ticket"))
+        return tuple(
+            landing_of(row) for row in self._rows(db, "SELECT * FROM landings ORDER BY ahead DESC, queued_at, ticket")
+        )
 
     def collisions(self) -> tuple[Collision, ...]:
         return self._collisions(self.connections.db)

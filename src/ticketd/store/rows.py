@@ -13,7 +13,7 @@ from ticketd.domain.claims import Claim
 from ticketd.domain.declared import spec, terms
 from ticketd.domain.events import Event, EventKind
 from ticketd.domain.globs import PatternSet
-from ticketd.domain.landing import Landing, Phase
+from ticketd.domain.landing import Landing, Phase, Proposal
 from ticketd.domain.lint import Outline
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.repair import Repair, RepairKind, as_told, from_told
@@ -242,7 +242,13 @@ def landing_of(row: Row) -> Landing:
         not_before=row["not_before"],
         passed_on=row["passed_on"],
         refusals=row["refusals"],
+        proposal=None if row["proposal"] is None else Proposal(**json.loads(row["proposal"])),
+        ahead=bool(row["ahead"]),
     )
+
+
+def proposal_text(proposal: Proposal | None) -> str | None:
+    return None if proposal is None else dump(asdict(proposal))
 
 
 def event_of(row: Row) -> Event:

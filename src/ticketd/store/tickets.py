@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from sqlite_utils import Database
 
@@ -12,7 +12,7 @@ from ticketd.domain.review import BEFORE_IT_RUNS, Stale, check_approval, digest_
 from ticketd.domain.ticket import Gate, Priority, Reason, TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail
 from ticketd.errors import BadInput
-from ticketd.store.rows import attempt_of
+from ticketd.store.rows import attempt_of, landing_of
 from ticketd.store.ticketfiles import TicketFilesTable
 
 WAITING = (TicketState.QUEUED, TicketState.REVIEW, TicketState.FAILED, TicketState.SKIPPED)
@@ -87,16 +87,26 @@ class Tickets(TicketFilesTable):
         return not in_the_way
 
     def _into_lane(self, db: Database, key: AttemptKey, at: float) -> None:
-        """With the candidate of its last time there, if it had one: that may have been pushed."""
+        """With the candidate of its last time there, if it had one: that may have been pushed; and with its pull
+        request, which may be open."""
         db.execute(
-            "INSERT INTO landings (ticket, attempt, base, tip, queued_at, phase, candidate)"
-            " SELECT ticket, number, base, COALESCE(tip, ''), ?, 'queued', candidate FROM attempts"
+            "INSERT INTO landings (ticket, attempt, base, tip, queued_at, phase, candidate, proposal)"
+            " SELECT ticket, number, base, COALESCE(tip, ''), ?, 'queued', candidate, proposal FROM attempts"
             " WHERE ticket = ? AND number = ?",
             [at, key.ticket, key.number],
         )
-        lane = self._rows(db, "SELECT tip, candidate FROM landings WHERE ticket = ?", key.ticket)[0]
-        held = self._holds_claim(db, key.ticket)
-        self._event(db, at, EventKind.LANDING_QUEUED, key.ticket, key.number, **lane, claim_held=held)
+        landing = landing_of(self._rows(db, "SELECT * FROM landings WHERE ticket = ?", key.ticket)[0])
+        self._event(
+            db,
+            at,
+            EventKind.LANDING_QUEUED,
+            key.ticket,
+            key.number,
+            tip=landing.tip,
+            candidate=landing.candidate,
+            proposal=landing.proposal and asdict(landing.proposal),
+            claim_held=self._holds_claim(db, key.ticket),
+        )
 
     def _holds_claim(self, db: Database, ticket: str) -> bool:
         return bool(self._rows(db, "SELECT 1 FROM claims WHERE ticket = ? AND held", ticket))
@@ -144,17 +154,19 @@ class Tickets(TicketFilesTable):
     def approve(self, ticket: str, at: float, commit: str | None = None) -> TicketState | Stale:
         """A ticket whose work is kept goes to the lane, one that has not run yet to the queue."""
         with self.connections.transaction() as db:
-            record = self._in_review(db, ticket)
-            work = self._attempt(db, AttemptKey(ticket, record.attempts)) if record.gate_at is Gate.LAND else None
-            there = work.tip or "" if work else self._digest(db, ticket)
-            if stale := check_approval(there, record.shown, commit):
-                return stale
-            if work is None:
-                self._event(db, at, EventKind.APPROVED, ticket, gate=Gate.START, commit=there)
-                self._move(db, ticket, TicketState.QUEUED, start_approved=1, shown=None)
-                return TicketState.QUEUED
-            self._land_approved(db, work.key, there, at)
-            return TicketState.LANDING
+            return self._approve(db, self._in_review(db, ticket), commit, at)
+
+    def _approve(self, db: Database, record: TicketRecord, commit: str | None, at: float) -> TicketState | Stale:
+        work = self._attempt(db, AttemptKey(record.id, record.attempts)) if record.gate_at is Gate.LAND else None
+        there = work.tip or "" if work else self._digest(db, record.id)
+        if stale := check_approval(there, record.shown, commit):
+            return stale
+        if work is None:
+            self._event(db, at, EventKind.APPROVED, record.id, gate=Gate.START, commit=there)
+            self._move(db, record.id, TicketState.QUEUED, start_approved=1, shown=None)
+            return TicketState.QUEUED
+        self._land_approved(db, work.key, there, at)
+        return TicketState.LANDING
 
     def _digest(self, db: Database, ticket: str) -> str:
         whole = self._whole(db, ticket)

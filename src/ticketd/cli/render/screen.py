@@ -203,7 +203,7 @@ def _trouble(landing: Document, now: str) -> str:
     again = seconds_between(now, landing["not_before"])
     when = f"again in {duration(again)}: " if landing["trouble"] and again is not None and again > 0 else ""
     lost = f"lost the race {plural(landing['races_lost'], 'time')}" if landing["races_lost"] else ""
-    return when + (landing["trouble"] or lost)
+    return when + (landing["trouble"] or lost or landing["proposal"] or "")
 
 
 def _review(document: Document, width: int) -> Section:

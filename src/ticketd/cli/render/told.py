@@ -46,6 +46,10 @@ def _recovered(data: dict[str, Any]) -> str:
     return _why({"detail": "; ".join(str(value) for value in data.values() if value)}, "put right")
 
 
+def _url(data: dict[str, Any]) -> str:
+    return str((data.get("proposal") or {}).get("url", ""))
+
+
 def _throttled(data: dict[str, Any]) -> str:
     until = datetime.fromtimestamp(data["until"]).strftime(TIME)
     return f"agent profile {data['profile']} starts nothing until {until}: {data['why']}"
@@ -87,6 +91,9 @@ OF_TICKET: dict[EventKind, Words] = {
     EventKind.FLATTENED: lambda data: "holds a merge: all of it lands as one commit",
     EventKind.ALARM: lambda data: f"ALARM: {data['why']}",
     EventKind.LANDED: lambda data: _why({"why": data.get("detail")}, f"landed as {short(data['commit'])}"),
+    EventKind.PROPOSED: lambda data: _why({"why": data.get("trouble")}, f"waits for its pull request {_url(data)}"),
+    EventKind.PUT_AHEAD: lambda data: "goes to the front of the lane",
+    EventKind.ENTERED: lambda data: f"comes with its work, made by `{data.get('by')}`",
     EventKind.REQUEUED: _requeued,
     EventKind.FAILED: lambda data: f"failed: {data['reason']}: {data['detail']}",
     EventKind.SKIPPED: lambda data: f"is skipped: {data['because']} did not land",
@@ -152,6 +159,8 @@ class Teller:
                 return _starts(event)
             case EventKind.DRIFTED if data["drift"] == "conflict":
                 return f"would conflict with the target in {_paths(data)}"
+            case EventKind.PROPOSED if not _url(data):
+                return None
             case EventKind.LANDING_PHASE if data["trouble"]:
                 return f"waits to land: {data['trouble']}"
         words = (OF_TICKET if event.ticket else OF_POOL).get(event.kind)

@@ -176,7 +176,8 @@ def landing_words(landing: Document, now: str) -> str:
     """`verifying, in the lane since 14:05:10 (3m05s)`"""
     since = seconds_between(landing["since"], now) or 0.0
     ahead = f", {landing['ahead']} ahead of it" if landing["ahead"] else ""
-    phase = "waits its turn" if landing["phase"] == "queued" else landing["phase"]
+    names = {"queued": "waits its turn", "proposed": f"waits for its pull request {landing['proposal']}"}
+    phase = names.get(landing["phase"], landing["phase"])
     trouble = f": {landing['trouble']}" if landing["trouble"] else ""
     left = seconds_between(now, landing["not_before"]) or 0.0
     again = f"; tried again in {duration(left)}" if trouble and left > 0 else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ticketd.domain.scheduler.roots import Root, circle, missing, own_root, standing
+from ticketd.domain.scheduler.roots import Root, circle, missing, own_root, proposed, standing
 from ticketd.domain.scheduler.waits import WaitKind, WaitsOn
 from ticketd.domain.ticket import TicketRecord, TicketState
 
@@ -24,12 +24,13 @@ class Because:
 @dataclass(frozen=True, slots=True)
 class Causes:
     """`waits`: of each queued ticket, empty for those about to start. `troubles`: what keeps tickets from landing.
-    `daemon`: whether one runs."""
+    `daemon`: whether one runs. `proposals`: the pull request of each ticket that waits for people to merge it."""
 
     tickets: Mapping[str, TicketRecord]
     waits: Mapping[str, tuple[WaitsOn, ...]]
     troubles: Mapping[str, str]
     daemon: bool = True
+    proposals: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, ticket: str) -> Iterator[Because]:
         """All that a ticket waits on, down to the roots, as one reads a tree: each before what lies under it. What a
@@ -83,6 +84,8 @@ class Causes:
 
     def root_of(self, record: TicketRecord) -> Root:
         """How a ticket stands itself, and what a person can do about it."""
+        if url := self.proposals.get(record.id):
+            return proposed(record.id, url, self.troubles.get(record.id, ""))
         return standing(record, self.troubles.get(record.id, ""), self.daemon)
 
     def _waits(self, ticket: str) -> tuple[WaitsOn, ...]:

@@ -102,6 +102,12 @@ def standing(record: TicketRecord, trouble: str, daemon: bool) -> Root:
     assert_never(state)
 
 
+def proposed(ticket: str, url: str, trouble: str) -> Root:
+    """Of a ticket that people have to merge."""
+    what = f"{ticket} waits for its pull request {url}" + (f": {trouble}" if trouble else "")
+    return Root(ticket, what, "merge it, or close it: then the ticket is rejected")
+
+
 def _after_failure(record: TicketRecord) -> str:
     retry = f"`ticketd retry {record.id}`"
     match record.reason:
