@@ -21,7 +21,7 @@ def proposed(yard: Yard) -> AttemptKey:
     yard.finish(key, ToLanding())
     (landing,) = yard.session.store.landings()
     waits = replace(landing, phase=Phase.PROPOSED, onto="b" * 40, candidate="c" * 40, proposal=Proposal(6, 7, URL))
-    yard.session.store.set_phase(waits, NOW + 70)
+    yard.session.store.set_phases([waits], NOW + 70)
     return key
 
 

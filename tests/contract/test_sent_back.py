@@ -11,6 +11,7 @@ import pytest
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING
+from ticketd.domain.landing import Landed
 from ticketd.domain.pool import TargetRecord
 from ticketd.domain.repair import Repair, RepairKind
 from ticketd.domain.scheduler.schedule import Start
@@ -126,7 +127,7 @@ def test_a_persons_retry_gives_all_repairs_back(store: SqliteStore) -> None:
 def test_nothing_is_learned_from_the_time_that_a_repair_took(store: SqliteStore) -> None:
     attempt = sent_back(store)
     end(store, attempt, ToLanding())
-    store.land(attempt.key, ONTO, TargetRecord("origin", "main", ONTO, 9.0), "", 9.0)
+    store.land([Landed(attempt.key, ONTO)], TargetRecord("origin", "main", ONTO, 9.0), 9.0)
     assert store.samples(10) == ()
 
 
