@@ -168,6 +168,8 @@ def test_a_check_that_fails_and_then_passes_on_the_same_tree_is_told_as_flaky(la
 
 def test_nobody_is_blamed_for_a_target_that_fails_by_itself(lane: LaneYard) -> None:
     lane.config(f"{NO_BAD}\nreruns = 0")
+    lane.kept("first")
+    lane.until_quiet()
     lane.outsider(**{"theirs.txt": "BAD\n"})
     lane.kept("a", "b")
     lane.until_quiet()
@@ -200,15 +202,15 @@ def test_with_memo_off_they_do(lane: LaneYard) -> None:
     assert len(lane.verified()) == 2
 
 
-def test_a_command_that_is_not_there_fails_at_once(lane: LaneYard) -> None:
-    lane.config('verify = ["no-such-program"]')
-    lane.yard.config('[limits]\nretries = 3\n[landing]\nverify = ["no-such-program"]')
+@pytest.mark.parametrize("verify", ["no-such-program", "false"])
+def test_commands_that_have_never_passed_are_a_persons_to_mend_and_cost_no_attempt(lane: LaneYard, verify: str) -> None:
+    lane.config(f'verify = ["{verify}"]')
     lane.kept("a")
-    lane.outsider(x="x")
     lane.until_quiet()
-    # The target cannot be verified either: that is what is said, and no attempt is spent.
-    assert lane.states("a") == ["landing"]
-    assert "no-such-program" in lane.landing("a").trouble
+    assert lane.states("a") == ["failed"]
+    assert str(lane.record("a").reason) == "verify-failed"
+    assert f"`{verify}` failed" in lane.record("a").detail
+    assert lane.record("a").failures == 0
 
 
 # --- races ---

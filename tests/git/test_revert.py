@@ -57,7 +57,9 @@ def test_what_others_have_changed_since_is_a_conflict_and_they_are_named(world: 
     landed = by(world, "t", {"src/b.py": "b = 2\n"})
     later = world.move_target({"src/b.py": "b = 3\n"}, "theirs: three")
     world.move_target({"other.txt": "x\n"})
-    assert undo(world, landed) == Conflict(("src/b.py",), landed)
+    conflict = undo(world, landed)
+    assert isinstance(conflict, Conflict)
+    assert (conflict.paths, conflict.commit) == (("src/b.py",), landed)
     (line,) = touching(world.control, landed, world.tip(), ("src/b.py",))
     assert later.startswith(line.split()[0]) and line.endswith("theirs: three")
 

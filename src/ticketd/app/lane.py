@@ -275,10 +275,7 @@ class Lane:
                 self._blame(self.stack.candidates[0])
                 return True
             case Wait():
-                why = self.stack.of(self.stack.on or "").detail
-                trouble = f"{self._branch} itself fails verification at {(self.stack.on or '')[:12]}: {why}"
-                self.pushing.put_off(self._due(), Phase.BLOCKED, trouble)
-                return False
+                return self._await_target()
             case _:
                 assert_never(move)
 
@@ -289,6 +286,19 @@ class Lane:
         else:
             mishap = FailedCheck(candidate.onto, candidate.commit, known.detail)
             self._send_back(candidate.landing, record, mishap)
+
+    def _await_target(self) -> bool:
+        """It fails by itself. One that has passed before will be mended; commands that never have need a person, and no
+        agent can do anything about either."""
+        on, settings = self.stack.on or "", self._settings
+        trouble = f"{self._branch} itself fails verification at {on[:12]}: {self.stack.of(on).detail}"
+        if self.works.session.store.has_passed(digest(settings.landing.verify, settings)):
+            self.pushing.put_off(self._due(), Phase.BLOCKED, trouble)
+            return False
+        landing = self.stack.candidates[0].landing
+        mend = f"`ticketd land {landing.key.ticket}` lands the kept work once that is mended"
+        self._back(landing, Fail(Reason.VERIFY_FAILED, f"{trouble}; these commands have never passed here; {mend}"))
+        return True
 
     # --- verifying ---
 

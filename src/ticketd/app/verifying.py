@@ -75,7 +75,8 @@ def _run(works: Works, order: Order, settings: Settings) -> Outcome:
         return Outcome(order, Verification(False, str(error)))
     tree = works.worktrees.path(order.name)
     timeout_s = settings.landing.verify_timeout_s
-    failed = run_steps(works, order.steps, "verify", order.key, tree, timeout_s, is_abandoned)
+    what = "verify" if order.of else "verify-target"
+    failed = run_steps(works, order.steps, what, order.key, tree, timeout_s, is_abandoned)
     if failed is None:
         return Outcome(order, Verification(True))
     return Outcome(order, Verification(False, str(failed)), begun=failed.begun)

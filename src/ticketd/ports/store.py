@@ -244,6 +244,9 @@ class Store(Protocol):
         """What these commands (a digest of them) have last said of this tree. What failed is forgotten when a person
         has a ticket tried again."""
 
+    def has_passed(self, commands: str) -> bool:
+        """Whether these commands have passed on any tree at all."""
+
     def note_verification(
         self, tree: str, commands: str, said: Verification, of: Sequence[AttemptKey], seconds: float, at: float
     ) -> None:

@@ -76,6 +76,11 @@ class Landings(PoolTable):
         rows = self._rows(db, "SELECT * FROM verifications WHERE tree = ? AND commands = ?", tree, commands)
         return Verification(bool(rows[0]["passed"]), rows[0]["detail"], rows[0]["runs"]) if rows else None
 
+    def has_passed(self, commands: str) -> bool:
+        """These commands have passed on some tree or other."""
+        passed = "SELECT 1 FROM verifications WHERE commands = ? AND passed LIMIT 1"
+        return bool(self._rows(self.connections.db, passed, commands))
+
     def note_verification(
         self, tree: str, commands: str, said: Verification, of: Sequence[AttemptKey], seconds: float, at: float
     ) -> None:
