@@ -96,6 +96,8 @@ class Candidates:
         commit = self._regenerated(landing, made)
         if isinstance(commit, NotMade):
             return commit
+        if made.regenerate and self.works.history.tree(commit) == self.works.history.tree(onto):
+            return NothingLeft()
         if why := self._why_not_approved(landing, record, onto, commit):
             return Unapproved(why)
         if made.flattened and landing.candidate is None:
