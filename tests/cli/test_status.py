@@ -294,6 +294,7 @@ def test_every_kind_of_event_that_is_told_has_words_for_a_pool_and_a_ticket(kind
         "worktree",
         "gate",
         "commit",
+        "onto",
         "reason",
         "because",
         "priority",

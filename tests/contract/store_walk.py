@@ -267,7 +267,8 @@ class Walk:
                 for _ in range(3):
                     yield "over", lambda: store.attempt_over(key, 0, "exited", "", self.at)
                 yield "over", lambda: store.attempt_over(key, None, "lost", "gone", self.at)
-                yield "drift", lambda: store.set_drift(key, 1, Drift.CLEAN, [], self.at)
+                yield "drift", lambda: store.set_drift(key, 1, Drift.RELEVANT, ["x"], self.at)
+                yield "restart", lambda: store.restart(key, TIP, ["x", "n\udcff"], self.at)
                 yield "preempt", lambda: store.preempt(key, "d", self.at)
                 for paths in (["new"], ["z", "w/y", "x/y"], ["in/1", "x", "w", "w/q"]):
                     yield "extend", lambda paths=paths: store.extend_claim(key, paths, self.at)
@@ -311,6 +312,7 @@ class Walk:
         yield "stop", lambda: store.ask_stop(Stop.NOW if pool.stop else Stop.DRAIN, self.at)
         yield "daemon ends", lambda: store.daemon_stopped(self.at)
         yield "target", lambda: store.set_target(TargetRecord("origin", "main", TIP, self.at, "slow"), self.at)
+        yield "spare", lambda: store.add_worktree("7")
         yield "note", lambda: store.note(EventKind.RECOVERED, self.at, mended="a lock")
         for _ in range(4 if pool.paused else 1):
             yield "resume", lambda: store.resume(self.at)

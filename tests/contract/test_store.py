@@ -724,6 +724,42 @@ def test_signs_of_life_and_drift_are_kept_with_the_attempt(store: SqliteStore) -
     assert kinds(store, "a").count(EventKind.DRIFTED) == 1
 
 
+def test_a_restart_is_asked_once_of_what_runs_and_of_nothing_that_is_being_ended(store: SqliteStore) -> None:
+    add(store, found("a"))
+    add(store, found("b"))
+    keys = [dispatch(store, id_, slot) for slot, id_ in enumerate("ab", start=1)]
+    for key in keys:
+        assert isinstance(key, AttemptKey)
+        store.restart(key, "tip", ["x"], 8.0)
+        assert "restart-asked" not in kinds(store, key.ticket), "it does not run yet"
+        store.attempt_started(key, key.ticket, 42, 9.0)
+    first, second = keys
+    assert isinstance(first, AttemptKey) and isinstance(second, AttemptKey)
+    store.preempt(second, "c", 10.0)
+    for _ in range(2):
+        store.restart(first, "tip", ["x"], 11.0)
+        store.restart(second, "tip", ["x"], 11.0)
+        store.preempt(first, "c", 12.0)
+    assert [kinds(store, id_).count(EventKind.RESTART_ASKED) for id_ in "ab"] == [1, 0]
+    assert [(each.restarted, each.preempted) for each in store.live_attempts()] == [(True, False), (False, True)]
+    assert store.disagreements() == []
+
+
+def test_claims_that_are_held_and_whether_anything_is_queued_can_be_asked(store: SqliteStore) -> None:
+    assert (store.claims(), store.has_queued()) == ((), False)
+    add(store, found("a"))
+    assert (store.claims(), store.has_queued()) == ((), True)
+    dispatch(store, "a")
+    assert ([claim.ticket for claim in store.claims()], store.has_queued()) == (["a"], False)
+
+
+def test_a_worktree_is_known_before_it_is_made_and_keeps_what_is_known_of_it(store: SqliteStore) -> None:
+    store.add_worktree("1")
+    store.set_worktree_setup("2", "npm")
+    store.add_worktree("2")
+    assert store.worktree_setups() == {"1": "", "2": "npm"}
+
+
 def test_a_ticket_can_be_held_and_bumped_and_unknown_ones_are_named(store: SqliteStore) -> None:
     add(store, found("a"))
     store.hold("a", True, 2.0)

@@ -114,6 +114,7 @@ def test_a_thousand_ends_in_one_tick_are_all_noted(tmp_path: Path) -> None:
     )
     slots: Any = SimpleNamespace(
         over=lambda key, state: store.attempt_over(key, state.code, state.reason, "", clock.now()),
+        launch=None,
         collect=None,
     )
     chores: Any = SimpleNamespace(take=lambda key, _: handed_out.append(key))

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.attempt import AttemptKey, Drift
+from ticketd.domain.drift import judge
+from ticketd.domain.globs import NOTHING
 from ticketd.git.control import Control
 from ticketd.git.target import RemoteTarget
 from ticketd.git.worktrees import WorktreePool
-from ticketd.ports import Identity
+from ticketd.ports import Identity, Tried
 
 ADA = Identity("Ada Tester", "ada@example.org")
 KEY = AttemptKey("fix-it", 1)
@@ -58,6 +60,14 @@ class World:
         sha = commit(self.other, files, message)
         git(self.other, "push", "-q", "origin", "main")
         return sha
+
+    def drift(self, name: str, base: str, onto: str) -> tuple[Drift, tuple[str, ...]]:
+        """As the daemon finds it for a claim of nothing: by a look, then a trial of what matters."""
+        found = self.pool.look(name, base, onto)
+        judged = judge(self.control.moved([found.fork], onto)[found.fork].paths, NOTHING, found.touched)
+        wanted = [Tried(name, base, found.touched, judged.tried)] if judged.tried else []
+        conflicts = next(iter(self.pool.trials(wanted, onto)), ())
+        return (Drift.CONFLICT, conflicts) if conflicts else (judged.level, judged.paths)
 
     def tip(self) -> str:
         tip = self.target.tip()

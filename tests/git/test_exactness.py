@@ -97,7 +97,7 @@ def test_an_agent_that_commits_everything_by_itself_commits_only_what_it_has_cha
     # Somebody else changes the file that the agent's commit has by mistake: no conflict, and one commit lands.
     write(world.other, {name: "theirs\n"})
     onto = push_only(world, name)
-    assert world.pool.trial("1", base, onto)[:2] == (Drift.CLEAN, ())
+    assert world.drift("1", base, onto)[0] is Drift.RELEVANT
     done = world.control.rebase(base, kept.tip, onto, ())
     assert isinstance(done, Rebased)
     assert world.control.changed(onto, done.tip) == ("own.txt",)
@@ -161,7 +161,7 @@ def test_what_only_looks_changed_is_no_drift(world: World, name: str, content: b
     forget_times(tree)
     write(world.other, {name: "theirs\n"})
     onto = push_only(world, name)
-    assert world.pool.trial("1", base, onto)[:2] == (Drift.CLEAN, ())
+    assert world.drift("1", base, onto) == (Drift.BEHIND, ())
 
 
 @CASES

@@ -45,7 +45,7 @@ def test_a_whole_cycle_leaves_the_users_repository_byte_for_byte(world: World) -
     world.move_target({"e": "e"})
     onto = target.tip()
     assert isinstance(onto, str)
-    pool.trial("1", base, onto)
+    world.drift("1", base, onto)
     done = control.rebase(base, kept.tip, onto, (("Ticket", "fix-it"),))
     assert isinstance(done, Rebased)
     assert target.push(done.tip, onto) == Pushed()

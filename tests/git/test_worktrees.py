@@ -420,7 +420,7 @@ def test_what_an_agent_configures_does_not_run_in_our_git(world: World, tmp_path
     assert git(tree, "config", "filter.evil.clean", ok=False) == ""
 
 
-# --- trial ---
+# --- look ---
 
 
 def test_launches_side_by_side_may_all_say_what_is_left_out(world: World) -> None:
@@ -430,11 +430,6 @@ def test_launches_side_by_side_may_all_say_what_is_left_out(world: World) -> Non
     assert sorted(path.name for path in (world.control.path / "info").iterdir()) == ["exclude"]
 
 
-def test_no_drift_while_the_target_stands(world: World) -> None:
-    _, base = fresh(world)
-    assert world.pool.trial("1", base, base)[:2] == (Drift.NONE, ())
-
-
 def test_drift_is_tried_on_uncommitted_work_and_leaves_no_trace(world: World) -> None:
     tree, base = fresh(world)
     commit(tree, {"new": "x"})
@@ -442,22 +437,22 @@ def test_drift_is_tried_on_uncommitted_work_and_leaves_no_trace(world: World) ->
     clean = world.move_target({"src/b.py": "b = 2\n"})
     assert world.tip() == clean
     before = state_of(world)
-    assert world.pool.trial("1", base, clean)[:2] == (Drift.CLEAN, ())
+    assert world.drift("1", base, clean) == (Drift.BEHIND, ())
     assert state_of(world) == before
     clash = world.move_target({"a.txt": "theirs\n"})
     assert world.tip() == clash
     before = state_of(world)
-    assert world.pool.trial("1", base, clash)[:2] == (Drift.CONFLICT, ("a.txt",))
+    assert world.drift("1", base, clash) == (Drift.CONFLICT, ("a.txt",))
     assert state_of(world) == before
 
 
 def test_what_an_attempt_has_written_is_known_committed_or_not(world: World) -> None:
     tree, base = fresh(world)
-    assert world.pool.trial("1", base, base).written == ()
+    assert world.pool.look("1", base, base).written == ()
     commit(tree, {"committed": "x"})
     write(tree, {"a.txt": "mine\n", "src/b.py": None, "new/untracked": "u", "seen.log": "ignored", "copied": "s"})
     world.pool.leave_out(["copied"])
-    assert world.pool.trial("1", base, base).written == ("a.txt", "committed", "new/untracked", "src/b.py")
+    assert world.pool.look("1", base, base).written == ("a.txt", "committed", "new/untracked", "src/b.py")
 
 
 @pytest.mark.parametrize("how", ["rebase", "merge"])
@@ -468,7 +463,7 @@ def test_what_came_with_the_moved_target_was_not_written_by_the_attempt(world: W
     onto = world.tip()
     git(tree, how, "-q", onto)
     write(tree, {"later": "y"})
-    assert world.pool.trial("1", base, onto).written == ("later", "mine")
+    assert world.pool.look("1", base, onto).written == ("later", "mine")
 
 
 def state_of(world: World) -> dict[str, bytes]:
@@ -489,7 +484,7 @@ def test_a_tree_that_cannot_be_read_is_tried_by_its_commits(world: World, monkey
         raise GitFailed("a file has vanished")
 
     monkeypatch.setattr("ticketd.git.snapshot.take", vanish)
-    assert world.pool.trial("1", base, clash)[:2] == (Drift.CLEAN, ())
+    assert world.drift("1", base, clash) == (Drift.BEHIND, ())
     assert len(calls) == 2
 
 
@@ -535,7 +530,7 @@ def test_many_trees_are_prepared_and_kept_at_once_while_the_target_moves(world: 
         name, key = str(number % 4), AttemptKey("t", number)
         world.pool.prepare(name, base, f"ticketd/{key}", keep_ignored=False)
         commit(world.pool.path(name), {f"new-{number}": "x"})
-        world.pool.trial(name, base, world.tip())
+        world.drift(name, base, world.tip())
         return world.pool.keep(name, key, base, "left over", ADA)
 
     for start in (0, 4):

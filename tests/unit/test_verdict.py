@@ -58,6 +58,13 @@ def test_the_tickets_own_failure_uses_up_a_retry_and_then_fails_it(finish: Finis
     assert isinstance(last, Fail) and last.reason is reason
 
 
+def test_what_was_ended_to_begin_anew_costs_no_retry_and_does_not_go_on_from_there() -> None:
+    verdict = after_attempt(RUNNING, Finish("ended", "failed", "", restarted=True), NO_RETRY, 0.0)
+    assert isinstance(verdict, Requeue) and "begins anew" in verdict.detail
+    assert (verdict.failed, verdict.deferred, verdict.preempted, verdict.not_before) == (False, False, False, None)
+    assert after_attempt(RUNNING, replace(DONE, restarted=True), NO_RETRY, 0.0) == ToLanding(), "it was done before"
+
+
 @pytest.mark.parametrize("how", ["ended", "never-started", "no-capacity", "lost"])
 def test_what_was_not_the_tickets_fault_costs_no_retry(how: str) -> None:
     verdict = after_attempt(RUNNING, Finish(how, "failed", "x"), NO_RETRY, 0.0)

@@ -124,6 +124,7 @@ class _Seen:
             "left_s": round(since + likely - self.now),
             "making_way_for": making_way(self.session.store, attempt),
             "repair": repair_document(record, self.settings),
+            "begins_anew": attempt.restarted,
         }
 
     def landing(self, ticket: str) -> Document | None:

@@ -129,6 +129,7 @@ def _busy(session: Session, attempt: Attempt, board: Board, settings: Settings) 
         "output_bytes": attempt.output_bytes,
         "making_way_for": making_way(session.store, attempt),
         "repair": repair_document(board.tickets[attempt.key.ticket], settings),
+        "begins_anew": attempt.restarted,
     }
 
 

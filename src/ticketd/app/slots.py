@@ -208,7 +208,8 @@ class Slots:
     def _finish(self, attempt: Attempt, state: RunState) -> tuple[Finish, float | None]:
         how = attempt.outcome or "lost"
         if how != "exited" or not isinstance(state, Exited):
-            return Finish(how, "failed", attempt.detail, agent=attempt.agent, preempted=attempt.preempted), None
+            finish = Finish(how, "failed", attempt.detail, agent=attempt.agent)
+            return replace(finish, preempted=attempt.preempted, restarted=attempt.restarted), None
         profile = _profile(self.works.settings(), attempt.agent)
         log = self.works.session.places.log(attempt.key)
         result = self.works.agent_of(profile).read_result(state, log)

@@ -79,12 +79,17 @@ class Loop:
         store, now = self.works.session.store, self.works.session.clock.monotonic()
         self._note_stop()
         self._note_exits(store.live_attempts())
-        self._hand_out(store.live_attempts())
-        settings, moves = self.works.settings(), store.moves()
-        if (moves, settings) == self._decided_on and now < self._decide_at:
-            return None
-        self._decided_on, self._decide_at = (moves, settings), now + DECIDE_EVERY_S
-        return self._decide(settings)
+        live = store.live_attempts()
+        self._hand_out(live, AttemptState.PREPARING, self.slots.launch)
+        settings, moves, ending = self.works.settings(), store.moves(), None
+        if (moves, settings) != self._decided_on or now >= self._decide_at:
+            self._decided_on, self._decide_at = (moves, settings), now + DECIDE_EVERY_S
+            ending = self._decide(settings)
+        # Last: keeping work takes a processor from the agent that comes next, and nobody waits for it.
+        self._hand_out(live, AttemptState.COLLECTING, self.slots.collect)
+        if store.landings():
+            self.landing.wake()
+        return ending
 
     def _decide(self, settings: Settings) -> Ending | None:
         now = self.works.session.clock.now()
@@ -122,21 +127,20 @@ class Loop:
             self._pulsed_at = now
             self.works.session.store.pulse(pulses)
 
-    def _hand_out(self, attempts: tuple[Attempt, ...]) -> None:
+    def _hand_out(
+        self, attempts: tuple[Attempt, ...], state: AttemptState, chore: Callable[[AttemptKey], None]
+    ) -> None:
         """Give what takes its time to those who may wait."""
         for attempt in attempts:
-            if attempt.state is AttemptState.PREPARING:
-                self.chores.take(attempt.key, self.slots.launch)
-            elif attempt.state is AttemptState.COLLECTING:
-                self.chores.take(attempt.key, self.slots.collect)
-        if self.works.session.store.landings():
-            self.landing.wake()
+            if attempt.state is state:
+                self.chores.take(attempt.key, chore)
 
     def _end_those_asked(self, board: Board) -> None:
-        """Agents whose ticket was cancelled or has to make way; all when the daemon stops now. Each is asked once."""
+        """Agents whose ticket was cancelled, has to make way or begins anew; all when the daemon stops now. Each is
+        asked once."""
         for attempt in board.attempts:
             cancelled = board.tickets[attempt.key.ticket].cancel_requested
-            wanted = cancelled or attempt.preempted or board.pool.stop is Stop.NOW
+            wanted = cancelled or attempt.is_ending or board.pool.stop is Stop.NOW
             if wanted and attempt.state is AttemptState.RUNNING and attempt.key not in self._asked_to_end:
                 self._asked_to_end.add(attempt.key)
                 run_dir = self.works.session.places.run_dir(attempt.key)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from ticketd.app.drift import DriftWatch
 from ticketd.app.lane import Lane
 from ticketd.app.proposals import Follower
 from ticketd.app.session import Works
 from ticketd.app.slots import Slots
+from ticketd.app.spare import Spare
 from ticketd.app.tickets import Intake, settings_of
 from ticketd.app.tracker import Tracker
 from ticketd.app.trees import Trees
@@ -30,12 +32,13 @@ log = logging.getLogger("ticketd")
 FILES_EVERY_S = 1.0
 # How many times as long as a look at the files took the lane rests: 100,000 files take 0.7 s, also when none changes.
 FILES_REST = 9.0
-DRIFT_EVERY_S = 1.0
-DRIFT_AGAIN_S = 5.0
+TARGET_EVERY_S = 1.0
+LOOK_EVERY_S = 5.0
 MOST_CHORES = 32
 LAST_PUSH_S = 180.0
 # A pull request is asked for each third time that the target is: forges count questions.
 FOLLOW_EVERY = 3
+LAST_CHECKOUT_S = 30.0
 
 
 @dataclass(slots=True)
@@ -54,17 +57,19 @@ class Daemon:
     current: Current
     poll_s: float
     tracker: Tracker = field(init=False)
+    watch: DriftWatch = field(init=False)
     intake: Intake = field(init=False)
     asked: Stop | None = None
     _asked_at: float = 0.0
-    _drift_at: float = 0.0
-    _drift_not_before: float = 0.0
+    _looked_at: float = 0.0
+    _watch_not_before: float = 0.0
     _drift_of: str | None = None
 
     def __post_init__(self) -> None:
         target = self.current.settings.target
         self.intake = Intake(self.works.session)
         self.tracker = Tracker(self.works, target.remote, target.branch)
+        self.watch = DriftWatch(self.works, f"origin/{target.branch}")
 
     def run(self, pid: int, slots: int | None, until_idle: bool) -> Ending:
         """Until told to stop, or until nothing can run any more.
@@ -106,12 +111,14 @@ class Daemon:
         lane = Lane(self.works, self.tracker, lambda run: self._beside(verifications, run, landing))
         follower = Follower(self.works, self.tracker, FOLLOW_EVERY * self.poll_s)
         target = LaneThread("target", self._watch_target)
+        trees = self._trees()
+        spare = LaneThread("spare", Spare(self.works, trees).step)
         landing = LaneThread("landing", lambda: self._land(lane, target))
         proposals = LaneThread("proposals", follower.step)
         files = LaneThread("files", self._watch_files)
         loop = Loop(
             works=self.works,
-            slots=Slots(self.works, self._trees()),
+            slots=Slots(self.works, trees),
             chores=chores,
             landing=landing,
             until_idle=until_idle,
@@ -119,7 +126,7 @@ class Daemon:
             asked_to_stop=lambda: self.asked,
             scheduling=Scheduling(self.works.session.store),
         )
-        threads = (target, landing, proposals, files)
+        threads = (target, landing, proposals, files, spare)
         for thread in threads:
             thread.start()
         try:
@@ -128,6 +135,7 @@ class Daemon:
             for thread in threads:
                 thread.stop()
             chores.close()
+            spare.join(LAST_CHECKOUT_S)
             landing.join(LAST_PUSH_S)
             verifications.shutdown(wait=True)
 
@@ -164,21 +172,25 @@ class Daemon:
         if clock.monotonic() - self._asked_at >= self.poll_s:
             self.tracker.ask()
             self._asked_at = clock.monotonic()
-        self._check_attempts()
+        self._watch_attempts()
         self.works.bell.ring()
-        return min(self.poll_s, DRIFT_EVERY_S)
+        return min(self.poll_s, TARGET_EVERY_S)
 
-    def _check_attempts(self) -> None:
-        """At each move of the target, and now and again since agents go on writing; at most once a second, and for no
-        more than a quarter of the time: in trees with thousands of new files a look takes seconds."""
+    def _watch_attempts(self) -> None:
+        """At each move of the target, and with a whole look now and again since agents go on writing; for no more than
+        a quarter of the time: in trees with thousands of new files a look takes seconds."""
         target, now = self.works.session.store.target(), self.works.session.clock.monotonic()
-        moved = target is not None and target.sha != self._drift_of
-        if now < self._drift_at + (DRIFT_EVERY_S if moved else DRIFT_AGAIN_S) or now < self._drift_not_before:
+        tip, due = target.sha if target else None, now >= self._looked_at + LOOK_EVERY_S
+        if not (due or tip != self._drift_of) or now < self._watch_not_before:
             return
-        self._drift_of = target.sha if target else None
-        self.tracker.check_attempts()
-        self._drift_at = self.works.session.clock.monotonic()
-        self._drift_not_before = self._drift_at + 3 * (self._drift_at - now)
+        self._drift_of = tip
+        if due:
+            self._looked_at = now
+            self.watch.look()
+        else:
+            self.watch.follow()
+        ended = self.works.session.clock.monotonic()
+        self._watch_not_before = ended + 3 * (ended - now)
 
     def _beside(self, threads: ThreadPoolExecutor, run: Callable[[], None], lane: LaneThread) -> None:
         threads.submit(run).add_done_callback(lambda _: lane.wake())

@@ -19,10 +19,12 @@ class AttemptState(StrEnum):
 
 
 class Drift(StrEnum):
-    """What a rebase onto the target would meet; `NONE` while the target has not moved past the base."""
+    """How far the target matters that has moved meanwhile. `BEHIND`: in nothing that the attempt claims or has written;
+    `RELEVANT`: in some of it, yet a rebase would be clean; `CONFLICT`: a rebase would meet one."""
 
     NONE = "none"
-    CLEAN = "clean"
+    BEHIND = "behind"
+    RELEVANT = "relevant"
     CONFLICT = "conflict"
 
 
@@ -43,9 +45,10 @@ class AttemptKey:
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """Times are epoch seconds; `outcome` is the agent's, once it has ended. `preempted`: it is being ended for another
-    ticket; `resumes`: the commit it goes on from, where it takes up what an earlier one has done. `mends`: what kept
-    that from landing; `merges`: the commit that is merged into it before the agent begins. `batch`: the same for all
-    attempts that were dispatched together. One that a person entered, without an agent, has slot 0."""
+    ticket; `restarted`: to begin anew on a target that it conflicts with; `resumes`: the commit it goes on from, where
+    it takes up what an earlier one has done. `mends`: what kept that from landing; `merges`: the commit that is merged
+    into it before the agent begins. `batch`: the same for all attempts that were dispatched together. One that a person
+    entered, without an agent, has slot 0."""
 
     key: AttemptKey
     state: AttemptState
@@ -70,7 +73,13 @@ class Attempt:
     output_at: float | None = None
     output_bytes: int = 0
     preempted: bool = False
+    restarted: bool = False
     resumes: str | None = None
     mends: RepairKind | None = None
     merges: str | None = None
     batch: int = 0
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether ticketd has asked for its end, to begin it again later."""
+        return self.preempted or self.restarted

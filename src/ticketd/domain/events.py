@@ -18,6 +18,7 @@ class EventKind(StrEnum):
     TICKET_RETURNED = "ticket-returned"
     DISPATCHED = "dispatched"
     PREEMPTED = "preempted"
+    RESTART_ASKED = "restart-asked"
     START_REFUSED = "start-refused"
     STARTED = "started"
     AGENT_ENDED = "agent-ended"

@@ -94,6 +94,8 @@ class Replay:
                 self._moved(id_, TicketState.QUEUED, detail=data["detail"], attempts=key.number - 1)
             case Kind.PREEMPTED:
                 self._attempt(key, preempted=True)
+            case Kind.RESTART_ASKED:
+                self._attempt(key, restarted=True)
             case Kind.STARTED:
                 self._attempt(key, state=AttemptState.RUNNING, pid=data["pid"], started_at=at)
             case Kind.AGENT_ENDED:

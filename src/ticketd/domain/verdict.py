@@ -73,6 +73,7 @@ class Finish:
     until: float | None = None
     preempted: bool = False
     unmended: Unmended | None = None
+    restarted: bool = False
 
 
 def backoff(times: int) -> float:
@@ -109,6 +110,8 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
     match finish.how:
         case "ended" if finish.preempted:
             return Requeue("it made way for a critical ticket, and goes on from where it was", preempted=True)
+        case "ended" if finish.restarted:
+            return Requeue("the target has moved into what it had just begun; it begins anew")
         case "ended" | "never-started" | "no-capacity":
             return Requeue(finish.detail or "its agent was ended; it runs again")
         case "lost":

@@ -82,7 +82,7 @@ def collapsed(paths: Iterable[str], room: int) -> tuple[str, ...]:
             names.add(directory)
             if len(names) <= room:
                 break
-        names = {name for name in names if names.isdisjoint(_above(name))}
+        names = {name for name in names if names.isdisjoint(above(name))}
     return tuple(map(literal, sorted(names)[:room]))
 
 
@@ -95,7 +95,8 @@ def _by_directory(names: Iterable[str]) -> dict[str, list[str]]:
     return inside
 
 
-def _above(name: str) -> Iterator[str]:
+def above(name: str) -> Iterator[str]:
+    """The folders that hold a path, the outermost first."""
     at = name.find("/")
     while at > 0:
         yield name[:at]
@@ -104,9 +105,14 @@ def _above(name: str) -> Iterator[str]:
 
 def note_line(collision: Collision, ticket: str) -> str:
     """One line of Markdown for the agent of `ticket`, who is on one side of the collision."""
-    path = collision.path.replace("`", "'").replace("\n", "\\n")
+    path = as_code(collision.path)
     if ticket == collision.ticket:
         return (
             f"- You wrote `{path}`, which ticket {collision.other} holds: one of you will be rebased onto the other.\n"
         )
     return f"- Ticket {collision.ticket} wrote `{path}`, which you hold: one of you will be rebased onto the other.\n"
+
+
+def as_code(path: str) -> str:
+    """A path between backticks of Markdown, on one line."""
+    return path.replace("`", "'").replace("\n", "\\n")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,10 @@ from ticketd.git import leftovers
 from ticketd.git.configuration import restore_config
 from ticketd.git.conflicts import marked, unresolved
 from ticketd.git.door import Git
+from ticketd.git.moves import read_moves
 from ticketd.git.rebase import rebase
 from ticketd.git.repository import CONTROL
-from ticketd.ports import Conflict, Identity, NothingLeft, Rebased
+from ticketd.ports import Conflict, Identity, Moved, NothingLeft, Rebased
 
 _NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REMEMBERED = 100
@@ -98,6 +99,9 @@ class Control:
     def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
         fields = self.git.ask("diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status", base, tip).split0()
         return tuple(zip(fields[1::3], fields[2::3], strict=False))
+
+    def moved(self, commits: Collection[str], tip: str) -> dict[str, Moved]:
+        return read_moves(self.git, commits, tip)
 
     def fork_point(self, tip: str, target: str) -> str | None:
         answer = self.git.ask("merge-base", tip, target)

@@ -89,14 +89,14 @@ def _is_suspect(change: Change) -> bool:
 
 def _is_verbatim(path: Path, name: str) -> bool:
     """Whether the file is what the object holds; so, too, for a file that cannot be read (it is moving under us)."""
-    content = _content(path)
+    content = content_of(path)
     if content is None:
         return True
     digest = hashlib.sha256 if len(name) == 64 else hashlib.sha1
     return digest(b"blob %d\0" % len(content) + content).hexdigest() == name
 
 
-def _content(path: Path) -> bytes | None:
+def content_of(path: Path) -> bytes | None:
     """None for what is no plain file; never waits for one (a live agent may put a pipe in its place)."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -117,5 +117,5 @@ def _as_checked_out(git: Git, root: Path, suspects: Sequence[Change], env: Mappi
     parts = os.fsencode(answer.out).split(f"\n{end} missing\n".encode())[:-1]
     written = (part.partition(b"\n")[2] for part in parts)
     return tuple(
-        change for change, content in zip(suspects, written, strict=False) if content == _content(root / change.path)
+        change for change, content in zip(suspects, written, strict=False) if content == content_of(root / change.path)
     )

@@ -175,17 +175,25 @@ def _remember(found: Iterable[tuple[str, bytes | None]]) -> None:
 
 
 def _from_git(git: Git, names: Sequence[str]) -> Iterator[bytes | None]:
-    answer = git.ask("cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode())
+    for name, found in zip(names, ask_objects(git, names), strict=True):
+        yield None if found is None else _checked(name, _whole(*found))
+
+
+def ask_objects(git: Git, names: Sequence[str]) -> Iterator[tuple[str, bytes] | None]:
+    """Kind and content of what each name stands for (`COMMIT:FOLDER` too), None where there is no such object; one
+    process."""
+    answer = git.ask("cat-file", "--batch", stdin=os.fsencode("".join(f"{name}\n" for name in names)))
     if not answer.ok:
         raise GitFailed("git cat-file failed", stderr=answer.err)
     out, at = os.fsencode(answer.out), 0
-    for name in names:
+    for _ in names:
         end = out.index(b"\n", at)
-        head = out[at:end].split(b" ")
-        if len(head) != 3:  # "<name> missing"
+        head = out[at:end]
+        if head.endswith((b" missing", b" ambiguous")):
             yield None
             at = end + 1
             continue
-        size = int(head[2])
-        yield _checked(name, _whole(head[1].decode(), out[end + 1 : end + 1 + size]))
-        at = end + size + 2
+        _, kind, size = head.split(b" ")
+        at = end + 1 + int(size)
+        yield kind.decode(), out[end + 1 : at]
+        at += 1

@@ -151,6 +151,16 @@ def _untracked(git: Git, own: Mapping[str, str]) -> tuple[str, ...]:
     return git.ask("ls-files", "-z", "--others", "--modified", "--exclude-standard", env=own).split0()
 
 
+def commit_taken(git: Git, taken: Snapshot, at: Standing, base: str, message: str, by: Identity) -> str:
+    """What is taken as a commit on top of HEAD's, if that has it not. One that amends is a merge with the base: then it
+    all lands as one commit, and what was taken back meets nobody else's work. A merge that was left uncommitted is one
+    too, so that the conflicts it has solved do not come up again."""
+    if taken.tree == at.content and not at.merging:
+        return at.head
+    parents = tuple(dict.fromkeys((at.head, *at.merging, *((base,) if taken.amends else ()))))
+    return commit_snapshot(git, taken.tree, parents, message, by)
+
+
 def commit_snapshot(git: Git, tree: str, parents: Sequence[str], message: str, by: Identity) -> str:
     who = {
         f"GIT_{role}_{part}": value

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ticketd.domain.attempt import AttemptKey, Drift
+from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet, literal
-from ticketd.errors import BadInput, GitFailed
+from ticketd.domain.merging import NO_RULES, MergeRules
+from ticketd.errors import BadInput
 from ticketd.git import snapshot
 from ticketd.git.amending import amend
 from ticketd.git.branches import Branches, read_branches
@@ -19,10 +20,11 @@ from ticketd.git.door import Git
 from ticketd.git.exactness import all_untouched, changes
 from ticketd.git.index import is_plain
 from ticketd.git.leftovers import git_lives
-from ticketd.git.rebase import rebase
-from ticketd.git.snapshot import Snapshot, Standing
+from ticketd.git.looks import as_it_stands, fresh, look
+from ticketd.git.snapshot import Snapshot
 from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, remove, write_whole
-from ticketd.ports import Conflict, Identity, Kept, Trial
+from ticketd.git.trials import Case, try_all
+from ticketd.ports import Identity, Kept, Look, Tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ class WorktreePool:
             taken = snapshot.take(self.control, tree, at)
         else:  # somebody has removed it; there is nothing but the commits
             taken = Snapshot(at.content, changes(git, at.base_content, at.content))
-        tip = self._commit(git, taken, at, base, message, by)
+        tip = snapshot.commit_taken(git, taken, at, base, message, by)
         extra = snapshot.dropped(self.control, tree, at, tip, base, key)
         count = len(git.run("for-each-ref", snapshot.extra_ref(key)).splitlines()) if extra else 0
         git.run("update-ref", "--no-deref", "--stdin", stdin=snapshot.render_refs(key, tip, extra, count))
@@ -180,15 +182,6 @@ class WorktreePool:
         own = [".git"] if tree.has_own_repository else []
         undecided = unmerged(tree.git(self.control), tree.admin / "index", len(base) // 2) if at.usable else ()
         return Kept(tip, changed, tuple(dict.fromkeys((*nested, *taken.left_out, *own))), undecided)
-
-    def _commit(self, git: Git, taken: Snapshot, at: Standing, base: str, message: str, by: Identity) -> str:
-        """What is taken as a commit on top of HEAD's, if that has it not. One that amends is a merge with the base:
-        then it all lands as one commit, and what was taken back meets nobody else's work. A merge that was left
-        uncommitted is one too, so that the conflicts it has solved do not come up again."""
-        if taken.tree == at.content and not at.merging:
-            return at.head
-        parents = tuple(dict.fromkeys((at.head, *at.merging, *((base,) if taken.amends else ()))))
-        return snapshot.commit_snapshot(git, taken.tree, parents, message, by)
 
     # --- amend ---
 
@@ -201,40 +194,18 @@ class WorktreePool:
         """
         return amend(self.control, self._tree(name), commit, paths)
 
-    # --- trial ---
+    # --- look ---
 
-    def trial(self, name: str, base: str, onto: str) -> Trial:
-        """What the tree as it stands has written, and what a rebase of that would meet. Neither the tree nor its index
-        nor any ref is touched, and no object stays; if files change too fast to be read, the commits alone count."""
-        tree = self._tree(name)
-        at = snapshot.look(self.control, tree, base)
-        with snapshot.throw_away_objects(self.control) as env:
-            own = Git(self.control.git.cwd, env={**self.control.git.env, **env})
-            taken = self._as_it_stands(own, tree, at, env)
-            if base == onto:
-                return Trial(Drift.NONE, (), tuple(change.path for change in taken.changes))
-            tip = self._commit(own, taken, at, base, "as it stands", self.control.by)
-            written = self._written(own, taken, at, tip, base, onto)
-            verdict = rebase(own, base, tip, onto, (), self.control.by)
-        if isinstance(verdict, Conflict):
-            return Trial(Drift.CONFLICT, verdict.paths, written)
-        return Trial(Drift.CLEAN, (), written)
+    def look(self, name: str, base: str, onto: str) -> Look:
+        """What the tree as it stands has written since it left the target."""
+        return look(self.control, self._tree(name), base, onto)
 
-    def _as_it_stands(self, own: Git, tree: Tree, at: Standing, env: dict[str, str]) -> Snapshot:
-        for _ in range(2):
-            try:
-                return snapshot.take(self.control, tree, at, env)
-            except GitFailed:
-                continue
-        return Snapshot(at.content, changes(own, at.base_content, at.content))
+    def fresh(self, name: str, paths: Mapping[str, bool], since: float) -> tuple[str, ...]:
+        return tuple(fresh(self._tree(name), paths, since))
 
-    def _written(self, own: Git, taken: Snapshot, at: Standing, tip: str, base: str, onto: str) -> tuple[str, ...]:
-        """An agent that has rebased onto the moved target, or merged it, has not written what came with that."""
-        found = taken.changes
-        if at.head != base or at.merging:
-            fork = own.ask("merge-base", tip, onto).line
-            found = changes(own, fork, taken.tree) if fork not in ("", base) else found
-        return tuple(change.path for change in found)
+    def trials(self, wanted: Sequence[Tried], onto: str, rules: MergeRules = NO_RULES) -> tuple[tuple[str, ...], ...]:
+        """The paths in conflict that a rebase of each tree as it stands would meet."""
+        return try_all(self.control, [Case(self._tree(each.name), *each[1:]) for each in wanted], onto, rules)
 
     @contextmanager
     def shown(self, name: str, base: str) -> Iterator[tuple[Git, str]]:
@@ -244,7 +215,7 @@ class WorktreePool:
         at = snapshot.look(self.control, tree, base)
         with snapshot.throw_away_objects(self.control) as env:
             own = Git(self.control.git.cwd, env={**self.control.git.env, **env})
-            yield own, self._as_it_stands(own, tree, at, env).tree
+            yield own, as_it_stands(self.control, own, tree, at, env).tree
 
     # --- sweep ---
 

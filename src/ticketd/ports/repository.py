@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from ticketd.domain.attempt import AttemptKey, Drift
+from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.merging import NO_RULES, MergeRules
 
@@ -32,12 +32,32 @@ class Kept:
     undecided: tuple[str, ...] = ()
 
 
-class Trial(NamedTuple):
-    """What a rebase would meet, and on which paths; `written`: the paths that the attempt itself has changed."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What an attempt itself has changed, committed or not. `fork`: the newest commit that it shares with the target;
+    `written`: paths that differ from that; `touched`: those, and what its commits have changed and taken back."""
 
-    drift: Drift
-    conflicts: tuple[str, ...]
+    fork: str
     written: tuple[str, ...]
+    touched: tuple[str, ...]
+
+
+class Moved(NamedTuple):
+    """What the target has that a commit has not: how many commits, and the paths that differ; True for those that are
+    in the commit too."""
+
+    behind: int
+    paths: Mapping[str, bool]
+
+
+class Tried(NamedTuple):
+    """A trial to make: the worktree, the base of its attempt, the paths that it has touched, and those of them that lie
+    where the target has changed."""
+
+    name: str
+    base: str
+    touched: tuple[str, ...]
+    matter: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +148,9 @@ class History(Protocol):
     def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
         """Files that `tip` has under another name than `base`: old and new name."""
 
+    def moved(self, commits: Collection[str], tip: str) -> Mapping[str, Moved]:
+        """What `tip` has that each of the commits has not; a handful of processes however many."""
+
     def fork_point(self, tip: str, target: str) -> str | None:
         """The newest commit that both have; None if they share none."""
 
@@ -181,8 +204,15 @@ class Worktrees(Protocol):
         """`commit`, at which the tree stands, with what the tree holds now of the files that match; itself if that is
         nothing new."""
 
-    def trial(self, name: str, base: str, onto: str) -> Trial:
-        """What the tree as it stands has written, and what a rebase of that would meet; the tree is not touched."""
+    def look(self, name: str, base: str, onto: str) -> Look:
+        """What the tree as it stands has written since it left the target; the tree is not touched."""
+
+    def fresh(self, name: str, paths: Mapping[str, bool], since: float) -> tuple[str, ...]:
+        """Those of `paths` that may have been written since then (epoch seconds), without a process. True: the commit
+        that the tree was at has the path."""
+
+    def trials(self, wanted: Sequence[Tried], onto: str, rules: MergeRules = NO_RULES) -> tuple[tuple[str, ...], ...]:
+        """For each, the paths in conflict that a rebase of the tree as it stands would meet. No tree is touched."""
 
     def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
         """After a crash: mend half-made trees and stale locks. What was mended, in words."""

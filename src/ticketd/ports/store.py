@@ -123,6 +123,12 @@ class Store(Protocol):
     def collisions(self) -> tuple[Collision, ...]:
         """Paths that one attempt has written and another's claim covers, as long as both claims are held."""
 
+    def claims(self) -> tuple[Claim, ...]:
+        """Those that are held, by ticket."""
+
+    def has_queued(self) -> bool:
+        """Whether any ticket waits in the queue, startable or not."""
+
     def pool(self) -> Pool: ...
 
     def stamps(self) -> Mapping[str, str]:
@@ -202,6 +208,9 @@ class Store(Protocol):
     def preempt(self, key: AttemptKey, for_ticket: str, at: float) -> None:
         """Ask for the end of a running attempt, so that another ticket can have its slot."""
 
+    def restart(self, key: AttemptKey, onto: str, paths: Sequence[str], at: float) -> None:
+        """Ask for the end of a running attempt, so that its ticket begins anew on `onto`, which it conflicts with."""
+
     def attempt_started(self, key: AttemptKey, worktree: str, pid: int, at: float) -> None: ...
 
     def set_worktree(self, key: AttemptKey, worktree: str) -> None: ...
@@ -280,6 +289,9 @@ class Store(Protocol):
 
     def worktree_names(self) -> frozenset[str]:
         """All there have ever been, retired ones too: a name is not used twice."""
+
+    def add_worktree(self, name: str) -> None:
+        """Known before it is made, so that what is left of it after a crash is found."""
 
     def set_worktree_setup(self, name: str, setup_of: str) -> None: ...
 

@@ -119,9 +119,18 @@ class Attempts(Tickets, Throttles):
         """Asked for; the slot is taken until its process tree is gone."""
         with self.connections.transaction() as db:
             attempt = self._attempt(db, key)
-            if attempt is not None and attempt.state is AttemptState.RUNNING and not attempt.preempted:
+            if attempt is not None and attempt.state is AttemptState.RUNNING and not attempt.is_ending:
                 self._set(db, key, preempted=1)
                 self._event(db, at, EventKind.PREEMPTED, key.ticket, key.number, **{"for": for_ticket})
+
+    def restart(self, key: AttemptKey, onto: str, paths: Sequence[str], at: float) -> None:
+        """Asked for, like a preemption."""
+        with self.connections.transaction() as db:
+            attempt = self._attempt(db, key)
+            if attempt is None or attempt.state is not AttemptState.RUNNING or attempt.is_ending:
+                return
+            self._set(db, key, restarted=1)
+            self._event(db, at, EventKind.RESTART_ASKED, key.ticket, key.number, onto=onto, paths=list(paths))
 
     def set_worktree(self, key: AttemptKey, worktree: str) -> None:
         with self.connections.transaction() as db:

@@ -104,6 +104,7 @@ def m001_first(db: Database) -> None:
             output_at REAL,
             output_bytes INTEGER NOT NULL DEFAULT 0,
             preempted INTEGER NOT NULL DEFAULT 0 CHECK (preempted IN (0, 1)),
+            restarted INTEGER NOT NULL DEFAULT 0 CHECK (restarted IN (0, 1)),
             resumes TEXT,
             mends TEXT CHECK (mends IN {_one_of(RepairKind)}),
             merges TEXT,

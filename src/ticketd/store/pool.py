@@ -72,6 +72,10 @@ class PoolTable(Throttles):
         if target.trouble and target.trouble != before["trouble"]:
             self._event(db, at, EventKind.TARGET_TROUBLE, detail=target.trouble)
 
+    def add_worktree(self, name: str) -> None:
+        with self.connections.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO worktrees (name) VALUES (?)", [name])
+
     def set_worktree_setup(self, name: str, setup_of: str) -> None:
         with self.connections.transaction() as db:
             db.execute(

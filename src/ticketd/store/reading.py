@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlite_utils import Database
 
 from ticketd.domain.attempt import Attempt, AttemptKey
+from ticketd.domain.claims import Claim
 from ticketd.domain.events import NO_MOVES, Event, EventKind
 from ticketd.domain.landing import Landing
 from ticketd.domain.lint import Outline
@@ -50,9 +51,7 @@ class Reading(History):
             return Board(
                 tickets=tickets,
                 attempts=self._live(db),
-                claims=tuple(
-                    claim_of(row) for row in self._rows(db, "SELECT * FROM claims WHERE held ORDER BY ticket")
-                ),
+                claims=self._claims(db),
                 landings=self._landings(db),
                 collisions=self._collisions(db),
                 pool=self._pool(db),
@@ -153,6 +152,15 @@ class Reading(History):
             " ORDER BY found.ticket, other, path",
         )
         return tuple(Collision(row["ticket"], row["other"], row["path"]) for row in rows)
+
+    def claims(self) -> tuple[Claim, ...]:
+        return self._claims(self.connections.db)
+
+    def _claims(self, db: Database) -> tuple[Claim, ...]:
+        return tuple(map(claim_of, self._rows(db, "SELECT * FROM claims WHERE held ORDER BY ticket")))
+
+    def has_queued(self) -> bool:
+        return bool(self._rows(self.connections.db, "SELECT 1 FROM tickets WHERE state = 'queued' LIMIT 1"))
 
     def pool(self) -> Pool:
         return self._pool(self.connections.db)

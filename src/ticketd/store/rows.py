@@ -156,6 +156,7 @@ def attempt_of(row: Row) -> Attempt:
         output_at=row["output_at"],
         output_bytes=row["output_bytes"],
         preempted=bool(row["preempted"]),
+        restarted=bool(row["restarted"]),
         resumes=row["resumes"],
         mends=row["mends"] and RepairKind(row["mends"]),
         merges=row["merges"],

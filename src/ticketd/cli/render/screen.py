@@ -13,7 +13,7 @@ from ticketd.cli.render.words import (
     collision_words,
     drift_words,
     duration,
-    making_way_words,
+    ending_words,
     money,
     output_words,
     plural,
@@ -167,11 +167,12 @@ def _slots(document: Document, width: int) -> Section:
 
 
 def _slot(slot: Document, now: str) -> list[str | Cell]:
-    output = making_way_words(slot) if slot["making_way_for"] else output_words(slot, now)
-    worrying = output.startswith(("quiet", "no heartbeat", "making way"))
+    ending = ending_words(slot)
+    output = ending or output_words(slot, now)
+    worrying = ending or output.startswith(("quiet", "no heartbeat"))
     repair = repair_words(slot["repair"]) if slot["repair"] else ""
     collision = collision_words(slot["collides_with"])
-    drift_style = "red" if collision else {"conflict": "red", "clean": "yellow"}.get(slot["drift"], "dim")
+    drift_style = "red" if collision else {"conflict": "red", "relevant": "yellow"}.get(slot["drift"], "dim")
     return [
         str(slot["slot"]),
         attempt_name(slot["ticket"], slot["attempt"]),

@@ -74,6 +74,10 @@ def _verified(data: dict[str, Any]) -> str | None:
 
 OF_TICKET: dict[EventKind, Words] = {
     EventKind.PREEMPTED: lambda data: f"makes way for {data.get('for')}: its agent is ended, its work is kept",
+    EventKind.RESTART_ASKED: lambda data: (
+        f"begins anew on {short(data['onto'])}, with which it conflicts in {_paths(data)}: its agent is ended, its work"
+        " is kept"
+    ),
     EventKind.TICKET_ADDED: lambda data: f"is new in the queue ({data.get('path', '')})",
     EventKind.TICKET_CHANGED: lambda data: (
         "its file has changed" + ("; a person must approve it again" if data.get("approval_void") else "")

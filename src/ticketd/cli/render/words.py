@@ -157,8 +157,8 @@ def attempt_words(attempt: Document, now: str) -> str:
     again = f", attempt {attempt['attempt']}" if attempt["attempt"] > 1 else ""
     again += f", {repair_words(attempt['repair'])}" if attempt["repair"] else ""
     begun = f"{doing} in slot {attempt['slot']} since {clock(attempt['since'])} ({duration(since)}){again}"
-    if attempt["making_way_for"]:
-        return f"{begun}, {making_way_words(attempt)}"
+    if ending := ending_words(attempt):
+        return f"{begun}, {ending}"
     left_s = attempt["left_s"]
     return f"{begun}, about {roughly(left_s)} left" if left_s > 0 else f"{begun}, {roughly(-left_s)} more than expected"
 
@@ -168,8 +168,11 @@ def repair_words(repair: Document) -> str:
     return f"repair {repair['number']} of {repair['of']}: {safe(repair['told'])}"
 
 
-def making_way_words(attempt: Document) -> str:
-    return f"making way for {attempt['making_way_for']}"
+def ending_words(attempt: Document) -> str:
+    """What its agent is being ended for; empty if it is not."""
+    if attempt["making_way_for"]:
+        return f"making way for {attempt['making_way_for']}"
+    return "to begin anew on the moved target" if attempt["begins_anew"] else ""
 
 
 def landing_words(landing: Document, now: str) -> str:
@@ -188,12 +191,12 @@ def drift_words(slot: Document) -> str:
     if not slot["behind"]:
         return "up to date"
     behind = f"{slot['behind']} behind"
-    if slot["drift"] != "conflict":
-        return f"{behind}, {slot['drift']}"
+    if slot["drift"] not in ("relevant", "conflict"):
+        return behind
     paths = slot["drift_paths"]
     first = f" {safe(paths[0])}" if paths else ""
     more = f" (+{len(paths) - 1})" if len(paths) > 1 else ""
-    return f"{behind}, conflict{first}{more}"
+    return f"{behind}, {slot['drift']}{first}{more}"
 
 
 def collision_words(collides_with: list[Document]) -> str:

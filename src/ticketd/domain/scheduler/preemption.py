@@ -35,7 +35,7 @@ def preemptions(
     """`waiting`: critical tickets by rank that did not start, though they have room and nothing reserved is in the way.
     `would_start` says who of a queue starts: nobody makes way whose place the critical ticket would not be given, be it
     that the one who made way, or another, comes first. Those that are being ended already are taken to be gone."""
-    gone = {attempt.key.ticket for attempt in snapshot.attempts if attempt.preempted}
+    gone = {attempt.key.ticket for attempt in snapshot.attempts if attempt.is_ending}
     victims = sorted(_preemptible(snapshot, now), key=lambda attempt: (now - _begun(attempt), attempt.key))
     chosen: list[PreemptAttempt] = []
     for record in islice(waiting, snapshot.slots):
@@ -73,7 +73,7 @@ def _without(snapshot: Snapshot, started: Sequence[Start], gone: Collection[str]
 def _preemptible(snapshot: Snapshot, now: float) -> Iterable[Attempt]:
     for attempt in snapshot.busy.values():
         record = snapshot.tickets.get(attempt.key.ticket)
-        if record is None or attempt.state is not AttemptState.RUNNING or attempt.preempted or record.cancel_requested:
+        if record is None or attempt.state is not AttemptState.RUNNING or attempt.is_ending or record.cancel_requested:
             continue
         expected = snapshot.estimates.of(record.ticket, attempt.agent).likely
         if (
