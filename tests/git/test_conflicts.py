@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from gitworld import ADA, KEY, World, commit, git, write
 
-from ticketd.domain.attempt import AttemptKey, Drift
+from ticketd.domain.attempt import AttemptKey
 from ticketd.errors import GitFailed
 from ticketd.ports import Conflict, Kept, Rebased
 
@@ -190,10 +190,10 @@ def test_paths_of_any_name_are_looked_into(world: World) -> None:
 
 def test_a_merge_under_way_has_written_only_what_is_its_own(world: World) -> None:
     tree, _, onto = conflicting(world)
-    assert world.pool.trial("1", onto, onto) == (Drift.NONE, (), ("a.txt", "own.txt"))
+    assert world.pool.look("1", onto, onto).written == ("a.txt", "own.txt")
     (tree / "a.txt").write_text("ours and theirs\n")
     world.move_target({"later.txt": "later\n"})
-    assert world.pool.trial("1", onto, world.tip()) == (Drift.CLEAN, (), ("a.txt", "own.txt"))
+    assert world.pool.look("1", onto, world.tip()).written == ("a.txt", "own.txt")
 
 
 def test_a_tree_is_clean_again_after_a_merge_that_was_left(world: World) -> None:

@@ -98,7 +98,7 @@ class World:
     def fresh(self, name: str, paths: dict[str, bool], since: float) -> tuple[str, ...]:
         return tuple(path for path in self.fresh_.get(name, ()) if path in paths)
 
-    def trials(self, wanted: Sequence[Tried], onto: str) -> tuple[tuple[str, ...], ...]:
+    def trials(self, wanted: Sequence[Tried], onto: str, rules: object) -> tuple[tuple[str, ...], ...]:
         self.tried.append([each.name for each in wanted])
         return tuple(tuple(path for path in each.matter if path in self.conflicting) for each in wanted)
 
