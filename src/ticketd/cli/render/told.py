@@ -66,10 +66,15 @@ def _shadow(data: dict[str, Any]) -> str:
 
 def _verified(data: dict[str, Any]) -> str | None:
     """What passed at once is no news: it lands."""
-    others = f" together with {', '.join(data['together'][:-1])}" if len(data["together"]) > 1 else ""
-    if data["passed"]:
-        return f"passes{others} what it failed before: flaky" if data["flaky"] else None
-    return f"fails verification{others}: {data['detail']}"
+    below = (data.get("together") or [])[:-1]
+    others = f" together with {', '.join(below)}" if below else ""
+    if data.get("passed"):
+        return f"passes{others} what it failed before: flaky" if data.get("flaky") else None
+    return f"fails verification{others}: {data.get('detail', '')}"
+
+
+def _verified_target(data: dict[str, Any]) -> str | None:
+    return None if data.get("passed") else f"the target fails verification: {data.get('detail', '')}"
 
 
 OF_TICKET: dict[EventKind, Words] = {
@@ -112,7 +117,7 @@ OF_TICKET: dict[EventKind, Words] = {
 }
 
 OF_POOL: dict[EventKind, Words] = {
-    EventKind.VERIFIED: lambda data: None if data["passed"] else f"the target fails verification: {data['detail']}",
+    EventKind.VERIFIED: _verified_target,
     EventKind.ALARM: lambda data: f"ALARM: {data['why']}",
     EventKind.PAUSED: lambda data: _why(data, "the pool is paused"),
     EventKind.RESUMED: lambda data: "the pool goes on",
