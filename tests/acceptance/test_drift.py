@@ -84,7 +84,7 @@ def test_with_continue_nobody_is_told(yard: Yard) -> None:
 
 
 def test_what_has_just_begun_begins_anew_on_the_new_target_at_most_twice_and_uses_up_no_retry(yard: Yard) -> None:
-    config = '[drift]\non_conflict = "restart"\nrestart_within = "1h"\n[limits]\ngrace = "1s"\n'
+    config = '[drift]\non_conflict = "restart"\nrestart_within = "1h"\n[limits]\ngrace = "1s"\n[landing]\nrepairs = 0\n'
     go, wrote = edits_readme(yard, config)
     for number in (2, 3):
         yard.push_by_hand("README.md", f"theirs {number}\n")

@@ -355,21 +355,24 @@ def test_attributes_that_an_agent_writes_do_not_count_before_they_have_landed(wo
     assert isinstance(world.control.rebase(base, tip, world.tip(), OURS), Conflict)
 
 
-def test_one_commit_takes_two_processes(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("count", "processes"), [(1, ["merge-tree"]), (2, ["rev-list", "merge-tree", "merge-tree"])])
+def test_a_commit_takes_one_process(
+    user: Path, monkeypatch: pytest.MonkeyPatch, count: int, processes: list[str]
+) -> None:
     base = git(user, "rev-parse", "HEAD")
-    tip = commit(user, {"c": "c"})
+    tip = [commit(user, {f"c{number}": "c"}) for number in range(count)][-1]
     branch_from(user, base)
     onto = commit(user, {"d": "d"})
     asked: list[str] = []
     ask = Git.ask
 
-    def count(self: Git, *args: str, **options: object) -> Answer:
+    def note(self: Git, *args: str, **options: object) -> Answer:
         asked.append(args[0])
         return ask(self, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module.Git, "ask", count)
+    monkeypatch.setattr(module.Git, "ask", note)
     assert isinstance(in_memory(user, base, tip, onto), Rebased)
-    assert asked == ["rev-list", "merge-tree"]
+    assert asked == processes
 
 
 def test_a_patch_that_the_target_has_had_is_left_out_where_it_would_conflict_now(user: Path) -> None:

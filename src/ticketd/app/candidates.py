@@ -23,13 +23,11 @@ TREE = "regenerate"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The work of one attempt as `commit` on top of `onto`. `paths`: what the attempt has changed; `note`: what is to
-    be said when it has landed."""
+    """The work of one attempt as `commit` on top of `onto`. `note`: what is to be said when it has landed."""
 
     landing: Landing
     onto: str
     commit: str
-    paths: frozenset[str]
     note: str = ""
 
     @property
@@ -70,11 +68,16 @@ class Candidates:
     _paths: dict[AttemptKey, frozenset[str]] = field(default_factory=dict)
 
     def paths(self, landings: Sequence[Landing]) -> list[frozenset[str]]:
-        """What each has changed of its base, in the same order; what is new of it is asked of git in one process."""
-        unknown = [each for each in landings if each.key not in self._paths]
-        found = self.works.history.changed_in([(each.base, each.tip) for each in unknown])
-        self._paths.update(zip((each.key for each in unknown), found, strict=True))
+        """What each has changed of its base, in the same order."""
+        self._compare(landings, ())
         return [self._paths[each.key] for each in landings]
+
+    def _compare(self, landings: Sequence[Landing], pairs: Sequence[tuple[str, str]]) -> tuple[frozenset[str], ...]:
+        """The paths that differ in each of `pairs`; and what is not known yet of the landings', in the same process."""
+        unknown = [each for each in landings if each.key not in self._paths]
+        found = self.works.history.changed_in([*pairs, *((each.base, each.tip) for each in unknown)])
+        self._paths.update(zip((each.key for each in unknown), found[len(pairs) :], strict=True))
+        return found[: len(pairs)]
 
     def forget(self, key: AttemptKey) -> None:
         self._paths.pop(key, None)
@@ -102,7 +105,7 @@ class Candidates:
             return Unapproved(why)
         if made.flattened and landing.candidate is None:
             self._tell_flattened(landing)
-        return Candidate(landing, onto, commit, self.paths([landing])[0])
+        return Candidate(landing, onto, commit)
 
     def _regenerated(self, landing: Landing, made: Rebased) -> str | NotMade:
         """The candidate with those files that its commands make, made anew in a tree of all the others."""
@@ -138,16 +141,17 @@ class Candidates:
         renamed meanwhile is the same file. Asked before the push of the very commits that would land: a merge queue
         that took a wrong base undid others' work in 658 repositories, unnoticed for hours (GitHub, 2026-04-23)."""
         made = rules_of(self.works.settings()).regenerate
-        landed = self.works.history.changed_in([(each.onto, each.commit) for each in candidates])
-        for candidate, paths in zip(candidates, landed, strict=True):
-            foreign = frozenset(path for path in paths - candidate.paths if not matches(made, path))
+        landings = [each.landing for each in candidates]
+        landed = self._compare(landings, [(each.onto, each.commit) for each in candidates])
+        for candidate, own, paths in zip(candidates, self.paths(landings), landed, strict=True):
+            foreign = frozenset(path for path in paths - own if not matches(made, path))
             if foreign:
-                foreign -= self._renamed(candidate)
+                foreign -= self._renamed(candidate, own)
             if foreign:
                 return candidate, tuple(sorted(foreign))
         return None
 
-    def _renamed(self, candidate: Candidate) -> frozenset[str]:
+    def _renamed(self, candidate: Candidate, own: frozenset[str]) -> frozenset[str]:
         """New names, on the way from its base to what it stands on, of files that it has changed."""
         moved = self.works.history.renamed(candidate.landing.base, candidate.onto)
-        return frozenset(new for old, new in moved if old in candidate.paths)
+        return frozenset(new for old, new in moved if old in own)

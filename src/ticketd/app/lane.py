@@ -65,6 +65,7 @@ class Lane:
     stack: Stack = field(default_factory=Stack)
     _running: dict[str, Order] = field(default_factory=dict)
     _over: SimpleQueue[Outcome] = field(default_factory=SimpleQueue)
+    _records: dict[str, TicketRecord] = field(default_factory=dict)
     _verifies: bool = False
 
     def __post_init__(self) -> None:
@@ -95,8 +96,9 @@ class Lane:
         if not landings:
             self.stack.cut(0)
             return False
-        records = [self._record(each) for each in landings]
-        self._verifies = bool(self._settings.landing.verify) or any(each.ticket.verify for each in records)
+        self._records = {each.key.ticket: self._read(each) for each in landings}
+        own = any(record.ticket.verify for record in self._records.values())
+        self._verifies = own or bool(self._settings.landing.verify)
         if self._send_back_cancelled(landings):
             return True
         tip = self._tip(landings, news)
@@ -247,8 +249,8 @@ class Lane:
         if landing.passed_on is None or on is None or landing.races_lost <= self._settings.landing.reverify:
             return
         below = self.stack.candidates[:-1]
-        moved = self.works.history.changed_in([(landing.passed_on, on)])[0]
-        if all(self.stack.of(each.commit).trusted for each in below) and not meets(moved, candidate.paths):
+        moved, (own,) = self.works.history.changed_in([(landing.passed_on, on)])[0], self.candidates.paths([landing])
+        if all(self.stack.of(each.commit).trusted for each in below) and not meets(moved, own):
             known.result, known.trusted = Result.PASSED, True
 
     # --- what is decided ---
@@ -445,6 +447,10 @@ class Lane:
         return [each for each in self.works.session.store.landings() if each.key in keys]
 
     def _record(self, landing: Landing) -> TicketRecord:
+        """As it was at the last look."""
+        return self._records.get(landing.key.ticket) or self._read(landing)
+
+    def _read(self, landing: Landing) -> TicketRecord:
         record = self.works.session.store.ticket(landing.key.ticket)
         assert record is not None, landing.key
         return record

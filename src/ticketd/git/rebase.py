@@ -1,5 +1,5 @@
 """A rebase without a working tree: each commit is merged in memory, its name is known before it is written, and what
-need not be asked of git is read and written in place. One process finds the commits, one merges each of them.
+need not be asked of git is read and written in place. One process merges each commit; where there are several, one finds them.
 
 Held against `git rebase` with the same options on thousands of real commits (`scripts/prove-rebase`).
 """
@@ -47,11 +47,10 @@ def rebase(
     Raises:
         GitFailed: a commit is missing or damaged, or git broke.
     """
-    # With ^base the walk ends there, however far the target has gone on.
-    shas = git.run("rev-list", "--topo-order", "--reverse", tip, f"^{base}", f"^{onto}").split()
+    objects = objects_of(git)
+    shas = _range(git, objects, base, tip, onto)
     if not shas:
         return NothingLeft()
-    objects = objects_of(git)
     *commits, goal = _load(objects, [*shas, onto])
     with tempfile.TemporaryDirectory(prefix="ticketd-") as scratch:
         merger = Merger(git, Path(scratch), load_attributes(objects, goal.tree), goal.tree, rules)
@@ -63,6 +62,16 @@ def rebase(
             rest = _not_upstream(git, base, tip, onto, commits)
             return verdict if rest == commits else move.replay(rest)
         return verdict
+
+
+def _range(git: Git, objects: Objects, base: str, tip: str, onto: str) -> list[str]:
+    """What to replay, oldest first. One commit on top of the base, as most attempts are, needs no process: should the
+    target have it already, it comes out as no change."""
+    (tip_commit,) = _load(objects, [tip])
+    if tip_commit.parents == (base,):
+        return [tip]
+    # With ^base the walk ends there, however far the target has gone on.
+    return git.run("rev-list", "--topo-order", "--reverse", tip, f"^{base}", f"^{onto}").split()
 
 
 def _not_upstream(git: Git, base: str, tip: str, onto: str, commits: Sequence[Commit]) -> list[Commit]:
