@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,9 +20,10 @@ from ticketd.cli.render.screen import screen
 from ticketd.cli.render.told import Teller
 from ticketd.cli.render.words import age, clock, duration, one_wait, output_words, safe
 from ticketd.domain.events import Event, EventKind
+from ticketd.domain.landing import Phase
 from ticketd.domain.throttle import Limited
 from ticketd.domain.ticket import Reason
-from ticketd.domain.verdict import Fail, Requeue
+from ticketd.domain.verdict import Fail, Requeue, ToLanding
 
 SIZES = [(200, 60), (80, 24), (60, 24), (50, 20), (30, 10), (12, 4)]
 
@@ -211,6 +213,27 @@ def test_a_paused_pool_says_so_first(yard: Yard) -> None:
         lines = yard.run("status").out.splitlines()
     assert "paused (pid" in lines[0]
     assert lines[2] == "! paused: paused by a person; `ticketd resume` goes on"
+
+
+def test_an_alarm_comes_before_all_else_until_a_person_resumes(yard: Yard) -> None:
+    yard.ticket("a")
+    yard.session.store.raise_alarm("a/1 changes what its ticket did not: x.py", NOW)
+    assert "! ALARM, nothing lands: a/1 changes what its ticket did not: x.py" in yard.run("status").out
+    assert yard.run("status", "--json").document()["daemon"]["alarm"]
+    yard.run("resume")
+    assert "ALARM" not in yard.run("status").out
+
+
+def test_who_waits_for_one_verification_is_told_what_would_help(yard: Yard) -> None:
+    keys = []
+    for slot, id_ in enumerate("abcd", 1):
+        yard.ticket(id_, touches=[f"/{id_}"])
+        yard.sync()
+        keys.append(yard.start(id_, slot))
+        yard.finish(keys[-1], ToLanding())
+    first = yard.session.store.landings()[0]
+    yard.session.store.set_phases([replace(first, phase=Phase.VERIFYING)], NOW)
+    assert "3 wait; `[landing] train = 4` verifies several together" in yard.run("status").out
 
 
 def test_json_does_not_load_rich(yard: Yard) -> None:

@@ -118,7 +118,9 @@ def _idle_why(snapshot: Snapshot, waits: Mapping[str, tuple[WaitsOn, ...]]) -> s
 
 def causes_of(board: Board, outlook: Outlook, running: bool) -> Causes:
     """`running`: whether a daemon does."""
-    troubles = {landing.key.ticket: landing.trouble for landing in board.landings if landing.trouble}
+    alarm = board.pool.alarm and f"nothing lands until a person has looked: {board.pool.alarm}"
+    told = {landing.key.ticket: landing.trouble or alarm for landing in board.landings}
+    troubles = {ticket: trouble for ticket, trouble in told.items() if trouble}
     asked = {each.key.ticket: each.proposal.url for each in board.landings if each.waits_for_people and each.proposal}
     return Causes(board.tickets, outlook.waits, troubles, running, asked)
 

@@ -11,11 +11,11 @@ from ticketd.app.outlook import Outlook, making_way, outlook_of, stalled
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import Event
-from ticketd.domain.landing import Landing
+from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.problems import Problem
 from ticketd.domain.scheduler.schedule import IN_A_SLOT
 from ticketd.domain.scheduler.waits import WaitsOn
-from ticketd.domain.settings import Settings
+from ticketd.domain.settings import LandingMode, Settings
 from ticketd.domain.throttle import Throttle, suspended_until
 from ticketd.domain.ticket import Reason, TicketRecord, TicketState
 from ticketd.ports import Board
@@ -23,6 +23,7 @@ from ticketd.ports import Board
 SCHEMA = 1
 Document = dict[str, Any]
 
+MANY_WAIT = 3
 BADLY = (TicketState.FAILED, TicketState.SKIPPED)
 WITH_WORK = (Reason.CONFLICT, Reason.VERIFY_FAILED, Reason.PUSH_REJECTED, Reason.OUTSIDE_CLAIM, Reason.REJECTED)
 """Failures after which the attempt's commits are worth a look."""
@@ -36,9 +37,10 @@ def iso(at: float | None) -> str | None:
 def status(session: Session, settings: Settings, problems: Iterable[Problem]) -> Document:
     """The contract's `status --json`; beside its keys `at` (when this was read), `repository`, `collecting` (agents
     that have ended, their work being kept), `throttles` (agent profiles that may start nothing until a time, or fewer
-    than they otherwise might), `stalled` (where nothing runs and nothing can: each ticket with the cause), `ended`
-    (what failed or was skipped, and the commands that mend it), `problems` (of ticket files and the configuration), and
-    in each part what a screen shows of it."""
+    than they otherwise might), `lane_hint` (what would help where tickets wait for each other's verification),
+    `stalled` (where nothing runs and nothing can: each ticket with the cause), `ended` (what failed or was skipped, and
+    the commands that mend it), `problems` (of ticket files and the configuration), `daemon.alarm` (why nothing lands),
+    and in each part what a screen shows of it."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
     outlook = outlook_of(board, settings, running, now)
     return {
@@ -51,6 +53,7 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
         "queue": _queue(board, outlook),
         "collecting": _collecting(board),
         "landing": [_landing(landing) for landing in board.landings],
+        "lane_hint": _lane_hint(board, settings),
         "review": _review(board),
         "throttles": list(_throttles(board, now)),
         "stalled": list(stalled(board, outlook)) if running else [],
@@ -81,6 +84,7 @@ def _daemon(board: Board, running: bool) -> Document:
         "paused_why": board.pool.paused,
         "stopping": board.pool.stop if running else None,
         "aborted": board.pool.aborted,
+        "alarm": board.pool.alarm,
         "engine": record.engine if record else "local",
     }
 
@@ -177,6 +181,16 @@ def _queue(board: Board, outlook: Outlook) -> list[Document]:
 def _waits_on(on: WaitsOn) -> Document:
     said = {"kind": on.kind, "ticket": on.ticket, "path": on.path, "detail": on.detail, "until": iso(on.until)}
     return {key: value for key, value in said.items() if value}
+
+
+def _lane_hint(board: Board, settings: Settings) -> str:
+    """What would help where several wait for one verification."""
+    waiting = sum(each.phase is Phase.QUEUED for each in board.lane)
+    verifying = any(each.phase is Phase.VERIFYING for each in board.lane)
+    limits = settings.landing
+    if not verifying or waiting < MANY_WAIT or limits.train > 1 or limits.mode is not LandingMode.PUSH:
+        return ""
+    return f"{waiting} wait; `[landing] train = 4` verifies several together, `lanes = 2` two side by side"
 
 
 def _landing(landing: Landing) -> Document:

@@ -163,15 +163,16 @@ def pause(ctx: click.Context) -> None:
 @click.command()
 @click.pass_context
 def resume(ctx: click.Context) -> None:
-    """Start agents again after `pause`, after a failure that asked for a person, or before a rate limit is over."""
+    """Start agents again after `pause`, after a failure that asked for a person, or before a rate limit is over; and
+    land again after an alarm."""
     here = view(ctx)
     board = here.session.store.board()
-    if not board.pool.paused and not board.throttles:
+    if not (board.pool.paused or board.pool.alarm or board.throttles):
         click.echo("the pool is not paused")
         return
     here.session.store.resume(here.now())
     here.session.ring()
-    click.echo("resumed: tickets start again" + ("" if here.session.is_running() else " once `ticketd start` runs"))
+    click.echo("resumed: tickets start and land again" + ("" if here.session.is_running() else " once `ticketd start` runs"))
 
 
 @click.command()

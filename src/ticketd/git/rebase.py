@@ -1,5 +1,6 @@
 """A rebase without a working tree: each commit is merged in memory, its name is known before it is written, and what
-need not be asked of git is read and written in place. One process merges each commit; where there are several, one finds them.
+need not be asked of git is read and written in place. One process merges each commit; where there are several, one
+finds them.
 
 Held against `git rebase` with the same options on thousands of real commits (`scripts/prove-rebase`).
 """

@@ -129,6 +129,8 @@ def _alarms(document: Document, width: int) -> list[Text]:
     """What a person should know before all else."""
     daemon, target = document["daemon"], document["target"]
     said = []
+    if daemon["alarm"]:
+        said.append(f"ALARM, nothing lands: {daemon['alarm']}")
     if daemon["paused"]:
         said.append(f"paused: {daemon['paused_why']}")
     if daemon["aborted"]:
@@ -197,7 +199,9 @@ def _landing(document: Document, width: int) -> Section:
         ]
         for landing in document["landing"]
     ]
-    return _listed("landing", "blue", table(LANDING_COLUMNS, rows, width - 2, heads=False), give=2)
+    lines = table(LANDING_COLUMNS, rows, width - 2, heads=False)
+    hint = wrapped(document["lane_hint"], width - 2, "", DETAIL_LINES, "dim") if document["lane_hint"] else []
+    return _listed("landing", "blue", [*lines, *hint], give=2)
 
 
 def _trouble(landing: Document, now: str) -> str:
