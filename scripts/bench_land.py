@@ -7,7 +7,7 @@ does counts for all of them:
     loop    `git fetch; git rebase; git push` in a worktree
     lane    one ticket through ticketd's lane
 
-and once at the end a queue of tickets that waits already, through the lane. Wall and processor time (with children) in
+and at the end queues of tickets that wait already, through the lane. Wall and processor time (with children) in
 milliseconds; medians. Exit codes: 0 all within bounds; 1 not.
 """
 
@@ -26,7 +26,7 @@ from pathlib import Path
 
 from kept_work import Bed, commit_on, daemon_of, git, keep, lane_of, make_bed
 
-FILES, ROUNDS, QUEUE, BEHIND = 5_000, 30, 40, 5
+FILES, ROUNDS, QUEUES, QUEUE, BEHIND = 5_000, 30, 5, 40, 5
 OVER_BARE, OVER_LOOP, REBASE_CPU_MS = 1.5, 3.0, 10.0
 
 
@@ -84,11 +84,12 @@ def measure(bed: Bed, rounds: int) -> int:
             rebase.take(partial(daemon.works.history.rebase, one.base, one.tip, tip, (("Ticket", "x"),)))
             lane.take(landing.turn)
             assert daemon.works.session.store.landings() == ()
-        base = bed.target()
-        tips = {f"q{n}": commit_on(control, base, f"new/q{n}.txt", "x\n") for n in range(QUEUE)}
-        keep(daemon, bed, tips, base)
-        queue.take(landing.turn, QUEUE)
-        assert len(daemon.works.session.store.landed()) == rounds + QUEUE
+        for number in range(QUEUES):
+            base = bed.target()
+            names = [f"q{number}-{n}" for n in range(QUEUE)]
+            keep(daemon, bed, {name: commit_on(control, base, f"new/{name}.txt", "x\n") for name in names}, base)
+            queue.take(landing.turn, QUEUE)
+        assert len(daemon.works.session.store.landed()) == rounds + QUEUES * QUEUE
     return report(bare, loop, lane, rebase, queue)
 
 
