@@ -145,9 +145,9 @@ class Storm:
                     yield f"{name} is bad, and yet it is {record.state} ({record.reason}), {landed[name]} on main"
                 if not git(session.places.control, "for-each-ref", f"refs/ticketd/{name}"):
                     yield f"the work of {name} is not kept"
-                log = session.places.log(session.store.attempts(name)[-1].key, "verify")
-                if f"work/{name}.txt" not in (log.read_text() if log.exists() else ""):
-                    yield f"the log of {name} does not tell why"
+                logs = [session.places.log(each.key, "verify") for each in session.store.attempts(name)]
+                if not any(f"work/{name}.txt" in log.read_text() for log in logs if log.exists()):
+                    yield f"no log of {name} tells why"
             elif landed[name] != 1 or str(record.state) != "landed":
                 yield f"{name} is good, and yet it is {record.state} ({record.detail}), {landed[name]} on main"
         yield from self.wrong_commits()

@@ -253,6 +253,40 @@ def test_verifications_are_bounded_however_fast_others_push(lane: LaneYard, lost
     assert len(lane.verified()) <= lost + 1
 
 
+def test_it_is_a_persons_turn_once_others_have_changed_its_own_files_again_and_again(lane: LaneYard) -> None:
+    lines = [f"{number}\n" for number in range(60)]
+    lane.outsider(**{"long.txt": "".join(lines)})
+    lane.config(f"{GOOD}\nreverify = 0")
+    lane.kept("a", **{"long.txt": "".join([*lines, "last\n"])})
+    lane.turn()
+    for number in range(20):
+        lines[number] = f"theirs {number}\n"
+        lane.outsider(**{"long.txt": "".join(lines)})
+        lane.daemon.tracker.ask()
+        if lane.waiting:
+            lane.go_on()
+    assert lane.states("a") == ["failed"]
+    assert "moved in its files each time" in lane.record("a").detail
+    assert len(lane.verified()) <= 10
+    lane.works.session.store.retry("a", 3.0)
+    lane.until_quiet()
+    assert lane.states("a") == ["landed"]
+
+
+def test_what_has_passed_is_put_before_what_has_yet_to_be_verified(lane: LaneYard) -> None:
+    lane.config(f"{GOOD}\ntrain = 2\nreverify = 0")
+    lane.kept("b")
+    lane.turn()
+    lane.kept("a")
+    lane.outsider(o="x")
+    lane.daemon.tracker.ask()
+    lane.go_on()
+    assert lane.states("b") == ["landed"]
+    assert "touches none of its files" in lane.record("b").detail
+    lane.until_quiet()
+    assert lane.states("a") == ["landed"]
+
+
 def test_work_whose_own_files_others_change_is_verified_again_on_top_of_that(lane: LaneYard) -> None:
     lines = "".join(f"{n}\n" for n in range(30))
     lane.outsider(**{"long.txt": lines})

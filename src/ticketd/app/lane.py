@@ -187,7 +187,8 @@ class Lane:
     def _extend(self, landings: Sequence[Landing], tip: str) -> None:
         """Stack what has come in; not on a commit that the target has left."""
         here, (together, lanes) = self.stack.keys(), self._size()
-        waiting = [each for each in landings if each.key not in here]
+        # What needs no verification any more is not put on top of what does.
+        waiting = sorted((each for each in landings if each.key not in here), key=lambda each: not self._credit(each))
         if self.stack.on != tip or not waiting:
             return
         for at in in_train_order(self.candidates.paths(waiting)) if len(waiting) > 1 else (0,):
@@ -199,6 +200,10 @@ class Lane:
                 return
             except (GitFailed, OSError, StepRefused) as error:
                 self.pushing.put_off([waiting[at]], Phase.BLOCKED, str(error))
+
+    def _credit(self, landing: Landing) -> bool:
+        """Whether it has passed, on a target that has moved too often since to verify it once more."""
+        return landing.passed_on is not None and landing.races_lost > self._settings.landing.reverify
 
     def _is_alone(self, landing: Landing) -> bool:
         """Whether the stack ends here: one that was refused together with others has to show whom it is about."""
@@ -246,11 +251,12 @@ class Lane:
         if not self._steps(self.stack.candidates):
             known.result = Result.PASSED
             return
-        if landing.passed_on is None or on is None or landing.races_lost <= self._settings.landing.reverify:
-            return
         below = self.stack.candidates[:-1]
-        moved, (own,) = self.works.history.changed_in([(landing.passed_on, on)])[0], self.candidates.paths([landing])
-        if all(self.stack.of(each.commit).trusted for each in below) and not meets(moved, own):
+        if not self._credit(landing) or not all(self.stack.of(each.commit).trusted for each in below):
+            return
+        *others, own = self.candidates.paths([each.landing for each in self.stack.candidates])
+        others += self.works.history.changed_in([(landing.passed_on or "", on or "")])
+        if not any(meets(paths, own) for paths in others):
             known.result, known.trusted = Result.PASSED, True
 
     # --- what is decided ---
@@ -417,12 +423,22 @@ class Lane:
         trusted = [each for each in candidates if self.stack.of(each.commit).trusted]
         self._lose(verified, self.stack.on)
         self._lose([*trusted, *above], None)
+        self._give_up([each.landing for each in verified])
         self.stack.cut(0)
-        for each in candidates:
-            if each.landing.passed_on and each.landing.races_lost >= self._settings.landing.reverify + MOST_RACES:
-                detail = f"it has passed, but {self._branch} moved in its files each time; land it when that is quiet"
-                self._back(each.landing, Fail(Reason.PUSH_REJECTED, detail))
         return True
+
+    def _give_up(self, landings: Sequence[Landing]) -> None:
+        """Of those whose own files others have changed once more, the ones that this has happened to too often."""
+        most, known = self._settings.landing.reverify + MOST_RACES, self.tracker.known()
+        weary = [each for each in landings if each.races_lost >= most]
+        if not weary or known is None or known.sha is None or self.stack.on is None:
+            return
+        (moved,) = self.works.history.changed_in([(self.stack.on, known.sha)])
+        for landing, own in zip(weary, self.candidates.paths(weary), strict=True):
+            if meets(moved, own):
+                detail = f"it has passed, but {self._branch} moved in its files each time"
+                mend = f"`ticketd land {landing.key.ticket}` lands the kept work when that is quiet"
+                self._back(landing, Fail(Reason.PUSH_REJECTED, f"{detail}; {mend}"))
 
     def _alarm(self, candidate: Candidate, paths: Sequence[str]) -> bool:
         changed = ", ".join(paths[:5])

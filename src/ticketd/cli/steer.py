@@ -172,7 +172,9 @@ def resume(ctx: click.Context) -> None:
         return
     here.session.store.resume(here.now())
     here.session.ring()
-    click.echo("resumed: tickets start and land again" + ("" if here.session.is_running() else " once `ticketd start` runs"))
+    click.echo(
+        "resumed: tickets start and land again" + ("" if here.session.is_running() else " once `ticketd start` runs")
+    )
 
 
 @click.command()
