@@ -134,3 +134,31 @@ def test_killed_at_each_write_of_a_repair_it_is_begun_again_and_lands_once(
         yard.assert_events_tell_all()
         number += 1
     assert number > 8
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_each_write_of_a_train_every_ticket_still_lands_once(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted from where the first of three is kept; the second one fails its verification, so there is a bisection."""
+    number, killed = 1, True
+    while killed:
+        root = tmp_path / str(number)
+        root.mkdir()
+        yard = make_yard(root, monkeypatch)
+        bad = '["sh", "-c", "! grep -q BAD *.txt"]'
+        yard.config(f"[limits]\nretries = 0\n[landing]\nrepairs = 0\ntrain = 3\nlanes = 2\nverify = {bad}\n")
+        for id_, text in (("a", "good"), ("b", "BAD"), ("c", "good")):
+            yard.ticket(id_, touches=f"/{id_}.txt", does=(f"write {id_}.txt {text}",))
+        killed = run_and_kill(yard, when, number, "work-kept")
+        assert yard.until_idle().returncode == 1
+        assert sorted(yard.subjects()) == ["a", "c", "first"], number
+        assert {each["id"]: each["state"] for each in yard.json("list")["tickets"]} == {
+            "a": "landed",
+            "b": "failed",
+            "c": "landed",
+        }
+        assert git(yard.control, "rev-parse", "--verify", "refs/ticketd/b/1")
+        yard.assert_events_tell_all()
+        number += 1
+    assert number > 5
