@@ -6,12 +6,9 @@ which they are until somebody asks for a status, one of these reads all of them 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +16,7 @@ from ticketd.domain.widening import above
 from ticketd.errors import GitFailed
 from ticketd.git.door import Git
 from ticketd.git.exactness import content_of
-from ticketd.git.objects import ask_objects
+from ticketd.git.objects import Objects, ask_objects, name_of
 
 FOLDER, LINK, FILE, PROGRAM = "40000", "120000", "100644", "100755"
 
@@ -33,22 +30,6 @@ class Entry(NamedTuple):
 
 Folders = Mapping[str, Mapping[str, Entry]]
 """By path, the root's is empty: the entries of each by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scratch:
-    """A directory of objects that goes after use: they are written there without a process."""
-
-    directory: Path
-
-    def write(self, kind: str, content: bytes, like: str) -> str:
-        """The object's name, in the hash that `like` is in."""
-        whole = b"%s %d\0" % (kind.encode(), len(content)) + content
-        name = _digest(whole, like)
-        file = self.directory / name[:2] / name[2:]
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(zlib.compress(whole, 1))
-        return name
 
 
 def load_folders(git: Git, wanted: Sequence[tuple[str, Collection[str]]]) -> list[Folders]:
@@ -79,7 +60,7 @@ def _entries(content: bytes, name_bytes: int) -> Iterator[tuple[str, Entry]]:
 
 
 def read_changes(
-    git: Git, scratch: Scratch, root: Path, folders: Folders, paths: Sequence[str], like: str
+    git: Git, scratch: Objects, root: Path, folders: Folders, paths: Sequence[str], like: str
 ) -> dict[str, Entry | None] | None:
     """Those of `paths` that are not as in the commit that the folders are of; None for what is gone. At most one
     process. None in all: only a whole look tells, since a filter has a say, or there is more than files and links.
@@ -97,12 +78,12 @@ def read_changes(
             found |= {path: None} if before else {}
         elif stat.S_ISLNK(now):
             target = os.fsencode((root / path).readlink())
-            found[path] = Entry(LINK, scratch.write("blob", target, like))
+            found[path] = Entry(LINK, scratch.save("blob", [target], like)[0])
         elif stat.S_ISREG(now):
             content = content_of(root / path)
             if content is None:
                 return None
-            raw = _digest(b"blob %d\0" % len(content) + content, like)
+            raw = name_of("blob", content, like)
             entry = Entry(PROGRAM if now & stat.S_IXUSR else FILE, raw)
             if before is None or before.sha != raw:
                 differing[path] = entry
@@ -144,7 +125,7 @@ def entry_of(folders: Folders, path: str) -> Entry | None:
     return folders.get(folder, {}).get(name)
 
 
-def compose(scratch: Scratch, folders: Folders, changed: Mapping[str, Entry | None], like: str) -> str:
+def compose(scratch: Objects, folders: Folders, changed: Mapping[str, Entry | None], like: str) -> str:
     """The root's tree object with these changes, whose folders must be among `folders` where the commit has them."""
     now = {folder: dict(entries) for folder, entries in folders.items()}
     for path, entry in changed.items():
@@ -165,15 +146,11 @@ def _put(now: dict[str, dict[str, Entry]], path: str, entry: Entry | None, is_fo
         del entries[name]
 
 
-def _write_folder(scratch: Scratch, entries: Mapping[str, Entry], like: str) -> str:
+def _write_folder(scratch: Objects, entries: Mapping[str, Entry], like: str) -> str:
     """git sorts folders as if their names ended in a slash."""
     lines = []
     for name, entry in entries.items():
         text = os.fsencode(name)
         line = b"%s %s\0" % (entry.mode.encode(), text) + bytes.fromhex(entry.sha)
         lines.append((text + b"/" * (entry.mode == FOLDER), line))
-    return scratch.write("tree", b"".join(line for _, line in sorted(lines)), like)
-
-
-def _digest(whole: bytes, like: str) -> str:
-    return (hashlib.sha256 if len(like) == 64 else hashlib.sha1)(whole).hexdigest()
+    return scratch.save("tree", [b"".join(line for _, line in sorted(lines))], like)[0]

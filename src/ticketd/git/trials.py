@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from ticketd.domain.merging import MergeRules
@@ -21,12 +20,12 @@ from ticketd.errors import GitFailed
 from ticketd.git import snapshot
 from ticketd.git.attributes import load_attributes
 from ticketd.git.commits import parse_commit, render_bare, resolve
-from ticketd.git.contents import Folders, Scratch, compose, is_new_or_gone, load_folders, read_changes
+from ticketd.git.contents import Folders, compose, is_new_or_gone, load_folders, read_changes
 from ticketd.git.control import Control
 from ticketd.git.door import Git
 from ticketd.git.looks import as_it_stands
 from ticketd.git.merging import MERGING
-from ticketd.git.objects import objects_of
+from ticketd.git.objects import Objects, objects_of
 from ticketd.git.rebase import rebase
 from ticketd.git.snapshot import commit_taken
 from ticketd.git.tree import Tree
@@ -94,8 +93,8 @@ def try_all(control: Control, cases: Sequence[Case], onto: str, rules: MergeRule
     if not cases:
         return ()
     with snapshot.throw_away_objects(control) as env, ThreadPoolExecutor(min(SIDE_BY_SIDE, len(cases))) as threads:
-        scratch = Scratch(Path(env["GIT_OBJECT_DIRECTORY"]))
-        trials = _Trials(control, Git(control.git.cwd, env={**control.git.env, **env}), env, scratch, onto, rules)
+        own = Git(control.git.cwd, env={**control.git.env, **env})
+        trials = _Trials(control, own, env, objects_of(own), onto, rules)
         heads = trials.heads(cases)
         known = [head for head in heads if head is not None]
         making = threads.submit(trials.made, known)
@@ -113,7 +112,7 @@ class _Trials:
     control: Control
     own: Git
     env: Mapping[str, str]
-    scratch: Scratch
+    scratch: Objects
     onto: str
     rules: MergeRules
 
@@ -187,11 +186,10 @@ class _Trials:
                     course.ours, course.stem = self._commit(tree, their), their
 
     def _attributes(self) -> Collection[bytes]:
-        objects = objects_of(self.own)
-        (content,) = objects.load([self.onto])
+        (content,) = self.scratch.load([self.onto])
         if content is None:
             raise GitFailed(f"commit {self.onto} is missing")
-        return load_attributes(objects, parse_commit(self.onto, content).tree).values()
+        return load_attributes(self.scratch, parse_commit(self.onto, content).tree).values()
 
     def verdict(self, case: Case, course: _Course | None) -> tuple[str, ...]:
         """In doubt it is rebased as if it were to land."""
@@ -209,7 +207,7 @@ class _Trials:
 
     def _commit(self, tree: str, parent: str) -> str:
         """A commit that only serves a merge."""
-        return self.scratch.write("commit", render_bare(tree, (parent,)), tree)
+        return self.scratch.save("commit", [render_bare(tree, (parent,))], tree)[0]
 
     def _merge(self, pairs: Sequence[tuple[str, str]]) -> list[str | None]:
         """The trees of these merges; None for a conflict."""
