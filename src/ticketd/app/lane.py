@@ -23,6 +23,7 @@ from ticketd.app.stack import Stack
 from ticketd.app.steps import StepAbandoned, StepRefused
 from ticketd.app.tracker import Tracker
 from ticketd.app.verifying import Order, Outcome, digest, verify
+from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.landing import Landed, Landing, Phase, Verification
 from ticketd.domain.pool import Stop
 from ticketd.domain.settings import Argv, LandingMode, ReviewClaim, Settings
@@ -66,6 +67,7 @@ class Lane:
     _running: dict[str, Order] = field(default_factory=dict)
     _over: SimpleQueue[Outcome] = field(default_factory=SimpleQueue)
     _records: dict[str, TicketRecord] = field(default_factory=dict)
+    _passed_with: dict[AttemptKey, tuple[AttemptKey, ...]] = field(default_factory=dict)
     _verifies: bool = False
 
     def __post_init__(self) -> None:
@@ -247,17 +249,33 @@ class Lane:
     def _trust(self, candidate: Candidate) -> None:
         """There are no commands to run: it has passed. Or it has passed on a target that has moved since, too often to
         begin again, and what has moved is none of its files: verified again and again it would never land."""
-        known, landing, on = self.stack.of(candidate.commit), candidate.landing, self.stack.on
+        known = self.stack.of(candidate.commit)
         if not self._steps(self.stack.candidates):
             known.result = Result.PASSED
             return
-        below = self.stack.candidates[:-1]
-        if not self._credit(landing) or not all(self.stack.of(each.commit).trusted for each in below):
+        train = self._as_it_passed(candidate)
+        if not train or candidate.landing.passed_on is None or not self._credit(train[0].landing):
             return
-        *others, own = self.candidates.paths([each.landing for each in self.stack.candidates])
-        others += self.works.history.changed_in([(landing.passed_on or "", on or "")])
-        if not any(meets(paths, own) for paths in others):
-            known.result, known.trusted = Result.PASSED, True
+        if not self._is_met(train, candidate.landing.passed_on):
+            known.result = Result.PASSED
+            for each in train:
+                self.stack.of(each.commit).trusted = True
+
+    def _as_it_passed(self, candidate: Candidate) -> list[Candidate]:
+        """The candidates that it has passed with, if they stand below it again, and below them none but trusted ones.
+        What has passed together says nothing of its parts: one may pass only because another is there."""
+        together = self._passed_with.get(candidate.key, ())
+        at = len(self.stack.candidates) - len(together)
+        train = self.stack.candidates[max(0, at) :]
+        below = (self.stack.of(each.commit) for each in self.stack.candidates[: max(0, at)])
+        same = tuple(each.key for each in train) == together
+        return train if same and all(known.trusted for known in below) else []
+
+    def _is_met(self, train: Sequence[Candidate], passed_on: str) -> bool:
+        """Whether anything that has come below them since touches a file of theirs, by its old name or its new one."""
+        pairs = [(passed_on, train[0].onto), *((each.onto, each.commit) for each in train)]
+        moved, *made = self.works.history.changed_in(pairs)
+        return meets(moved, frozenset().union(*made, *self.candidates.paths([each.landing for each in train])))
 
     # --- what is decided ---
 
@@ -419,11 +437,14 @@ class Lane:
     def _passed_too_late(self, candidates: Sequence[Candidate]) -> bool:
         """It has passed where the target is no more. To be stacked anew, with what it has passed remembered."""
         above = self.stack.spent()[len(candidates) :]
-        verified = [each for each in candidates if not self.stack.of(each.commit).trusted]
-        trusted = [each for each in candidates if self.stack.of(each.commit).trusted]
-        self._lose(verified, self.stack.on)
-        self._lose([*trusted, *above], None)
-        self._give_up([each.landing for each in verified])
+        verified = not self.stack.of(candidates[-1].commit).trusted
+        if verified:
+            together = tuple(each.key for each in candidates)
+            self._passed_with |= dict.fromkeys(together, together)
+        self._lose(candidates, self.stack.on if verified else None)
+        self._lose(above, None)
+        if verified:
+            self._give_up([each.landing for each in candidates])
         self.stack.cut(0)
         return True
 

@@ -1,0 +1,53 @@
+"""The lane where something changes under it: races of trains, settings, setups broken off, a damaged object."""
+
+from __future__ import annotations
+
+from lane_yard import LaneYard
+
+GOOD = 'verify = ["true"]'
+LINES = "".join(f"line {n}\n" for n in range(30))
+
+# --- what has passed on an older target ---
+
+
+def test_what_has_passed_with_another_is_verified_again_where_that_one_does_not_land(lane: LaneYard) -> None:
+    only_with_a = 'verify = ["sh", "-c", "! test -e b.txt || grep -q A a.txt"]'
+    lane.config(f"{only_with_a}\ntrain = 2\nreverify = 0\nreruns = 0")
+    lane.outsider(**{"a.txt": "0\n"})
+    lane.daemon.tracker.ask()
+    lane.kept("a", **{"a.txt": "A\n"})
+    lane.kept("b")
+    lane.turn()
+    lane.outsider(**{"a.txt": "theirs\n"})
+    lane.daemon.tracker.ask()
+    lane.until_quiet()
+    assert lane.verified()[0] == (["a", "b"], True)
+    assert lane.states("a", "b") == ["failed", "failed"]
+
+
+def test_a_train_that_passed_lands_as_a_whole_though_others_were_faster(lane: LaneYard) -> None:
+    lane.config(f"{GOOD}\ntrain = 2\nreverify = 0")
+    lane.kept("a", "b")
+    lane.turn()
+    lane.outsider(o="x")
+    lane.daemon.tracker.ask()
+    lane.until_quiet()
+    assert lane.states("a", "b") == ["landed", "landed"]
+    assert lane.verified() == [(["a", "b"], True)]
+    assert "touches none of its files" in lane.record("a").detail
+    assert "touches none of its files" in lane.record("b").detail
+
+
+def test_a_file_that_the_target_has_renamed_is_looked_for_by_its_new_name_too(lane: LaneYard) -> None:
+    not_both = 'verify = ["sh", "-c", "! grep -q first new.txt || ! grep -q last new.txt"]'
+    lane.config(f"{not_both}\nreverify = 0\nreruns = 0")
+    base = lane.outsider(**{"old.txt": LINES})
+    lane.daemon.tracker.ask()
+    lane.kept("a", base=base, **{"old.txt": f"{LINES}last\n"})
+    lane.outsider(**{"old.txt": None, "new.txt": LINES})
+    lane.daemon.tracker.ask()
+    lane.turn()
+    lane.outsider(**{"new.txt": f"first\n{LINES}"})
+    lane.daemon.tracker.ask()
+    lane.until_quiet()
+    assert lane.states("a") == ["failed"]
