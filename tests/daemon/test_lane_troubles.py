@@ -51,3 +51,18 @@ def test_a_file_that_the_target_has_renamed_is_looked_for_by_its_new_name_too(la
     lane.daemon.tracker.ask()
     lane.until_quiet()
     assert lane.states("a") == ["failed"]
+
+
+# --- worktrees ---
+
+
+def test_a_setup_that_was_broken_off_is_made_anew(lane: LaneYard) -> None:
+    setup = """\n[worktrees]\nsetup = ["sh", "-c", "cp lock made; ! grep bad lock"]\nsetup_inputs = ["lock"]"""
+    lane.config(f'verify = ["cmp", "lock", "made"]\nreruns = 0{setup}')
+    lane.outsider(**{"lock": "good\n", ".gitignore": "made\n"})
+    lane.kept("a")
+    lane.until_quiet()
+    lane.kept("b", **{"lock": "bad\n"})
+    lane.kept("c")
+    lane.until_quiet()
+    assert lane.states("a", "b", "c") == ["landed", "failed", "landed"]

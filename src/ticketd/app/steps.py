@@ -158,6 +158,8 @@ def set_up(works: Works, name: str, key: AttemptKey, settings: Settings, is_aban
     made_of = _digest(tree, settings.worktrees.setup, settings.worktrees.setup_inputs)
     if works.session.store.worktree_setups().get(name, "") == made_of:
         return
+    # A setup that is broken off leaves neither what was there before nor what it was to make.
+    works.session.store.set_worktree_setup(name, "")
     timeout_s = settings.worktrees.setup_timeout_s
     failed = run_steps(works, settings.worktrees.setup, "setup", key, tree, timeout_s, is_abandoned)
     if failed:
