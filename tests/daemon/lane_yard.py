@@ -104,10 +104,13 @@ class LaneYard:
             self.go_on()
 
     def time_passes(self) -> None:
-        """All that was put off is due."""
+        """All that was put off is due, and tried."""
+        self.all_is_due()
+        self.until_quiet()
+
+    def all_is_due(self) -> None:
         landings = self.works.session.store.landings()
         self.works.session.store.set_phases([replace(each, not_before=None) for each in landings], 2.0)
-        self.until_quiet()
 
     def target(self) -> str:
         return git(self.yard.origin, "rev-parse", "main")

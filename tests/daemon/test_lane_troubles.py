@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from lane_yard import LaneYard
+
+from ticketd.domain.landing import Phase
+from ticketd.errors import StoreTrouble
+from ticketd.ports import Unreachable
 
 GOOD = 'verify = ["true"]'
 LINES = "".join(f"line {n}\n" for n in range(30))
@@ -62,7 +69,31 @@ def test_a_setup_that_was_broken_off_is_made_anew(lane: LaneYard) -> None:
     lane.outsider(**{"lock": "good\n", ".gitignore": "made\n"})
     lane.kept("a")
     lane.until_quiet()
-    lane.kept("b", **{"lock": "bad\n"})
+    lane.kept("b", lock="bad\n")
     lane.kept("c")
     lane.until_quiet()
     assert lane.states("a", "b", "c") == ["landed", "failed", "landed"]
+
+
+# --- what is outside ---
+
+
+class Away:
+    """A target that cannot be asked."""
+
+    def tip(self) -> Unreachable:
+        return Unreachable("away")
+
+
+def test_a_target_that_answers_again_ends_the_patience_also_with_those_far_behind(lane: LaneYard) -> None:
+    lane.config(GOOD)
+    lane.kept("a", "b")
+    target = lane.works.target
+    object.__setattr__(lane.works, "target", Away())
+    lane.turn()
+    assert {each.phase for each in lane.works.session.store.landings()} == {Phase.WAITING}
+    object.__setattr__(lane.works, "target", target)
+    lane.all_is_due()
+    lane.turn()
+    assert (lane.landing("a").phase, lane.landing("b").phase) == (Phase.VERIFYING, Phase.QUEUED)
+    assert {each.trouble_since for each in lane.works.session.store.landings()} == {None}

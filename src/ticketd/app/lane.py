@@ -107,7 +107,7 @@ class Lane:
         if isinstance(tip, Unreachable):
             self.pushing.put_off(landings, Phase.WAITING, tip.detail)
             return False
-        if self._settle(landings, tip):
+        if self._end_waiting(landings) or self._settle(landings, tip):
             return True
         if self._follow(tip):
             return True
@@ -139,6 +139,15 @@ class Lane:
         for each in cancelled:
             self._back(each, Cancel("cancelled before it landed; its work is kept"))
         return bool(cancelled)
+
+    def _end_waiting(self, landings: Sequence[Landing]) -> bool:
+        """The target has answered, which ends the patience with it: also with those whose turn is far away, or the next
+        time that it is away would be counted from this one on."""
+        here, waited = self.stack.keys(), [each for each in landings if each.phase is Phase.WAITING]
+        phases = (Phase.VERIFYING if each.key in here and each.candidate else Phase.QUEUED for each in waited)
+        told = zip(waited, phases, strict=True)
+        self.pushing.set_phases([replace(going_on(each), phase=phase) for each, phase in told])
+        return bool(waited)
 
     def _settle(self, landings: Sequence[Landing], tip: str) -> bool:
         """Candidates of an earlier daemon, or of a push without an answer: on the target, or to be made anew."""
