@@ -97,3 +97,14 @@ def test_a_target_that_answers_again_ends_the_patience_also_with_those_far_behin
     lane.turn()
     assert (lane.landing("a").phase, lane.landing("b").phase) == (Phase.VERIFYING, Phase.QUEUED)
     assert {each.trouble_since for each in lane.works.session.store.landings()} == {None}
+
+
+def test_work_that_is_damaged_keeps_no_other_from_landing(lane: LaneYard) -> None:
+    lane.config(GOOD)
+    lane.kept("a", "b", "c")
+    tip = lane.landing("a").tip
+    (lane.yard.control / "objects" / tip[:2] / tip[2:]).unlink()
+    lane.anew()
+    lane.until_quiet()
+    assert lane.states("a", "b", "c") == ["landing", "landed", "landed"]
+    assert tip in lane.landing("a").trouble

@@ -202,7 +202,7 @@ class Lane:
         waiting = sorted((each for each in landings if each.key not in here), key=lambda each: not self._credit(each))
         if self.stack.on != tip or not waiting:
             return
-        for at in in_train_order(self.candidates.paths(waiting)) if len(waiting) > 1 else (0,):
+        for at in self._order(waiting):
             if len(self.stack.candidates) >= together * lanes or self._is_alone(waiting[at]):
                 return
             try:
@@ -215,6 +215,13 @@ class Lane:
     def _credit(self, landing: Landing) -> bool:
         """Whether it has passed, on a target that has moved too often since to verify it once more."""
         return landing.passed_on is not None and landing.races_lost > self._settings.landing.reverify
+
+    def _order(self, waiting: Sequence[Landing]) -> Sequence[int]:
+        """Where one cannot be compared, in the order given: each by itself shows which one it is."""
+        try:
+            return in_train_order(self.candidates.paths(waiting)) if len(waiting) > 1 else (0,)
+        except GitFailed:
+            return range(len(waiting))
 
     def _is_alone(self, landing: Landing) -> bool:
         """Whether the stack ends here: one that was refused together with others has to show whom it is about."""

@@ -168,6 +168,9 @@ def _by_tip(fields: Sequence[str], tips: Sequence[str]) -> tuple[frozenset[str],
     holds it."""
     starts: list[int] = []
     for tip in tips:
-        starts.append(fields.index(tip, starts[-1] + 1 if starts else 0))
+        try:
+            starts.append(fields.index(tip, starts[-1] + 1 if starts else 0))
+        except ValueError:
+            raise GitFailed(f"cannot compare commits: {tip} is missing") from None
     ends = [*starts[1:], len(fields)]
     return tuple(frozenset(fields[start + 1 : end]) for start, end in zip(starts, ends, strict=True))
