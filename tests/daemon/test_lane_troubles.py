@@ -108,3 +108,33 @@ def test_work_that_is_damaged_keeps_no_other_from_landing(lane: LaneYard) -> Non
     lane.until_quiet()
     assert lane.states("a", "b", "c") == ["landing", "landed", "landed"]
     assert tip in lane.landing("a").trouble
+
+
+def test_a_store_that_refuses_in_the_middle_loses_no_verification(lane: LaneYard) -> None:
+    lane.config(f"{GOOD}\nlanes = 2")
+    lane.kept("a", "b")
+    lane.turn()
+    store = lane.works.session.store
+
+    class Full:
+        """No phase can be stored, and every verification ends without a verdict."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def set_phases(self, *_: Any) -> None:
+            raise StoreTrouble("no room")
+
+        def note_verification(self, *_: Any) -> None:
+            raise StoreTrouble("no room")
+
+    object.__setattr__(lane.works.session, "store", Full())
+    for verification in lane.waiting:
+        verification()
+    lane.waiting.clear()
+    with pytest.raises(StoreTrouble):
+        lane.turn()
+    object.__setattr__(lane.works.session, "store", store)
+    lane.until_quiet()
+    lane.time_passes()
+    assert lane.states("a", "b") == ["landed", "landed"]

@@ -379,13 +379,14 @@ class Lane:
 
     def _take_outcomes(self) -> bool:
         """Whether there were any."""
-        found = []
-        while not self._over.empty():
-            found.append(self._over.get())
-        for outcome in found:
+        found = False
+        while (
+            not self._over.empty()
+        ):  # one by one: the store may refuse what follows from the first
+            outcome, found = self._over.get(), True
             del self._running[outcome.order.name]
             self._learn(outcome)
-        return bool(found)
+        return found
 
     def _learn(self, outcome: Outcome) -> None:
         order, said = outcome.order, outcome.said
