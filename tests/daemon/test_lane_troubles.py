@@ -138,3 +138,15 @@ def test_a_store_that_refuses_in_the_middle_loses_no_verification(lane: LaneYard
     lane.until_quiet()
     lane.time_passes()
     assert lane.states("a", "b") == ["landed", "landed"]
+
+
+# --- settings that change meanwhile ---
+
+
+def test_what_passed_together_is_verified_by_itself_once_it_goes_to_a_branch_of_its_own(lane: LaneYard) -> None:
+    lane.config(f"{GOOD}\ntrain = 2")
+    lane.kept("a", "b")
+    lane.turn()
+    lane.config(f'{GOOD}\ntrain = 2\nmode = "branch"')
+    lane.until_quiet()
+    assert lane.verified() == [(["a", "b"], True), (["a"], True), (["b"], True)]

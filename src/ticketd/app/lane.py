@@ -411,7 +411,9 @@ class Lane:
         if (breach := self.candidates.breach(candidates)) is not None:
             return self._alarm(*breach)
         if self._settings.landing.mode is not LandingMode.PUSH:
-            self._publish(candidates[0], on)
+            self.stack.cut(1)  # of a train that passed before the mode was another: by itself it has passed nothing
+            if len(candidates) == 1:
+                self._publish(candidates[0], on)
             return True
         match self.pushing.push([self._noted(each) for each in candidates], on):
             case Confirmed():
