@@ -12,6 +12,7 @@ from ticketd.errors import StoreTrouble
 from ticketd.ports import Unreachable
 
 GOOD = 'verify = ["true"]'
+NO_BAD = 'verify = ["sh", "-c", "! grep -q BAD *.txt"]'
 LINES = "".join(f"line {n}\n" for n in range(30))
 
 # --- what has passed on an older target ---
@@ -150,3 +151,46 @@ def test_what_passed_together_is_verified_by_itself_once_it_goes_to_a_branch_of_
     lane.config(f'{GOOD}\ntrain = 2\nmode = "branch"')
     lane.until_quiet()
     assert lane.verified() == [(["a", "b"], True), (["a"], True), (["b"], True)]
+
+
+def test_nobody_is_blamed_by_new_commands_for_a_target_that_passed_the_old_ones(lane: LaneYard) -> None:
+    lane.config(f"{GOOD}\nreruns = 0")
+    lane.outsider(**{"theirs.txt": "BAD\n"})
+    lane.kept("a")
+    lane.until_quiet()
+    lane.config(f"{NO_BAD}\nreruns = 0")
+    lane.kept("b")
+    lane.until_quiet()
+    assert "origin/main itself fails" in lane.record("b").detail
+
+
+def test_what_other_commands_say_does_not_count(lane: LaneYard) -> None:
+    lane.config(f"{GOOD}\nreruns = 0")
+    lane.kept("a")
+    lane.until_quiet()
+    lane.kept("b", **{"b.txt": "BAD\n"})
+    lane.turn()
+    lane.config(f"{NO_BAD}\nreruns = 0")
+    lane.until_quiet()
+    assert lane.states("a", "b") == ["landed", "failed"]
+
+
+def test_nor_do_those_that_a_ticket_had_before_it_was_edited(lane: LaneYard) -> None:
+    lane.config(f"{GOOD}\nreruns = 0")
+    lane.kept("a", front={"verify": ["true"]})
+    lane.turn()
+    lane.yard.ticket("a", touches="/a.txt", verify=["false"])
+    lane.daemon.intake.sync(lane.daemon.current.settings)
+    lane.until_quiet()
+    assert lane.states("a") == ["failed"]
+
+
+def test_a_target_that_nobody_asks_about_any_more_is_not_verified_on(lane: LaneYard) -> None:
+    lane.config(f"{NO_BAD}\nreruns = 0")
+    lane.kept("a", **{"a.txt": "BAD\n"})
+    lane.turn()
+    lane.go_on()  # it fails, and the target is to be verified
+    lane.works.session.store.cancel("a", 2.0)
+    lane.turn()
+    lane.until_quiet()
+    assert lane.verified() == [(["a"], False)]

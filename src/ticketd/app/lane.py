@@ -68,6 +68,7 @@ class Lane:
     _over: SimpleQueue[Outcome] = field(default_factory=SimpleQueue)
     _records: dict[str, TicketRecord] = field(default_factory=dict)
     _passed_with: dict[AttemptKey, tuple[AttemptKey, ...]] = field(default_factory=dict)
+    _commands: str = ""
     _verifies: bool = False
 
     def __post_init__(self) -> None:
@@ -96,9 +97,9 @@ class Lane:
         landings = () if pool.stop is Stop.NOW or pool.alarm else self._due()
         self.stack.keep({each.key for each in landings})
         if not landings:
-            self.stack.cut(0)
+            self.stack.rest()
             return False
-        self._records = {each.key.ticket: self._read(each) for each in landings}
+        self._take_in({each.key.ticket: self._read(each) for each in landings})
         own = any(record.ticket.verify for record in self._records.values())
         self._verifies = own or bool(self._settings.landing.verify)
         if self._send_back_cancelled(landings):
@@ -113,6 +114,20 @@ class Lane:
             return True
         self._extend(landings, tip)
         return bool(self.stack.candidates) and self._move()
+
+    def _take_in(self, records: dict[str, TicketRecord]) -> None:
+        """The tickets as they are now. What other commands have said counts no more: neither of the settings before
+        they were changed, nor of a ticket."""
+        commands = digest(self._settings.landing.verify, self._settings)
+        if self._commands not in ("", commands):
+            self.stack.begin(self.stack.on)
+            self._passed_with.clear()
+        known = ((ticket, self._records.get(ticket, record), record) for ticket, record in records.items())
+        changed = {ticket for ticket, before, now in known if before.ticket.verify != now.ticket.verify}
+        self.stack.keep({each.key for each in self.stack.candidates if each.key.ticket not in changed})
+        stays = {together for together in self._passed_with.values() if all(e.ticket not in changed for e in together)}
+        self._passed_with = {key: together for key, together in self._passed_with.items() if together in stays}
+        self._commands, self._records = commands, records
 
     def _due(self) -> tuple[Landing, ...]:
         now = self.works.session.clock.now()
@@ -380,9 +395,7 @@ class Lane:
     def _take_outcomes(self) -> bool:
         """Whether there were any."""
         found = False
-        while (
-            not self._over.empty()
-        ):  # one by one: the store may refuse what follows from the first
+        while not self._over.empty():  # one by one: the store may refuse what follows from the first
             outcome, found = self._over.get(), True
             del self._running[outcome.order.name]
             self._learn(outcome)
@@ -390,9 +403,10 @@ class Lane:
 
     def _learn(self, outcome: Outcome) -> None:
         order, said = outcome.order, outcome.said
+        if not self.stack.awaits(order):
+            return  # what it has said of the tree is remembered, for the commands that have said it
         known = self.stack.of(order.commit)
-        if known.order is order:
-            known.order, known.result = None, None
+        known.order, known.result = None, None
         if said is not None:
             known.result, known.detail, known.begun = Result.of(said.passed), said.detail, outcome.begun
             known.runs += 1

@@ -46,11 +46,20 @@ class Stack:
     def put(self, candidate: Candidate) -> None:
         self.candidates.append(candidate)
 
-    def begin(self, on: str) -> None:
-        """Anew, on another commit of the target."""
-        self.cut(0)
+    def begin(self, on: str | None) -> None:
+        """Anew, with nothing known, on a commit of the target."""
+        self.rest()
         self._known.clear()
         self.on = on
+
+    def rest(self) -> None:
+        """Nobody is left in it, so nobody wants to know of the target."""
+        self.cut(0)
+        self.abandon(self.on or "")
+
+    def awaits(self, order: Order) -> bool:
+        known = self._known.get(order.commit)
+        return known is not None and known.order is order
 
     def cut(self, at: int) -> None:
         """Take out what stands from this place on; verifications of it run for nothing."""
@@ -70,6 +79,7 @@ class Stack:
         target has passed, if it was verified itself."""
         *below, top = (each.commit for each in self.candidates[:count])
         for commit in (self.on or "", *below):
+            self.abandon(commit)
             self._known.pop(commit, None)
         if self.of(top).trusted:
             self._known.pop(top)
