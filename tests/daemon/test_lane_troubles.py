@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lane_yard import LaneYard
+from lane_yard import LaneYard, commit
 
 from ticketd.domain.landing import Phase
 from ticketd.errors import StoreTrouble
@@ -194,3 +194,32 @@ def test_a_target_that_nobody_asks_about_any_more_is_not_verified_on(lane: LaneY
     lane.turn()
     lane.until_quiet()
     assert lane.verified() == [(["a"], False)]
+
+
+# --- stacked on others ---
+
+
+def test_nobody_is_blamed_for_files_that_cannot_be_made_on_top_of_another(lane: LaneYard) -> None:
+    made = (
+        '[[landing.regenerate]]\npaths = ["all.lock"]\nrun = ["sh", "-c", "! grep BAD *.part && cat *.part > all.lock"]'
+    )
+    lane.config(f'train = 2\nverify = ["sh", "-c", "! grep -q BAD *.part"]\nreruns = 0\n{made}')
+    base = lane.outsider(**{"all.lock": "", "o.part": ""})
+    lane.daemon.tracker.ask()
+    lane.kept("first", **{"first.part": "first\n", "all.lock": "first\n"})
+    lane.until_quiet()
+    lane.kept("a", **{"a.part": "BAD\n"})
+    lane.kept("b", base=base, **{"b.part": "b\n", "all.lock": "b\n"})
+    lane.until_quiet()
+    assert lane.states("first", "a", "b") == ["landed", "failed", "landed"]
+
+
+def test_one_that_waits_for_those_below_is_not_tried_over_and_over(lane: LaneYard) -> None:
+    lane.config(f"{GOOD}\ntrain = 2\nreruns = 0")
+    other = commit(lane.yard.control, lane.target(), {}, "Other")
+    lane.kept("a", **{"same.txt": "a\n"})
+    lane.kept("b", merges=other, **{"same.txt": "b\n"})
+    lane.turn()
+    before = lane.works.session.store.moves()
+    lane.turn()
+    assert lane.works.session.store.moves() == before

@@ -254,11 +254,14 @@ class Lane:
     def _stack(self, landing: Landing) -> None:
         assert self.stack.on is not None and self.stack.top is not None
         record = self._record(landing)
+        if self.stack.has_no_room_for(landing.key):
+            return
         made = self.candidates.make(landing, record, self.stack.top)
-        if isinstance(made, Conflict | NothingLeft) and self.stack.candidates:
+        if isinstance(made, Conflict | NothingLeft | NotMade) and self.stack.candidates:
             # It meets those below, who may never land: what counts is how it stands with the target.
             made = self.candidates.make(landing, record, self.stack.on)
             if isinstance(made, Candidate):
+                self.stack.note_no_room(landing.key)
                 return
         match made:
             case Candidate():

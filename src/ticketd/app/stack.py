@@ -32,6 +32,7 @@ class Stack:
     on: str | None = None
     candidates: list[Candidate] = field(default_factory=list)
     _known: dict[str, Known] = field(default_factory=dict)
+    _no_room: dict[AttemptKey, tuple[str | None, str | None]] = field(default_factory=dict)
 
     @property
     def top(self) -> str | None:
@@ -43,6 +44,14 @@ class Stack:
     def of(self, commit: str) -> Known:
         return self._known.setdefault(commit, Known())
 
+    def note_no_room(self, key: AttemptKey) -> None:
+        """It goes on top of the target, but not of all that stand here. It is not tried again for as long as they do:
+        files may have to be made anew for it, and each trial of a merge is told."""
+        self._no_room[key] = (self.on, self.top)
+
+    def has_no_room_for(self, key: AttemptKey) -> bool:
+        return self._no_room.get(key) == (self.on, self.top)
+
     def put(self, candidate: Candidate) -> None:
         self.candidates.append(candidate)
 
@@ -50,6 +59,7 @@ class Stack:
         """Anew, with nothing known, on a commit of the target."""
         self.rest()
         self._known.clear()
+        self._no_room.clear()
         self.on = on
 
     def rest(self) -> None:
@@ -84,6 +94,7 @@ class Stack:
         if self.of(top).trusted:
             self._known.pop(top)
         self.on = top
+        self._no_room.clear()
         del self.candidates[:count]
 
     def abandon(self, commit: str) -> None:
