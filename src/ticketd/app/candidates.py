@@ -79,8 +79,9 @@ class Candidates:
         self._paths.update(zip((each.key for each in unknown), found[len(pairs) :], strict=True))
         return found[: len(pairs)]
 
-    def forget(self, key: AttemptKey) -> None:
-        self._paths.pop(key, None)
+    def keep(self, here: set[AttemptKey]) -> None:
+        """Forget those that have left the lane, by whatever way."""
+        self._paths = {key: paths for key, paths in self._paths.items() if key in here}
 
     def make(
         self, landing: Landing, record: TicketRecord, onto: str

@@ -131,8 +131,9 @@ class Lane:
 
     def _due(self) -> tuple[Landing, ...]:
         now = self.works.session.clock.now()
-        lane = (each for each in self.works.session.store.landings() if not each.waits_for_people)
-        return tuple(each for each in lane if is_due(each.not_before, now))
+        lane = self.works.session.store.landings()
+        self.candidates.keep({each.key for each in lane})
+        return tuple(each for each in lane if not each.waits_for_people and is_due(each.not_before, now))
 
     def _tip(self, landings: Sequence[Landing], news: bool) -> str | Unreachable:
         """Asked for when something new begins, or may have been pushed already. In between the last answer will do, for
@@ -435,8 +436,6 @@ class Lane:
         match self.pushing.push([self._noted(each) for each in candidates], on):
             case Confirmed():
                 self.stack.land(len(candidates))
-                for each in candidates:
-                    self.candidates.forget(each.key)
                 return True
             case Unclear(phase=phase, trouble=trouble):
                 self.pushing.put_off(self._stored(candidates), phase, trouble)
@@ -455,7 +454,7 @@ class Lane:
         self.stack.cut(0)
         match publish(self.works, intent, self._record(intent)):
             case Proposed():
-                self.candidates.forget(intent.key)
+                pass
             case Pushed():
                 detail = f"pushed as branch {proposal_branch(intent.key.ticket)}, not to {self._branch}"
                 self.pushing.landed([Landed(intent.key, candidate.commit, detail)], on)
@@ -510,7 +509,6 @@ class Lane:
 
     def _back(self, landing: Landing, verdict: Requeue | Fail | Cancel) -> None:
         self.pushing.back(landing, verdict)
-        self.candidates.forget(landing.key)
 
     def _send_back(self, landing: Landing, record: TicketRecord, mishap: Mishap) -> None:
         self._back(landing, send_back(self.works, landing, record, mishap))
