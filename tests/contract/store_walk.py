@@ -295,7 +295,7 @@ class Walk:
         for phase in (waiting, pushing, lost, asked, proposed):
             yield "phase", lambda phase=phase: store.set_phases([phase], self.at)
         said = Verification(self.at % 3 > 0, "exit code 1 \udcff")
-        yield "verified", lambda: store.note_verification(BASE, "make", said, [key], 1.5, self.at)
+        yield "verified", lambda: store.note_verification(BASE, ("make", "make"), said, [key], 1.5, self.at)
         yield "alarm", lambda: store.raise_alarm("more than was asked \udcff", self.at, key)
         target = TargetRecord("origin", "main", LANDED, self.at)
         for _ in range(3):

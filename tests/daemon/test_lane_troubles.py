@@ -223,3 +223,17 @@ def test_one_that_waits_for_those_below_is_not_tried_over_and_over(lane: LaneYar
     before = lane.works.session.store.moves()
     lane.turn()
     assert lane.works.session.store.moves() == before
+
+
+# --- blame ---
+
+
+def test_commands_that_have_passed_together_with_a_ticket_s_own_have_passed(lane: LaneYard) -> None:
+    lane.config(f"{NO_BAD}\nreruns = 0")
+    lane.kept("first", front={"verify": ["true"]})
+    lane.until_quiet()
+    lane.outsider(**{"theirs.txt": "BAD\n"})
+    lane.kept("a")
+    lane.until_quiet()
+    assert lane.states("first", "a") == ["landed", "landing"]
+    assert "origin/main itself fails verification" in lane.landing("a").trouble

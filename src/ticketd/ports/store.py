@@ -257,10 +257,17 @@ class Store(Protocol):
         """Whether these commands have passed on any tree at all."""
 
     def note_verification(
-        self, tree: str, commands: str, said: Verification, of: Sequence[AttemptKey], seconds: float, at: float
+        self,
+        tree: str,
+        commands: tuple[str, str],
+        said: Verification,
+        of: Sequence[AttemptKey],
+        seconds: float,
+        at: float,
     ) -> None:
-        """`of`: the attempts whose work the tree holds beside the target's, the topmost last; none: the target's own.
-        Passed after it has failed: it is told as flaky."""
+        """`commands`: all that have run, and those among them that have passed too where all have. `of`: the attempts
+        whose work the tree holds beside the target's, the topmost last; none: the target's own. Passed after it has
+        failed: it is told as flaky."""
 
     def raise_alarm(self, why: str, at: float, key: AttemptKey | None = None) -> None:
         """Nothing lands until a person has looked and says `resume`."""

@@ -82,15 +82,20 @@ class Landings(PoolTable):
         return bool(self._rows(self.connections.db, passed, commands))
 
     def note_verification(
-        self, tree: str, commands: str, said: Verification, of: Sequence[AttemptKey], seconds: float, at: float
+        self,
+        tree: str,
+        commands: tuple[str, str],
+        said: Verification,
+        of: Sequence[AttemptKey],
+        seconds: float,
+        at: float,
     ) -> None:
+        every, among = commands
         with self.connections.transaction() as db:
-            before = self._verification(db, tree, commands)
-            db.execute(
-                "INSERT OR REPLACE INTO verifications (tree, commands, passed, detail, runs, at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                [tree, commands, said.passed, storable(said.detail), 1 + (before.runs if before else 0), at],
-            )
+            before = self._verification(db, tree, every)
+            self._note_verification(db, tree, every, said, at)
+            if said.passed and among != every:
+                self._note_verification(db, tree, among, said, at)
             told = {
                 "tree": tree,
                 "passed": said.passed,
@@ -101,6 +106,13 @@ class Landings(PoolTable):
             }
             ticket, number = (of[-1].ticket, of[-1].number) if of else (None, None)
             self._event(db, at, EventKind.VERIFIED, ticket, number, **told)
+
+    def _note_verification(self, db: Database, tree: str, commands: str, said: Verification, at: float) -> None:
+        before = self._verification(db, tree, commands)
+        db.execute(
+            "INSERT OR REPLACE INTO verifications (tree, commands, passed, detail, runs, at) VALUES (?, ?, ?, ?, ?, ?)",
+            [tree, commands, said.passed, storable(said.detail), 1 + (before.runs if before else 0), at],
+        )
 
     def landing_failed(self, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None:
         with self.connections.transaction() as db:
