@@ -237,3 +237,30 @@ def test_commands_that_have_passed_together_with_a_ticket_s_own_have_passed(lane
     lane.until_quiet()
     assert lane.states("first", "a") == ["landed", "landing"]
     assert "origin/main itself fails verification" in lane.landing("a").trouble
+
+
+def test_what_has_been_pushed_has_landed_though_that_could_not_be_stored_and_it_is_cancelled_then(
+    lane: LaneYard,
+) -> None:
+    lane.config(GOOD)
+    lane.kept("a")
+    lane.turn()
+    store = lane.works.session.store
+
+    class Full:
+        """What has landed cannot be stored."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def land(self, *_: Any) -> None:
+            raise StoreTrouble("no room")
+
+    object.__setattr__(lane.works.session, "store", Full())
+    with pytest.raises(StoreTrouble):
+        lane.go_on()
+    object.__setattr__(lane.works.session, "store", store)
+    store.cancel("a", 2.0)
+    lane.until_quiet()
+    assert lane.subjects() == ["Work of a"]
+    assert lane.states("a") == ["landed"]

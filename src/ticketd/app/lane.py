@@ -84,10 +84,14 @@ class Lane:
         try:
             while self._look():
                 pass
-        except (GitFailed, OSError) as error:
-            # As stored, not as it was when the step began: a candidate that may have been pushed is never forgotten.
-            landings = self._stored(self.stack.candidates) or self._due()
+        except Exception as error:
+            here = list(self.stack.candidates)
+            # Whoever stands in the stack is taken for not pushed yet, which only the target can tell now.
             self.stack.cut(0)
+            if not isinstance(error, GitFailed | OSError):
+                raise
+            # As stored, not as it was when the step began: a candidate that may have been pushed is never forgotten.
+            landings = self._stored(here) or self._due()
             self.pushing.put_off(landings, Phase.BLOCKED, str(error))
 
     def _look(self) -> bool:
