@@ -264,3 +264,15 @@ def test_what_has_been_pushed_has_landed_though_that_could_not_be_stored_and_it_
     lane.until_quiet()
     assert lane.subjects() == ["Work of a"]
     assert lane.states("a") == ["landed"]
+
+
+def test_a_command_that_ends_its_own_supervisor_keeps_no_other_from_landing(lane: LaneYard) -> None:
+    lane.config('[[landing.regenerate]]\npaths = ["all.lock"]\nrun = ["sh", "-c", "kill -9 $PPID; sleep 9"]')
+    base = lane.outsider(**{"all.lock": ""})
+    lane.daemon.tracker.ask()
+    lane.kept("a", base=base, **{"all.lock": "a\n"})
+    lane.outsider(**{"all.lock": "theirs\n"})
+    lane.kept("b")
+    lane.until_quiet()
+    assert lane.states("a", "b") == ["landing", "landed"]
+    assert "ended from outside" in lane.landing("a").trouble

@@ -20,7 +20,7 @@ from ticketd.app.pushing import Confirmed, Pushing, Unclear, going_on
 from ticketd.app.repairs import Conflicted, FailedCheck, Mishap, branch_of, send_back
 from ticketd.app.session import Works
 from ticketd.app.stack import Stack
-from ticketd.app.steps import StepAbandoned, StepRefused
+from ticketd.app.steps import StepAbandoned, StepRefused, is_unwanted
 from ticketd.app.tracker import Tracker
 from ticketd.app.verifying import Order, Outcome, digest, verify
 from ticketd.domain.attempt import AttemptKey
@@ -228,7 +228,10 @@ class Lane:
             try:
                 self._stack(waiting[at])
             except StepAbandoned:
-                return
+                if is_unwanted(self.works, waiting[at].key):
+                    return
+                ended = "the command that makes its files was ended from outside"
+                self.pushing.put_off([waiting[at]], Phase.BLOCKED, ended)
             except (GitFailed, OSError, StepRefused) as error:
                 self.pushing.put_off([waiting[at]], Phase.BLOCKED, str(error))
 
