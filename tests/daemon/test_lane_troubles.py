@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -276,3 +277,29 @@ def test_a_command_that_ends_its_own_supervisor_keeps_no_other_from_landing(lane
     lane.until_quiet()
     assert lane.states("a", "b") == ["landing", "landed"]
     assert "ended from outside" in lane.landing("a").trouble
+
+
+def test_a_verification_is_ended_before_the_lane_is_told_that_the_store_cannot_be_asked(lane: LaneYard) -> None:
+    begun = lane.yard.root / "begun"
+    lane.config(f'verify = ["sh", "-c", "echo $$ > {begun}; exec sleep 99"]')
+    lane.kept("a")
+    lane.turn()
+    store = lane.works.session.store
+
+    class Locked:
+        """Nobody can say whether all is to stop, once it runs."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def pool(self) -> Any:
+            if begun.exists() and begun.read_text():
+                raise StoreTrouble("locked")
+            return store.pool()
+
+    object.__setattr__(lane.works.session, "store", Locked())
+    lane.waiting.pop()()
+    object.__setattr__(lane.works.session, "store", store)
+    assert not Path(f"/proc/{begun.read_text().strip()}").exists()
+    lane.turn()
+    assert lane.landing("a").trouble.startswith("locked")

@@ -12,7 +12,7 @@ from ticketd.app.environment import step_environment
 from ticketd.app.session import Works
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.settings import Argv, Settings
-from ticketd.errors import TicketdError
+from ticketd.errors import StoreTrouble, TicketdError
 from ticketd.ports import Alive, Exited, NoCapacity, RunSpec, RunState
 
 STEP_LOG_LIMIT = 64 * 2**20
@@ -113,10 +113,18 @@ def _run(
 
 
 def _wait(works: Works, run_dir: Path, is_abandoned: Callable[[], bool]) -> RunState:
-    """Until it is over; it is ended once nobody wants to know any more."""
+    """Until it is over; it is ended once nobody wants to know any more, or nobody can be asked: in its tree the next is
+    to run."""
+    trouble: Exception | None = None
     while isinstance(state := works.engine.wait(run_dir, LOOK_UP_S), Alive):
-        if is_abandoned():
+        try:
+            unwanted = trouble is not None or is_abandoned()
+        except StoreTrouble as error:
+            unwanted, trouble = True, error
+        if unwanted:
             works.engine.end(run_dir, works.settings().limits.grace_s)
+    if trouble is not None:
+        raise trouble
     return state
 
 
