@@ -213,6 +213,23 @@ def test_commands_that_have_never_passed_are_a_persons_to_mend_and_cost_no_attem
     assert lane.record("a").failures == 0
 
 
+@pytest.mark.parametrize("restarted", [True, False])
+def test_once_they_are_mended_outside_the_repository_a_person_lands_the_kept_work(
+    lane: LaneYard, restarted: bool
+) -> None:
+    there = lane.yard.root / "database"
+    lane.config(f'verify = ["test", "-e", "{there}"]')
+    lane.kept("a")
+    lane.until_quiet()
+    assert lane.states("a") == ["failed"]
+    there.touch()
+    if restarted:
+        lane.anew()
+    assert lane.works.session.store.land_ahead("a", 3.0) == "failed"
+    lane.until_quiet()
+    assert lane.states("a") == ["landed"]
+
+
 # --- races ---
 
 

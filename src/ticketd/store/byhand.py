@@ -59,6 +59,7 @@ class ByHand(Tickets):
             raise BadInput(f"no attempt of {record.id} has left work", mend=_instead(record))
         if not self._reclaim(db, key):
             return self._in_the_way(db, key)
+        self._forget_failures(db)
         self._move(db, record.id, TicketState.LANDING, cancel_requested=0)
         self._into_lane(db, key, at)
         return None

@@ -51,13 +51,16 @@ class Tickets(TicketFilesTable):
             record = self._known(db, ticket)
             if record.state not in (TicketState.FAILED, TicketState.SKIPPED, TicketState.CANCELLED):
                 raise BadInput(f"{ticket} is {record.state}", mend="Failed, skipped and cancelled tickets are retried.")
-            # What has failed may fail no more: a person says so.
-            db.execute("DELETE FROM verifications WHERE NOT passed")
+            self._forget_failures(db)
             if record.reason is Reason.PUSH_REJECTED and self._reland(db, record, at):
                 return TicketState.LANDING
             again = replace(record, failures=0, deferrals=0, resume=None, repair=None, repairs=0, not_before=None)
             self._to_queue(db, replace(again, detail="retried by a person"), at)
             return TicketState.QUEUED
+
+    def _forget_failures(self, db: Database) -> None:
+        """What has failed its verification may fail no more: a person says so."""
+        db.execute("DELETE FROM verifications WHERE NOT passed")
 
     def _reland(self, db: Database, record: TicketRecord, at: float) -> bool:
         rows = self._rows(
