@@ -250,6 +250,19 @@ def test_a_file_or_an_id_that_is_there_is_never_taken(hands: Hands) -> None:
     assert (hands.work / "tickets" / "revert-paint.md").read_text() == text
 
 
+@pytest.mark.parametrize("by_agent", [False, True])
+def test_what_is_being_taken_back_is_not_taken_back_twice(hands: Hands, by_agent: bool) -> None:
+    landed(hands)
+    if by_agent:
+        by_hand(hands, "paint.txt", "red\n")
+    hands.ok("revert", "paint", "--agent")
+    said = hands.refused(1, "revert", "paint", "--agent")
+    assert "revert-paint takes back paint already" in said and "`ticketd explain revert-paint`" in said
+    hands.ok("cancel", "revert-paint")
+    assert hands.run("start", "--until-idle").returncode == 0
+    assert "revert-paint-2" in hands.ok("revert", "paint", "--agent")
+
+
 def test_it_lands_though_others_hold_its_files_and_needs_no_further_word(hands: Hands) -> None:
     landed(hands, gate="none")
     (hands.work / "ticketd.toml").write_text('[review]\nprotect = ["paint.txt"]\n[gates]\nnormal = "land"\n' + SCRIPTED)

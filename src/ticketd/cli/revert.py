@@ -52,6 +52,7 @@ class Landed:
 def revert(ctx: click.Context, id_: str, agent: bool) -> None:
     """Take back what a ticket has landed: a new commit, verified and pushed like all others."""
     here = view(ctx)
+    _check_first(here, id_)
     control = open_control(here.session.places.state, here.opened.user, here.settings.target.branch)
     landed = _landed(here, control, known(here, id_))
     made = take_back(control, landed.ranges, landed.tip, _message(control, landed), here.now())
@@ -65,6 +66,24 @@ def revert(ctx: click.Context, id_: str, agent: bool) -> None:
         case Reverted():
             _enter(here, control, landed, made)
     here.session.ring()
+
+
+def _check_first(here: View, id_: str) -> None:
+    """Raises:
+    TicketdError: somebody takes it back already.
+    """
+    store = here.session.store
+    for other, record in store.board().tickets.items():
+        if record.state.is_final or not other.startswith("revert-"):
+            continue
+        whole = store.ticket(other)  # the board is without briefs
+        if whole is not None and whole.ticket.body.lstrip().startswith(_brief(id_)):
+            mend = f"`ticketd explain {other}` says how it stands; `ticketd cancel {other}` ends it."
+            raise TicketdError(f"{other} takes back {id_} already: it is {record.state}", mend=mend)
+
+
+def _brief(id_: str) -> str:
+    return f"Take back what the ticket `{id_}` has landed, and nothing else:"
 
 
 def _landed(here: View, control: Control, record: TicketRecord) -> Landed:
@@ -136,7 +155,7 @@ def _text(control: Control, landed: Landed, paths: tuple[str, ...] | list[str]) 
     patterns = tuple(pattern for pattern in collapsed(paths, MOST_PATTERNS) if fault(pattern) is None)
     commits = "\n".join(f"- {sha} {subject(control, sha)}" for sha in landed.commits)
     body = (
-        f"Take back what the ticket `{landed.record.id}` has landed, and nothing else:\n\n{commits}\n\n"
+        f"{_brief(landed.record.id)}\n\n{commits}\n\n"
         "`git show` shows each. Where others have built on it since, keep what they have done working.\n"
     )
     title = "".join(c if c.isprintable() else " " for c in _title(control, landed))
