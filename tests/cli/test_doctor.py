@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 from hands_yard import SCRIPTED, Hands, git, make_hands, make_repository
 
+from forge_yard import make_forge
 from ticketd.app import doctor as judge
 from ticketd.app.doctor import Program, program_of
 from ticketd.doorbell import DaemonLock, Doorbell
@@ -122,6 +125,20 @@ def test_whether_a_tip_that_is_not_here_can_be_pushed_is_unknown(hands: Hands, t
     git(tmp_path / "other", "push", "-q", "origin", "main")
     found = checks(hands)["push"]
     assert (found["ok"], found["mend"]) == ("warn", "Run `git fetch origin`, then `ticketd doctor` again.")
+
+
+def test_the_program_that_opens_pull_requests_is_looked_for(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "forge" not in checks(hands)
+    config(hands, f'[landing]\nmode = "pr"\nforge = "gh"\n{SCRIPTED}')
+    bare = hands.work.parent / "bare"
+    bare.mkdir()
+    (bare / "git").symlink_to(str(shutil.which("git")))
+    monkeypatch.setenv("PATH", str(bare))
+    found = checks(hands, code=1)["forge"]
+    assert "`gh` is not on PATH" in found["what"] and found["mend"]
+    forge = make_forge(hands.work.parent / "bin", hands.origin, "gh")
+    monkeypatch.setenv("PATH", f"{forge.folder}{os.pathsep}{bare}")
+    assert checks(hands)["forge"]["ok"] is True
 
 
 # --- agents ---------------------------------------------------------------------------------------------------------

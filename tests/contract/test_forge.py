@@ -183,6 +183,8 @@ def test_the_host_chooses_the_program_and_one_that_is_missing_is_named(tmp_path:
     assert type(forge_of(ForgeName.AUTO, hub, tmp_path, here)).__name__ == "Gh"
     assert type(forge_of(ForgeName.AUTO, lab, tmp_path, here)).__name__ == "Glab"
     assert type(forge_of(ForgeName.GLAB, plain, tmp_path, here)).__name__ == "Glab"
+    neither = forge_of(ForgeName.AUTO, plain, tmp_path, here)
+    assert isinstance(neither, Refused) and "both" in neither.detail
     for name, url, environ in ((ForgeName.AUTO, plain, here), (ForgeName.AUTO, plain, none), (ForgeName.GH, hub, none)):
         refused = forge_of(name, url, tmp_path, environ)
         assert isinstance(refused, Refused) and "gh" in refused.detail

@@ -116,6 +116,13 @@ def check_push(target: TargetSettings, refusal: str | None) -> Check:
     return Check("push", True, f"{target.remote} takes pushes from here")
 
 
+def check_forge(refusal: str | None) -> Check:
+    """With `mode = "pr"`. `refusal`: why no pull request can be opened."""
+    if refusal is None:
+        return Check("forge", True, "its program is there; whether it is logged in turns out when it is asked")
+    return Check("forge", False, refusal, "Without it each ticket's agent runs, and its work does not land.")
+
+
 def check_hook(installed: bool, path: Path, obstacle: str, hooks_path: str | None) -> Check:
     setting = f" (core.hooksPath is {hooks_path})" if hooks_path is not None else ""
     if installed:

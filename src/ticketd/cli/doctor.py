@@ -16,14 +16,16 @@ from ticketd.app import doctor as judge
 from ticketd.app.doctor import Check, Program
 from ticketd.app.places import Places
 from ticketd.cli.lint import Finding, read_all
-from ticketd.domain.settings import Settings
+from ticketd.domain.settings import LandingMode, Settings
 from ticketd.doorbell import DaemonLock, doorbell_path
 from ticketd.errors import DaemonRuns, TicketdError
 from ticketd.files import CONFIG, TICKETS, CheckoutFiles
+from ticketd.forges import forge_of
 from ticketd.git import checkup, hook
 from ticketd.git.control import Control
 from ticketd.git.door import leave_outer_repository
 from ticketd.git.repository import NOBODY, UserRepository, find, identity, remote_url, state_dir
+from ticketd.ports import Refused
 from ticketd.store import SqliteStore, open_store
 from ticketd.store import checkup as store_checkup
 
@@ -158,6 +160,10 @@ def _target(patient: Patient, is_set_up: bool) -> Iterator[Check]:
     if target.remote and answer.tip:
         refusal = checkup.push_refusal(patient.root, target.remote, target.branch, answer.tip)
         yield judge.check_push(target, refusal)
+    url = remote_url(patient.root, target.remote) if target.remote else None
+    if patient.settings.landing.mode is LandingMode.PR and url is not None:
+        forge = forge_of(patient.settings.landing.forge, url, patient.root, os.environ)
+        yield judge.check_forge(forge.detail if isinstance(forge, Refused) else None)
 
 
 def _state(patient: Patient) -> Iterator[Check]:

@@ -24,6 +24,8 @@ def forge_of(name: ForgeName, url: str, root: Path, environ: Mapping[str, str]) 
     for in `environ` and gets all of that: it works for the user, and logs in as they do."""
     installed = [each for each in HOSTS if shutil.which(each, path=environ.get("PATH"))]
     chosen = _choose(name, url, installed)
+    if chosen is None and installed:
+        return Refused("`gh` and `glab` are both on PATH, and the remote's host tells neither; name one as `forge`")
     if chosen is None:
         return Refused(
             "no program to open pull requests with was found; install `gh` or `glab`, and name it as `forge`"
