@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -396,6 +397,14 @@ def test_several_profiles_without_a_default_are_routed() -> None:
     agents = [AgentProfile("quick", command=("q",)), AgentProfile("deep", command=("d",))]
     assert read(template("origin", "main", agents)).routes == {"S": ("quick",), "M": ("quick",), "L": ("quick",)}
     assert read(template("origin", "main", [*agents, AgentProfile("default", command=("x",))])).routes == {}
+
+
+def test_the_file_that_init_writes_names_every_key_of_the_documentation() -> None:
+    rows = (Path(__file__).parents[2] / "wiki" / "_global" / "configuration.md").read_text().splitlines()
+    keys = {key for row in rows if row.startswith("| `") for key in re.findall(r"`(\w+)`", row.split("|")[1])}
+    keys -= {"high", "normal", "low", "P0", "P3", "budget_usd"}  # one priority stands for all; and what has no effect yet
+    assert {"train", "on_conflict", "shared"} <= keys
+    assert {key for key in keys if not re.search(rf"\b{key} = ", template("origin", "main", []))} == set()
 
 
 def test_the_keys_in_the_templates_comments_are_valid_and_show_the_defaults() -> None:

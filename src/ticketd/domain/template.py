@@ -74,13 +74,16 @@ branch = {branch}
 
 [landing]
 # verify = ["scripts/test"]      # run in a clean tree of exactly what will be pushed; a list of lists for several steps
-# verify_timeout = "30m"
+# verify_timeout = "30m"         # for each step
+# memo = true                    # what was said of a tree counts: the same commands do not run on it twice
+# reruns = 1                     # how often a verification that failed is run again before anybody is blamed
 # train = 1                      # how many are verified and pushed together at most; 1: each by itself
 # lanes = 1                      # how many verifications run side by side
+# reverify = 1                   # how often what has passed is verified anew because others moved the target
 # repairs = 2                    # how often an agent gets its work back to mend a conflict or a failed verification
 # mode = "push"                  # push | pr | branch: for a protected branch, open pull requests
 # forge = "auto"                 # auto | gh | glab: the program that opens them
-# patience = "10m"
+# patience = "10m"               # how long to wait for a remote without a usable answer
 
 # [[landing.regenerate]]         # files made out of others: made anew where two sides changed them, not merged
 # paths = ["uv.lock"]
@@ -88,6 +91,7 @@ branch = {branch}
 
 # [drift]
 # on_conflict = "notify"         # continue | notify | restart: when the target moves against what an agent has written
+# restart_within = "2m"          # with restart: what has run for longer is told instead
 
 [claims]
 # outside = "extend"             # extend | warn | fail: paths written outside a ticket's `touches`
@@ -96,6 +100,7 @@ branch = {branch}
 [worktrees]
 # setup = ["npm", "ci"]          # once per worktree, again when one of `setup_inputs` changes
 # setup_inputs = ["package-lock.json"]
+# setup_timeout = "30m"          # for each step
 # copy = [".env"]                # untracked files that each worktree gets
 
 {agents}
