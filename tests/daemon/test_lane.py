@@ -164,6 +164,7 @@ def test_a_check_that_fails_and_then_passes_on_the_same_tree_is_told_as_flaky(la
     lane.until_quiet()
     assert lane.states("a") == ["landed"]
     assert [each["flaky"] for each in lane.told(EventKind.VERIFIED)] == [False, True]
+    assert [each["again"] for each in lane.told(EventKind.VERIFIED)] == [False, True]
 
 
 def test_nobody_is_blamed_for_a_target_that_fails_by_itself(lane: LaneYard) -> None:

@@ -101,6 +101,7 @@ class Landings(PoolTable):
                 "passed": said.passed,
                 "flaky": said.passed and before is not None and not before.passed,
                 "detail": said.detail,
+                "again": before is not None and not before.passed,
                 "together": [key.ticket for key in of],
                 "seconds": round(seconds, 3),
             }

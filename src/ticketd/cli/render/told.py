@@ -70,11 +70,16 @@ def _verified(data: dict[str, Any]) -> str | None:
     others = f" together with {', '.join(below)}" if below else ""
     if data.get("passed"):
         return f"passes{others} what it failed before: flaky" if data.get("flaky") else None
-    return f"fails verification{others}: {data.get('detail', '')}"
+    return f"fails verification{_again(data)}{others}: {data.get('detail', '')}"
+
+
+def _again(data: dict[str, Any]) -> str:
+    """Without it the same line stands there twice: what has failed is run again before anybody is blamed."""
+    return " again" if data.get("again") else ""
 
 
 def _verified_target(data: dict[str, Any]) -> str | None:
-    return None if data.get("passed") else f"the target fails verification: {data.get('detail', '')}"
+    return None if data.get("passed") else f"the target fails verification{_again(data)}: {data.get('detail', '')}"
 
 
 OF_TICKET: dict[EventKind, Words] = {
