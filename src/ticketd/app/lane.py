@@ -9,22 +9,22 @@ branch contains, so a push that was reported failed but went through lands its t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from queue import SimpleQueue
+from dataclasses import InitVar, dataclass, field, replace
 from typing import assert_never
 
 from ticketd.app.candidates import Candidate, Candidates, NotMade, Unapproved
 from ticketd.app.proposals import Proposed, is_settled, publish
 from ticketd.app.proposals import branch_of as proposal_branch
 from ticketd.app.pushing import Confirmed, Pushing, Unclear, going_on
+from ticketd.app.races import Races
 from ticketd.app.repairs import Conflicted, FailedCheck, Mishap, branch_of, send_back
 from ticketd.app.session import Works
 from ticketd.app.stack import Stack
 from ticketd.app.steps import StepAbandoned, StepRefused, is_unwanted
 from ticketd.app.tracker import Tracker
-from ticketd.app.verifying import Order, Outcome, digest, verify
-from ticketd.domain.attempt import AttemptKey
-from ticketd.domain.landing import Landed, Landing, Phase, Verification
+from ticketd.app.verifications import Verifications
+from ticketd.app.verifying import digest
+from ticketd.domain.landing import Landed, Landing, Phase
 from ticketd.domain.pool import Stop
 from ticketd.domain.settings import Argv, LandingMode, ReviewClaim, Settings
 from ticketd.domain.ticket import Reason, TicketRecord
@@ -38,20 +38,15 @@ from ticketd.domain.train import (
     VerifyTarget,
     Wait,
     in_train_order,
-    meets,
     next_moves,
 )
-from ticketd.domain.verdict import Cancel, Fail, Requeue, backoff, is_due
+from ticketd.domain.verdict import Cancel, Fail, Requeue, is_due
 from ticketd.errors import GitFailed
 from ticketd.ports import Conflict, LostRace, NothingLeft, Pushed, Refused, Unreachable
 
-LANE_TREE = "lane"
-RACES_BEFORE_BACKOFF = 10
 MOST_UNVERIFIED = 16
 APART_AFTER = 2
 """Refusals by the remote."""
-MOST_RACES = 8
-"""How often work that has passed may meet commits of others in its own files before a person is asked."""
 
 
 @dataclass(slots=True)
@@ -60,20 +55,21 @@ class Lane:
 
     works: Works
     tracker: Tracker
-    start: Callable[[Callable[[], None]], None]
+    start: InitVar[Callable[[Callable[[], None]], None]]
     candidates: Candidates = field(init=False)
     pushing: Pushing = field(init=False)
+    races: Races = field(init=False)
+    verifications: Verifications = field(init=False)
     stack: Stack = field(default_factory=Stack)
-    _running: dict[str, Order] = field(default_factory=dict)
-    _over: SimpleQueue[Outcome] = field(default_factory=SimpleQueue)
     _records: dict[str, TicketRecord] = field(default_factory=dict)
-    _passed_with: dict[AttemptKey, tuple[AttemptKey, ...]] = field(default_factory=dict)
     _commands: str = ""
     _verifies: bool = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, start: Callable[[Callable[[], None]], None]) -> None:
         self.candidates = Candidates(self.works)
         self.pushing = Pushing(self.works, self.tracker)
+        self.races = Races(self.works, self.tracker, self.candidates, self.pushing, self.stack)
+        self.verifications = Verifications(self.works, self.stack, start)
 
     def turn(self) -> None:
         """All that can be done now without waiting for a verification.
@@ -114,7 +110,7 @@ class Lane:
             return False
         if self._end_waiting(landings) or self._settle(landings, tip):
             return True
-        if self._follow(tip):
+        if self.races.follow(tip):
             return True
         self._extend(landings, tip)
         return bool(self.stack.candidates) and self._move()
@@ -125,12 +121,11 @@ class Lane:
         commands = digest(self._settings.landing.verify, self._settings)
         if self._commands not in ("", commands):
             self.stack.begin(self.stack.on)
-            self._passed_with.clear()
+            self.races.forget()
         known = ((ticket, self._records.get(ticket, record), record) for ticket, record in records.items())
         changed = {ticket for ticket, before, now in known if before.ticket.verify != now.ticket.verify}
         self.stack.keep({each.key for each in self.stack.candidates if each.key.ticket not in changed})
-        stays = {together for together in self._passed_with.values() if all(e.ticket not in changed for e in together)}
-        self._passed_with = {key: together for key, together in self._passed_with.items() if together in stays}
+        self.races.forget(changed)
         self._commands, self._records = commands, records
 
     def _due(self) -> tuple[Landing, ...]:
@@ -193,33 +188,13 @@ class Lane:
 
     # --- the stack ---
 
-    def _follow(self, tip: str) -> bool:
-        """Others have moved the target. A stack on which verifications were spent begins again on it, but only so
-        often: after that it is brought to a verdict where it stands. Whether anything was lost."""
-        spent = self.stack.spent()
-        if tip == self.stack.on or (spent and spent[0].landing.races_lost >= self._settings.landing.reverify):
-            return False
-        self._lose(spent, None)
-        self.stack.begin(tip)
-        return bool(spent)
-
-    def _lose(self, candidates: Sequence[Candidate], passed_on: str | None) -> None:
-        """A race that others have won. `passed_on`: the target's commit that they have passed on."""
-        lost = []
-        for each in candidates:
-            races = each.landing.races_lost + 1
-            pause = None if races % RACES_BEFORE_BACKOFF else backoff(races // RACES_BEFORE_BACKOFF)
-            not_before = None if pause is None else self.works.session.clock.now() + pause
-            again = replace(each.landing, phase=Phase.QUEUED, onto=None, candidate=None, trouble_since=None)
-            passed = passed_on or each.landing.passed_on
-            lost.append(replace(again, races_lost=races, passed_on=passed, not_before=not_before))
-        self.pushing.set_phases(lost)
-
     def _extend(self, landings: Sequence[Landing], tip: str) -> None:
         """Stack what has come in; not on a commit that the target has left."""
         here, (together, lanes) = self.stack.keys(), self._size()
         # What needs no verification any more is not put on top of what does.
-        waiting = sorted((each for each in landings if each.key not in here), key=lambda each: not self._credit(each))
+        waiting = sorted(
+            (each for each in landings if each.key not in here), key=lambda each: not self.races.has_credit(each)
+        )
         if self.stack.on != tip or not waiting:
             return
         for at in self._order(waiting):
@@ -234,10 +209,6 @@ class Lane:
                 self.pushing.put_off([waiting[at]], Phase.BLOCKED, ended)
             except (GitFailed, OSError, StepRefused) as error:
                 self.pushing.put_off([waiting[at]], Phase.BLOCKED, str(error))
-
-    def _credit(self, landing: Landing) -> bool:
-        """Whether it has passed, on a target that has moved too often since to verify it once more."""
-        return landing.passed_on is not None and landing.races_lost > self._settings.landing.reverify
 
     def _order(self, waiting: Sequence[Landing]) -> Sequence[int]:
         """Where one cannot be compared, in the order given: each by itself shows which one it is."""
@@ -274,7 +245,10 @@ class Lane:
         match made:
             case Candidate():
                 self.stack.put(made)
-                self._trust(made)
+                if self._steps(self.stack.candidates):
+                    self.races.trust(made)
+                else:
+                    self.stack.of(made.commit).result = Result.PASSED
             case Unapproved(why=why):
                 release = self._settings.review.claim is ReviewClaim.RELEASE
                 self.works.session.store.ask_to_land(landing.key, why, release, self.works.session.clock.now())
@@ -288,42 +262,11 @@ class Lane:
             case _:
                 assert_never(made)
 
-    def _trust(self, candidate: Candidate) -> None:
-        """There are no commands to run: it has passed. Or it has passed on a target that has moved since, too often to
-        begin again, and what has moved is none of its files: verified again and again it would never land."""
-        known = self.stack.of(candidate.commit)
-        if not self._steps(self.stack.candidates):
-            known.result = Result.PASSED
-            return
-        train = self._as_it_passed(candidate)
-        if not train or candidate.landing.passed_on is None or not self._credit(train[0].landing):
-            return
-        if not self._is_met(train, candidate.landing.passed_on):
-            known.result = Result.PASSED
-            for each in train:
-                self.stack.of(each.commit).trusted = True
-
-    def _as_it_passed(self, candidate: Candidate) -> list[Candidate]:
-        """The candidates that it has passed with, if they stand below it again, and below them none but trusted ones.
-        What has passed together says nothing of its parts: one may pass only because another is there."""
-        together = self._passed_with.get(candidate.key, ())
-        at = len(self.stack.candidates) - len(together)
-        train = self.stack.candidates[max(0, at) :]
-        below = (self.stack.of(each.commit) for each in self.stack.candidates[: max(0, at)])
-        same = tuple(each.key for each in train) == together
-        return train if same and all(known.trusted for known in below) else []
-
-    def _is_met(self, train: Sequence[Candidate], passed_on: str) -> bool:
-        """Whether anything that has come below them since touches a file of theirs, by its old name or its new one."""
-        pairs = [(passed_on, train[0].onto), *((each.onto, each.commit) for each in train)]
-        moved, *made = self.works.history.changed_in(pairs)
-        return meets(moved, frozenset().union(*made, *self.candidates.paths([each.landing for each in train])))
-
     # --- what is decided ---
 
     def _move(self) -> bool:
         moves = next_moves(self.stack.as_train(self._settings.landing.reruns), *self._size())
-        assert moves or self._running, "the lane waits for nothing"
+        assert moves or self.verifications.running, "the lane waits for nothing"
         done = [self._do(move) for move in moves]
         return any(done)
 
@@ -383,48 +326,19 @@ class Lane:
         return self._begin(candidates[-1].commit, candidates, candidates[-1])
 
     def _begin(self, commit: str, of: Sequence[Candidate], by: Candidate) -> bool:
-        """Verify it in a free lane, unless it is known what comes out. Its output goes to the log of `by`."""
-        known, settings, steps = self.stack.of(commit), self._settings, self._steps(of)
-        tree = self.works.history.tree(commit)
-        said = self.works.session.store.verification(tree, digest(steps, settings)) if settings.landing.memo else None
-        if not steps:
-            said = Verification(True)
-        if said is not None and (said.passed or not known.runs):
-            known.result, known.detail, known.runs = Result.of(said.passed), said.detail, said.runs
-            return True
-        name = next((name for name in self._names() if name not in self._running), None)
-        if name is not None:  # else one that was abandoned has still to end
-            order = Order(commit, tree, tuple(each.key for each in of), by.key, steps, name)
-            self._running[name] = known.order = order
-            known.result = Result.RUNNING
-            self.start(lambda: self._over.put(verify(self.works, order)))
-        return False
-
-    def _names(self) -> tuple[str, ...]:
-        return (LANE_TREE, *(f"{LANE_TREE}-{number}" for number in range(2, self._settings.landing.lanes + 1)))
+        return self.verifications.begin(commit, of, by, self._steps(of))
 
     def _take_outcomes(self) -> bool:
         """Whether there were any."""
         found = False
-        while not self._over.empty():  # one by one: the store may refuse what follows from the first
-            outcome, found = self._over.get(), True
-            del self._running[outcome.order.name]
-            self._learn(outcome)
+        while self.verifications.have_ended():  # one by one: the store may refuse what follows from the first
+            found = True
+            undecided = self.verifications.learn()
+            if undecided is not None:
+                keys = (*undecided.order.of, undecided.order.key)
+                of = [each for each in self.stack.candidates if each.key in keys]
+                self.pushing.put_off(self._stored(of), Phase.BLOCKED, undecided.trouble)
         return found
-
-    def _learn(self, outcome: Outcome) -> None:
-        order, said = outcome.order, outcome.said
-        if not self.stack.awaits(order):
-            return  # what it has said of the tree is remembered, for the commands that have said it
-        known = self.stack.of(order.commit)
-        known.order, known.result = None, None
-        if said is not None:
-            known.result, known.detail, known.begun = Result.of(said.passed), said.detail, outcome.begun
-            known.runs += 1
-        elif not order.abandoned.is_set() and not self.works.is_stopping():
-            trouble = outcome.trouble or "its verification was ended from outside"
-            of = [each for each in self.stack.candidates if each.key in (*order.of, order.key)]
-            self.pushing.put_off(self._stored(of), Phase.BLOCKED, trouble)
 
     # --- pushing ---
 
@@ -432,7 +346,8 @@ class Lane:
         on, known = self.stack.on, self.tracker.known()
         assert on is not None
         if known is not None and known.sha != on:
-            return self._passed_too_late(candidates)
+            self.races.passed_too_late(candidates)
+            return True
         if (breach := self.candidates.breach(candidates)) is not None:
             return self._alarm(*breach)
         if self._settings.landing.mode is not LandingMode.PUSH:
@@ -440,7 +355,7 @@ class Lane:
             if len(candidates) == 1:
                 self._publish(candidates[0], on)
             return True
-        match self.pushing.push([self._noted(each) for each in candidates], on):
+        match self.pushing.push([self.races.noted(each) for each in candidates], on):
             case Confirmed():
                 self.stack.land(len(candidates))
                 return True
@@ -448,7 +363,10 @@ class Lane:
                 self.pushing.put_off(self._stored(candidates), phase, trouble)
                 return False
             case LostRace():
-                return isinstance(self.tracker.ask(), str) and self._passed_too_late(candidates)
+                if isinstance(self.tracker.ask(), Unreachable):
+                    return False
+                self.races.passed_too_late(candidates)
+                return True
             case Refused(detail=detail):
                 self.pushing.refused(self._stored(candidates), detail)
                 return True
@@ -469,39 +387,6 @@ class Lane:
                 self._back(intent, Fail(Reason.PUSH_REJECTED, detail))
             case Unreachable(detail=detail):
                 self.pushing.put_off(self._stored([candidate]), Phase.BLOCKED, detail)
-
-    def _noted(self, candidate: Candidate) -> Candidate:
-        if not self.stack.of(candidate.commit).trusted:
-            return candidate
-        on = (candidate.landing.passed_on or "")[:12]
-        return replace(candidate, note=f"verified on {on}; what others have landed since touches none of its files")
-
-    def _passed_too_late(self, candidates: Sequence[Candidate]) -> bool:
-        """It has passed where the target is no more. To be stacked anew, with what it has passed remembered."""
-        above = self.stack.spent()[len(candidates) :]
-        verified = not self.stack.of(candidates[-1].commit).trusted
-        if verified:
-            together = tuple(each.key for each in candidates)
-            self._passed_with |= dict.fromkeys(together, together)
-        self._lose(candidates, self.stack.on if verified else None)
-        self._lose(above, None)
-        if verified:
-            self._give_up([each.landing for each in candidates])
-        self.stack.cut(0)
-        return True
-
-    def _give_up(self, landings: Sequence[Landing]) -> None:
-        """Of those whose own files others have changed once more, the ones that this has happened to too often."""
-        most, known = self._settings.landing.reverify + MOST_RACES, self.tracker.known()
-        weary = [each for each in landings if each.races_lost >= most]
-        if not weary or known is None or known.sha is None or self.stack.on is None:
-            return
-        (moved,) = self.works.history.changed_in([(self.stack.on, known.sha)])
-        for landing, own in zip(weary, self.candidates.paths(weary), strict=True):
-            if meets(moved, own):
-                detail = f"it has passed, but {self._branch} moved in its files each time"
-                mend = f"`ticketd land {landing.key.ticket}` lands the kept work when that is quiet"
-                self._back(landing, Fail(Reason.PUSH_REJECTED, f"{detail}; {mend}"))
 
     def _alarm(self, candidate: Candidate, paths: Sequence[str]) -> bool:
         changed = ", ".join(paths[:5])
