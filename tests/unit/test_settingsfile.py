@@ -402,7 +402,7 @@ def test_several_profiles_without_a_default_are_routed() -> None:
 def test_the_file_that_init_writes_names_every_key_of_the_documentation() -> None:
     rows = (Path(__file__).parents[2] / "wiki" / "_global" / "configuration.md").read_text().splitlines()
     keys = {key for row in rows if row.startswith("| `") for key in re.findall(r"`(\w+)`", row.split("|")[1])}
-    keys -= {"high", "normal", "low", "P0", "P3", "budget_usd"}  # one priority stands for all; and what has no effect yet
+    keys -= {"high", "normal", "low", "P0", "P3", "budget_usd"}  # one stands for all; no effect yet
     assert {"train", "on_conflict", "shared"} <= keys
     assert {key for key in keys if not re.search(rf"\b{key} = ", template("origin", "main", []))} == set()
 
