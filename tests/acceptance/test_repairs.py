@@ -153,6 +153,7 @@ def test_a_failed_verification_is_mended_on_the_very_tree_that_failed(yard: Yard
     by_hand, *own = git(yard.origin, "log", "--reverse", "--format=%H", "main").splitlines()[1:]
     begun = (seen / "edit.2.head").read_text().strip()
     assert git(yard.control, "log", "-1", "--format=%P", begun) == by_hand
+    assert len(own) == 1  # what failed is on main in no commit
     assert git(yard.origin, "log", "-1", "--format=%(trailers:key=Ticket-Attempt,valueonly)", own[0]) == "2"
 
 

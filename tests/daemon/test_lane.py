@@ -181,6 +181,25 @@ def test_nobody_is_blamed_for_a_target_that_fails_by_itself(lane: LaneYard) -> N
     assert lane.states("a", "b") == ["landed", "landed"]
 
 
+def test_an_outage_is_blamed_on_no_ticket_and_all_goes_on_once_it_is_over(lane: LaneYard) -> None:
+    service = lane.yard.root / "service"
+    service.touch()
+    lane.config(f'verify = ["test", "-e", "{service}"]')
+    lane.kept("first")
+    lane.until_quiet()
+    service.unlink()
+    lane.kept("a", "b")
+    lane.until_quiet()
+    lane.time_passes()
+    assert lane.states("a", "b") == ["landing", "landing"]
+    assert "origin/main itself still fails verification" in lane.landing("a").trouble
+    ran = len(lane.verified())
+    service.touch()
+    lane.time_passes()
+    assert lane.states("a", "b") == ["landed", "landed"]
+    assert len(lane.verified()) == ran + 3
+
+
 def test_the_same_commands_never_run_twice_on_the_same_tree(lane: LaneYard) -> None:
     lane.config(GOOD)
     lane.kept("a")
@@ -190,6 +209,20 @@ def test_the_same_commands_never_run_twice_on_the_same_tree(lane: LaneYard) -> N
     lane.turn()
     assert lane.states("a") == ["landed"]
     assert len(lane.verified()) == 1
+
+
+def test_a_time_limit_says_nothing_lasting_of_a_tree(lane: LaneYard) -> None:
+    slow = lane.yard.root / "slow"
+    slow.touch()
+    lane.config(f'verify = ["sh", "-c", "test ! -e {slow} || sleep 60"]\nverify_timeout = "1s"\nreruns = 0')
+    lane.kept("a")
+    lane.turn()
+    lane.waiting.pop()()
+    assert lane.verified() == [(["a"], False)]
+    slow.unlink()
+    lane.anew()
+    lane.until_quiet()
+    assert lane.states("a") == ["landed"]
 
 
 def test_with_memo_off_they_do(lane: LaneYard) -> None:

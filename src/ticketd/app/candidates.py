@@ -12,6 +12,7 @@ from ticketd.domain.events import EventKind
 from ticketd.domain.globs import PatternSet, matches
 from ticketd.domain.landing import Landing
 from ticketd.domain.merging import MergeRules
+from ticketd.domain.repair import RepairKind
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import TicketRecord
 from ticketd.domain.verdict import why_review
@@ -94,7 +95,8 @@ class Candidates:
             StepRefused: nor was there room to make it.
         """
         trailers = (("Ticket", landing.key.ticket), ("Ticket-Attempt", str(landing.key.number)))
-        made = self.works.history.rebase(landing.base, landing.tip, onto, trailers, rules_of(self.works.settings()))
+        rules, fold = rules_of(self.works.settings()), self._holds_what_failed(landing)
+        made = self.works.history.rebase(landing.base, landing.tip, onto, trailers, rules, fold)
         if not isinstance(made, Rebased):
             return made
         commit = self._regenerated(landing, made)
@@ -107,6 +109,12 @@ class Candidates:
         if made.flattened and landing.candidate is None:
             self._tell_flattened(landing)
         return Candidate(landing, onto, commit)
+
+    def _holds_what_failed(self, landing: Landing) -> bool:
+        """One that mends what failed has that below it: as a commit of its own it would break the target, if only until
+        the next."""
+        attempt = self.works.session.store.attempt(landing.key)
+        return attempt is not None and attempt.mends is RepairKind.VERIFY
 
     def _regenerated(self, landing: Landing, made: Rebased) -> str | NotMade:
         """The candidate with those files that its commands make, made anew in a tree of all the others."""

@@ -24,6 +24,7 @@ from ticketd.app.steps import StepAbandoned, StepRefused, is_unwanted
 from ticketd.app.tracker import Tracker
 from ticketd.app.verifications import Verifications
 from ticketd.app.verifying import digest
+from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.landing import Landed, Landing, Phase
 from ticketd.domain.pool import Stop
 from ticketd.domain.settings import Argv, LandingMode, ReviewClaim, Settings
@@ -63,6 +64,7 @@ class Lane:
     stack: Stack = field(default_factory=Stack)
     _records: dict[str, TicketRecord] = field(default_factory=dict)
     _commands: str = ""
+    _doubted: str | None = None
     _verifies: bool = False
 
     def __post_init__(self, start: Callable[[Callable[[], None]], None]) -> None:
@@ -112,6 +114,8 @@ class Lane:
             return True
         if self.races.follow(tip):
             return True
+        if self._doubted == self.stack.on:
+            return self._ask_target_again(landings)
         self._extend(landings, tip)
         return bool(self.stack.candidates) and self._move()
 
@@ -278,7 +282,7 @@ class Lane:
             case Verify(place):
                 return self._verify(self.stack.candidates[: place + 1])
             case VerifyTarget():
-                return self._begin(self.stack.on or "", (), self.stack.candidates[0])
+                return self._begin(self.stack.on or "", (), self.stack.candidates[0].key)
             case Abandon(place):
                 self.stack.abandon(self.stack.candidates[place].commit)
                 return False
@@ -304,12 +308,32 @@ class Lane:
         on, settings = self.stack.on or "", self._settings
         trouble = f"{self._branch} itself fails verification at {on[:12]}: {self.stack.of(on).detail}"
         if self.works.session.store.has_passed(digest(settings.landing.verify, settings)):
-            self.pushing.put_off(self._due(), Phase.BLOCKED, trouble)
+            self._doubt(self._due(), trouble)
             return False
         landing = self.stack.candidates[0].landing
         mend = f"`ticketd land {landing.key.ticket}` lands the kept work once that is mended"
         self._back(landing, Fail(Reason.VERIFY_FAILED, f"{trouble}; these commands have never passed here; {mend}"))
         return True
+
+    def _doubt(self, landings: Sequence[Landing], trouble: str) -> None:
+        """What has failed meanwhile may have failed for the same reason."""
+        self._doubted = self.stack.on
+        self.works.session.store.forget_failures()
+        self.pushing.put_off(landings, Phase.BLOCKED, trouble)
+        self.stack.begin(self.stack.on)
+
+    def _ask_target_again(self, landings: Sequence[Landing]) -> bool:
+        """Before anything else is verified on top of it: it may be mended though it has not moved."""
+        known = self.stack.of(self.stack.on or "")
+        if known.result is Result.PASSED:
+            self._doubted = None
+            return True
+        if known.result is Result.FAILED:
+            self._doubt(landings, f"{self._branch} itself still fails verification: {known.detail}")
+            return False
+        if known.result is Result.RUNNING:
+            return False
+        return self._begin(self.stack.on or "", (), landings[0].key)
 
     # --- verifying ---
 
@@ -323,9 +347,9 @@ class Lane:
         fresh = [each for each in candidates if stored[each.key] != each.commit]
         made = (replace(going_on(c.landing), onto=c.onto, candidate=c.commit) for c in fresh)
         self.pushing.set_phases([replace(each, phase=Phase.VERIFYING) for each in made])
-        return self._begin(candidates[-1].commit, candidates, candidates[-1])
+        return self._begin(candidates[-1].commit, candidates, candidates[-1].key)
 
-    def _begin(self, commit: str, of: Sequence[Candidate], by: Candidate) -> bool:
+    def _begin(self, commit: str, of: Sequence[Candidate], by: AttemptKey) -> bool:
         return self.verifications.begin(commit, of, by, self._steps(of))
 
     def _take_outcomes(self) -> bool:

@@ -14,12 +14,14 @@ from ticketd.domain.train import Result, Train
 @dataclass(slots=True)
 class Known:
     """What is known of a commit. `runs`: how often it was verified; `trusted`: it has not been, but passed on an older
-    target; `begun`: the command that failed was there to be run."""
+    target; `begun`: the command that failed was there to be run; `at`: when it was verified last (epoch seconds), 0 if
+    that is only remembered."""
 
     result: Result | None = None
     runs: int = 0
     detail: str = ""
     begun: bool = True
+    at: float = 0.0
     trusted: bool = False
     order: Order | None = None
 
@@ -114,9 +116,11 @@ class Stack:
     def as_train(self, reruns: int) -> Train:
         """`reruns`: how often a verification that failed is run again."""
         first, target = self.of(self.candidates[0].commit), self.of(self.on or "")
+        # What a database that is away has broken is no ticket's fault: the target has to pass at that time, too.
+        is_old = target.result is Result.PASSED and target.at < self.candidates[0].landing.queued_at
         return Train(
             tuple(self.of(each.commit).result for each in self.candidates),
-            target.result,
+            None if is_old else target.result,
             reruns=max(0, 1 + reruns - first.runs),
             target_reruns=max(0, 1 + reruns - target.runs),
         )

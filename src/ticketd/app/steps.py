@@ -35,12 +35,14 @@ class SetupFailed(TicketdError):
 
 @dataclass(frozen=True, slots=True)
 class StepFailed:
-    """`how`: its exit in words; `log`: where all of its output is; `begun`: whether there was such a program."""
+    """`how`: its exit in words; `log`: where all of its output is; `begun`: whether there was such a program; `lasting`:
+    whether it has ended by itself, and so would end like that again."""
 
     argv: Argv
     how: str
     log: Path
     begun: bool = True
+    lasting: bool = True
 
     def __str__(self) -> str:
         return f"`{' '.join(self.argv)}` failed: {self.how}{OUTPUT_IN}{self.log}"
@@ -71,7 +73,8 @@ def run_steps(
         log = works.session.places.log(key, what)
         over = _run(works, argv, f"{what}-{number}", key, tree, timeout_s, log, is_abandoned)
         if over.reason != "exited" or over.code != 0:
-            return StepFailed(argv, exit_words(over), log, begun=over.reason not in NOT_BEGUN)
+            lasting = over.reason == "exited" and over.signal is None
+            return StepFailed(argv, exit_words(over), log, begun=over.reason not in NOT_BEGUN, lasting=lasting)
     return None
 
 

@@ -10,6 +10,7 @@ from ticketd.app.candidates import Candidate
 from ticketd.app.session import Works
 from ticketd.app.stack import Stack
 from ticketd.app.verifying import Order, Outcome, digest, verify
+from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.landing import Verification
 from ticketd.domain.settings import Argv
 from ticketd.domain.train import Result
@@ -35,23 +36,31 @@ class Verifications:
     running: dict[str, Order] = field(default_factory=dict)
     _over: SimpleQueue[Outcome] = field(default_factory=SimpleQueue)
 
-    def begin(self, commit: str, of: Sequence[Candidate], by: Candidate, steps: tuple[Argv, ...]) -> bool:
-        """Verify it in a free lane, unless it is known what comes out: whether it is. Its output is kept with `by`."""
-        known, settings = self.stack.of(commit), self.works.settings()
+    def begin(self, commit: str, of: Sequence[Candidate], by: AttemptKey, steps: tuple[Argv, ...]) -> bool:
+        """Verify it in a free lane, unless it is known what comes out: whether it is. Its output is kept with `by`.
+
+        What the target by itself has once passed says nothing of how things stand now, and is never taken for that.
+        """
+        known, now = self.stack.of(commit), self.works.session.clock.now()
         tree = self.works.history.tree(commit)
-        said = self.works.session.store.verification(tree, digest(steps, settings)) if settings.landing.memo else None
         if not steps:
-            said = Verification(True)
-        if said is not None and (said.passed or not known.runs):
+            known.result, known.at = Result.PASSED, now
+            return True
+        said = self._remembered(tree, steps)
+        if said is not None and (said.passed or not known.runs) and (of or not said.passed):
             known.result, known.detail, known.runs = Result.of(said.passed), said.detail, said.runs
             return True
         name = next((name for name in self._names() if name not in self.running), None)
         if name is not None:  # else one that was abandoned has still to end
-            order = Order(commit, tree, tuple(each.key for each in of), by.key, steps, name)
+            order = Order(commit, tree, tuple(each.key for each in of), by, steps, name)
             self.running[name] = known.order = order
             known.result = Result.RUNNING
             self.start(lambda: self._over.put(verify(self.works, order)))
         return False
+
+    def _remembered(self, tree: str, steps: tuple[Argv, ...]) -> Verification | None:
+        settings = self.works.settings()
+        return self.works.session.store.verification(tree, digest(steps, settings)) if settings.landing.memo else None
 
     def _names(self) -> tuple[str, ...]:
         lanes = self.works.settings().landing.lanes
@@ -71,7 +80,7 @@ class Verifications:
         known.order, known.result = None, None
         if said is not None:
             known.result, known.detail, known.begun = Result.of(said.passed), said.detail, outcome.begun
-            known.runs += 1
+            known.runs, known.at = known.runs + 1, self.works.session.clock.now()
             return None
         if order.abandoned.is_set() or self.works.is_stopping():
             return None

@@ -85,4 +85,4 @@ def _run(works: Works, order: Order, settings: Settings) -> Outcome:
     failed = run_steps(works, order.steps, what, order.key, tree, timeout_s, is_abandoned)
     if failed is None:
         return Outcome(order, Verification(True))
-    return Outcome(order, Verification(False, str(failed)), begun=failed.begun)
+    return Outcome(order, Verification(False, str(failed), lasting=failed.lasting), begun=failed.begun)

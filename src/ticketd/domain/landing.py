@@ -63,11 +63,12 @@ class Landing:
 @dataclass(frozen=True, slots=True)
 class Verification:
     """What the commands have said of a tree, last of `runs` times. `detail`: which of them failed, how, and where its
-    output is."""
+    output is. `lasting`: it was for them to say; a time limit or a signal says little of the tree."""
 
     passed: bool
     detail: str = ""
     runs: int = 1
+    lasting: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,10 @@ class Control:
         return _by_tip(answer.split0(), [tip for _, tip in pairs])
 
     def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
-        fields = self.git.ask("diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status", base, tip).split0()
+        answer = self.git.ask("diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status", base, tip)
+        if not answer.ok:
+            raise GitFailed(f"cannot compare {base} and {tip}", stderr=answer.err)
+        fields = answer.split0()
         return tuple(zip(fields[1::3], fields[2::3], strict=False))
 
     def moved(self, commits: Collection[str], tip: str) -> dict[str, Moved]:
@@ -135,9 +138,15 @@ class Control:
     # --- changes ---
 
     def rebase(
-        self, base: str, tip: str, onto: str, trailers: Sequence[tuple[str, str]], rules: MergeRules = NO_RULES
+        self,
+        base: str,
+        tip: str,
+        onto: str,
+        trailers: Sequence[tuple[str, str]],
+        rules: MergeRules = NO_RULES,
+        fold: bool = False,
     ) -> Rebased | Conflict | NothingLeft:
-        verdict = rebase(self.git, base, tip, onto, trailers, self.by, rules)
+        verdict = rebase(self.git, base, tip, onto, trailers, self.by, rules, fold)
         if isinstance(verdict, Rebased):
             if len(self._rebased) >= _REMEMBERED:
                 self._rebased.clear()

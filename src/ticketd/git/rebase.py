@@ -31,6 +31,7 @@ def rebase(
     trailers: Sequence[tuple[str, str]],
     by: Identity,
     rules: MergeRules = NO_RULES,
+    fold: bool = False,
 ) -> Rebased | Conflict | NothingLeft:
     """Replay `base..tip` on `onto`, less what `onto` has. `git` works in the control repository (GIT_DIR set).
 
@@ -41,6 +42,8 @@ def rebase(
     Where a commit conflicts, those whose very patch the target has had already are left out, as `git rebase` leaves
     them out. Unlike there, that is not looked at while all goes well: a patch that was on the target and was reverted
     there is made again.
+
+    With `fold` all that is left comes out as one commit, by the author and with the message of the first.
 
     With `rules`, paths may come out that are NOT MERGED YET: see `Rebased.regenerate`. A commit that such a path has
     left without a change is kept all the same, for what is made anew belongs to it.
@@ -55,7 +58,7 @@ def rebase(
     *commits, goal = _load(objects, [*shas, onto])
     with tempfile.TemporaryDirectory(prefix="ticketd-") as scratch:
         merger = Merger(git, Path(scratch), load_attributes(objects, goal.tree), goal.tree, rules)
-        move = _Move(objects, merger, goal, tuple(trailers), by)
+        move = _Move(objects, merger, goal, tuple(trailers), by, fold)
         if any(len(commit.parents) > 1 for commit in commits):
             return move.flatten(tip, commits, _taken_off(git, base, onto))
         verdict = move.replay(commits)
@@ -114,6 +117,7 @@ class _Move:
     goal: Commit
     trailers: tuple[tuple[str, str], ...]
     by: Identity
+    fold: bool
 
     def replay(self, commits: Sequence[Commit]) -> Rebased | Conflict | NothingLeft:
         """Only the trees need git; the new commits are written all at once."""
@@ -124,7 +128,16 @@ class _Move:
                 return _conflict(merged, commit.sha)
             if merged.tree != line.tree or merged.anew:
                 self._put(line, commit, merged)
+        if self.fold and len(line.names) > 1:
+            line = self._folded(line, commits[0])
         return self._finish(line)
+
+    def _folded(self, line: _Line, first: Commit) -> _Line:
+        folded = _Line(self.goal.sha, self.goal.tree)
+        message = with_trailers(first.message, self.trailers)
+        content = render_commit(line.tree, (folded.at,), first, self.by, message)
+        self._add(folded, content, Clean(line.tree, tuple(line.anew)))
+        return folded
 
     def flatten(self, tip: str, commits: Sequence[Commit], base: str | None) -> Rebased | Conflict | NothingLeft:
         """With `base`, which is not in the target's history (it was rewound), only what came after it is merged:

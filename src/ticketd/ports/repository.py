@@ -155,9 +155,16 @@ class History(Protocol):
         """The newest commit that both have; None if they share none."""
 
     def rebase(
-        self, base: str, tip: str, onto: str, trailers: Sequence[tuple[str, str]], rules: MergeRules = NO_RULES
+        self,
+        base: str,
+        tip: str,
+        onto: str,
+        trailers: Sequence[tuple[str, str]],
+        rules: MergeRules = NO_RULES,
+        fold: bool = False,
     ) -> Rebased | Conflict | NothingLeft:
-        """`base..tip` replayed on `onto`, each message ending in `trailers`. Mind `Rebased.regenerate`."""
+        """`base..tip` replayed on `onto`, each message ending in `trailers`. `fold`: as one commit. Mind
+        `Rebased.regenerate`."""
 
     def marked(self, tip: str, paths: Sequence[str], sides: Sequence[str]) -> tuple[str, ...]:
         """Those of `paths` that have more conflict markers at `tip` than in all `sides` together."""

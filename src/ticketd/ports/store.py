@@ -256,6 +256,9 @@ class Store(Protocol):
     def has_passed(self, commands: str) -> bool:
         """Whether these commands have passed on any tree at all."""
 
+    def forget_failures(self) -> None:
+        """Verifications that have failed may run again."""
+
     def note_verification(
         self,
         tree: str,

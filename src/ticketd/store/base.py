@@ -70,6 +70,10 @@ class Tables:
         assignments = ", ".join(f"{column} = ?" for column in values)
         db.execute(f"UPDATE tickets SET {assignments} WHERE id = ?", [*map(storable, values.values()), ticket])
 
+    def _forget_failures(self, db: Database) -> None:
+        """What has failed its verification may fail no more."""
+        db.execute("UPDATE verifications SET passed = NULL WHERE NOT passed")
+
     def _release(self, db: Database, ticket: str) -> None:
         """The ticket holds its files no longer and is in no lane. What it may have pushed is remembered."""
         db.execute(

@@ -40,6 +40,8 @@ class ByHand(Tickets):
             return record.state
 
     def _must_be_in_the_lane(self, db: Database, ticket: str) -> None:
+        if self._record(db, ticket).cancel_requested:
+            raise BadInput(f"{ticket} is being cancelled", mend=f"`ticketd land {ticket}` lands it once it is.")
         landing = landing_of(self._rows(db, "SELECT * FROM landings WHERE ticket = ?", ticket)[0])
         if landing.phase is Phase.PROPOSED and landing.proposal is not None:
             raise BadInput(f"{ticket} waits for {landing.proposal.url}", mend="It lands when that is merged.")

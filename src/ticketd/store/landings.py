@@ -73,13 +73,19 @@ class Landings(PoolTable):
         return self._verification(self.connections.db, tree, commands)
 
     def _verification(self, db: Database, tree: str, commands: str) -> Verification | None:
-        rows = self._rows(db, "SELECT * FROM verifications WHERE tree = ? AND commands = ?", tree, commands)
+        """What is forgotten is still known to have passed once, if it has."""
+        known = "SELECT * FROM verifications WHERE tree = ? AND commands = ? AND passed IS NOT NULL"
+        rows = self._rows(db, known, tree, commands)
         return Verification(bool(rows[0]["passed"]), rows[0]["detail"], rows[0]["runs"]) if rows else None
 
     def has_passed(self, commands: str) -> bool:
         """These commands have passed on some tree or other."""
-        passed = "SELECT 1 FROM verifications WHERE commands = ? AND passed LIMIT 1"
+        passed = "SELECT 1 FROM verifications WHERE commands = ? AND ever_passed LIMIT 1"
         return bool(self._rows(self.connections.db, passed, commands))
+
+    def forget_failures(self) -> None:
+        with self.connections.transaction() as db:
+            self._forget_failures(db)
 
     def note_verification(
         self,
@@ -110,9 +116,13 @@ class Landings(PoolTable):
 
     def _note_verification(self, db: Database, tree: str, commands: str, said: Verification, at: float) -> None:
         before = self._verification(db, tree, commands)
+        runs, passed = 1 + (before.runs if before else 0), int(said.passed)
+        remembered = passed if said.lasting else None
         db.execute(
-            "INSERT OR REPLACE INTO verifications (tree, commands, passed, detail, runs, at) VALUES (?, ?, ?, ?, ?, ?)",
-            [tree, commands, said.passed, storable(said.detail), 1 + (before.runs if before else 0), at],
+            "INSERT INTO verifications (tree, commands, passed, ever_passed, detail, runs, at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tree, commands) DO UPDATE SET passed = excluded.passed, detail = excluded.detail,"
+            " ever_passed = MAX(ever_passed, excluded.ever_passed), runs = excluded.runs, at = excluded.at",
+            [tree, commands, remembered, passed, storable(said.detail), runs, at],
         )
 
     def landing_failed(self, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None:

@@ -189,7 +189,8 @@ def m001_first(db: Database) -> None:
         CREATE TABLE verifications (
             tree TEXT NOT NULL,
             commands TEXT NOT NULL,
-            passed INTEGER NOT NULL CHECK (passed IN (0, 1)),
+            passed INTEGER CHECK (passed IN (0, 1)),
+            ever_passed INTEGER NOT NULL CHECK (ever_passed IN (0, 1)),
             detail TEXT NOT NULL,
             runs INTEGER NOT NULL CHECK (runs > 0),
             at REAL NOT NULL,

@@ -58,10 +58,6 @@ class Tickets(TicketFilesTable):
             self._to_queue(db, replace(again, detail="retried by a person"), at)
             return TicketState.QUEUED
 
-    def _forget_failures(self, db: Database) -> None:
-        """What has failed its verification may fail no more: a person says so."""
-        db.execute("DELETE FROM verifications WHERE NOT passed")
-
     def _reland(self, db: Database, record: TicketRecord, at: float) -> bool:
         rows = self._rows(
             db, "SELECT * FROM attempts WHERE ticket = ? AND tip IS NOT NULL ORDER BY number DESC LIMIT 1", record.id
