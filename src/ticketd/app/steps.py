@@ -35,8 +35,8 @@ class SetupFailed(TicketdError):
 
 @dataclass(frozen=True, slots=True)
 class StepFailed:
-    """`how`: its exit in words; `log`: where all of its output is; `begun`: whether there was such a program; `lasting`:
-    whether it has ended by itself, and so would end like that again."""
+    """`how`: its exit in words; `log`: where all of its output is; `begun`: whether there was such a program;
+    `lasting`: whether it has ended by itself, and so would end like that again."""
 
     argv: Argv
     how: str

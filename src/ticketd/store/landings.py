@@ -120,8 +120,9 @@ class Landings(PoolTable):
         remembered = passed if said.lasting else None
         db.execute(
             "INSERT INTO verifications (tree, commands, passed, ever_passed, detail, runs, at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tree, commands) DO UPDATE SET passed = excluded.passed, detail = excluded.detail,"
-            " ever_passed = MAX(ever_passed, excluded.ever_passed), runs = excluded.runs, at = excluded.at",
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tree, commands) DO UPDATE SET passed = excluded.passed,"
+            " ever_passed = MAX(ever_passed, excluded.ever_passed), detail = excluded.detail, runs = excluded.runs,"
+            " at = excluded.at",
             [tree, commands, remembered, passed, storable(said.detail), runs, at],
         )
 
