@@ -13,6 +13,7 @@ from dataclasses import InitVar, dataclass, field, replace
 from typing import assert_never
 
 from ticketd.app.candidates import Candidate, Candidates, NotMade, Unapproved
+from ticketd.app.doubt import Doubt
 from ticketd.app.proposals import Proposed, is_settled, publish
 from ticketd.app.proposals import branch_of as proposal_branch
 from ticketd.app.pushing import Confirmed, Pushing, Unclear, going_on
@@ -61,10 +62,10 @@ class Lane:
     pushing: Pushing = field(init=False)
     races: Races = field(init=False)
     verifications: Verifications = field(init=False)
+    doubt: Doubt = field(init=False)
     stack: Stack = field(default_factory=Stack)
     _records: dict[str, TicketRecord] = field(default_factory=dict)
     _commands: str = ""
-    _doubted: str | None = None
     _verifies: bool = False
 
     def __post_init__(self, start: Callable[[Callable[[], None]], None]) -> None:
@@ -72,6 +73,7 @@ class Lane:
         self.pushing = Pushing(self.works, self.tracker)
         self.races = Races(self.works, self.tracker, self.candidates, self.pushing, self.stack)
         self.verifications = Verifications(self.works, self.stack, start)
+        self.doubt = Doubt(self.works, self.stack, self.pushing, self.verifications)
 
     def turn(self) -> None:
         """All that can be done now without waiting for a verification.
@@ -114,8 +116,8 @@ class Lane:
             return True
         if self.races.follow(tip):
             return True
-        if self._doubted == self.stack.on:
-            return self._ask_target_again(landings)
+        if self.doubt.holds():
+            return self.doubt.ask_again(landings)
         self._extend(landings, tip)
         return bool(self.stack.candidates) and self._move()
 
@@ -308,32 +310,12 @@ class Lane:
         on, settings = self.stack.on or "", self._settings
         trouble = f"{self._branch} itself fails verification at {on[:12]}: {self.stack.of(on).detail}"
         if self.works.session.store.has_passed(digest(settings.landing.verify, settings)):
-            self._doubt(self._due(), trouble)
+            self.doubt.cast(self._due(), trouble)
             return False
         landing = self.stack.candidates[0].landing
         mend = f"`ticketd land {landing.key.ticket}` lands the kept work once that is mended"
         self._back(landing, Fail(Reason.VERIFY_FAILED, f"{trouble}; these commands have never passed here; {mend}"))
         return True
-
-    def _doubt(self, landings: Sequence[Landing], trouble: str) -> None:
-        """What has failed meanwhile may have failed for the same reason."""
-        self._doubted = self.stack.on
-        self.works.session.store.forget_failures()
-        self.pushing.put_off(landings, Phase.BLOCKED, trouble)
-        self.stack.begin(self.stack.on)
-
-    def _ask_target_again(self, landings: Sequence[Landing]) -> bool:
-        """Before anything else is verified on top of it: it may be mended though it has not moved."""
-        known = self.stack.of(self.stack.on or "")
-        if known.result is Result.PASSED:
-            self._doubted = None
-            return True
-        if known.result is Result.FAILED:
-            self._doubt(landings, f"{self._branch} itself still fails verification: {known.detail}")
-            return False
-        if known.result is Result.RUNNING:
-            return False
-        return self._begin(self.stack.on or "", (), landings[0].key)
 
     # --- verifying ---
 
