@@ -137,10 +137,11 @@ def stalled(board: Board, outlook: Outlook) -> Iterator[dict[str, str]]:
 
 
 def main_roots(session: Session, settings: Settings) -> dict[str, Root]:
-    """Of every ticket that has not landed the cause to look at first, as though a daemon ran: there just was one."""
+    """At the end of a run, of every ticket that has not landed the cause to look at first. Why those in the queue wait
+    is told as though the daemon still ran; what it leaves in its hands waits for the next one."""
     board = session.store.board()
     outlook = outlook_of(board, settings, True, session.clock.now())
-    return causes_of(board, outlook, running=True).main_roots()
+    return causes_of(board, outlook, running=False).main_roots()
 
 
 def making_way(store: Store, attempt: Attempt) -> str | None:

@@ -81,7 +81,8 @@ def standing(record: TicketRecord, trouble: str, daemon: bool) -> Root:
         case TicketState.QUEUED:
             return Root(id_, f"{id_} is about to start")
         case TicketState.RUNNING | TicketState.LANDING if not daemon:
-            return Root(id_, f"{id_} is {state}, and no daemon looks after it", f"{START} takes it up")
+            told = f" ({trouble})" if trouble else ""
+            return Root(id_, f"{id_} is {state}{told}, and no daemon looks after it", f"{START} takes it up")
         case TicketState.RUNNING:
             return Root(id_, f"{id_} is running")
         case TicketState.LANDING:
