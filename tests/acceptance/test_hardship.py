@@ -243,7 +243,6 @@ def test_a_hundred_short_tickets_use_few_worktrees_and_trip_nothing(yard: Yard) 
     assert yard.until_idle().returncode == 0
     assert "tripped" not in log(yard)
     assert len(list(yard.state.glob("ticketd/*/worktrees/[0-9]*"))) <= 24
-    assert git(yard.control, "for-each-ref", "refs/candidate") == ""
 
 
 def test_a_store_locked_for_a_while_ends_nothing(yard: Yard) -> None:

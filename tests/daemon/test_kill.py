@@ -31,6 +31,12 @@ def run_and_kill(yard: Yard, when: str, number: int, *kind: str) -> bool:
     return done.returncode != 0
 
 
+def fresh_yard(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> Yard:
+    root = tmp_path / str(number)
+    root.mkdir()
+    return make_yard(root, monkeypatch)
+
+
 def check(yard: Yard) -> None:
     assert Counter(yard.subjects()) == Counter(["first", *TICKETS])
     assert yard.file("x.txt").splitlines() == ["a", "b"]
@@ -51,9 +57,7 @@ def test_killed_at_each_write_once_every_ticket_still_lands_once(
 ) -> None:
     number, killed = 1, True
     while killed:
-        root = tmp_path / str(number)
-        root.mkdir()
-        yard = make_yard(root, monkeypatch)
+        yard = fresh_yard(tmp_path, number, monkeypatch)
         tickets(yard)
         killed = run_and_kill(yard, when, number)
         done = yard.until_idle()
@@ -117,9 +121,8 @@ def test_killed_at_each_write_of_a_repair_it_is_begun_again_and_lands_once(
 ) -> None:
     number, killed = 1, True
     while killed:
-        root = tmp_path / str(number)
-        root.mkdir()
-        yard = make_yard(root, monkeypatch)
+        yard = fresh_yard(tmp_path, number, monkeypatch)
+        root = yard.root
         git(root, "clone", "-q", str(yard.origin), str(root / "other"))
         (root / "agent.sh").write_text(AGENT.replace("OTHER", str(root / "other")))
         yard.config(agent=f'[agents.default]\ncommand = ["sh", "{root / "agent.sh"}"]\n')
@@ -143,9 +146,7 @@ def test_killed_at_each_write_of_a_train_every_ticket_still_lands_once(
     """Counted from where the first of three is kept; the second one fails its verification, so there is a bisection."""
     number, killed = 1, True
     while killed:
-        root = tmp_path / str(number)
-        root.mkdir()
-        yard = make_yard(root, monkeypatch)
+        yard = fresh_yard(tmp_path, number, monkeypatch)
         bad = '["sh", "-c", "! grep -q BAD *.txt"]'
         yard.config(f"[limits]\nretries = 0\n[landing]\nrepairs = 0\ntrain = 3\nlanes = 2\nverify = {bad}\n")
         for id_, text in (("a", "good"), ("b", "BAD"), ("c", "good")):

@@ -14,10 +14,11 @@ from typing import assert_never
 
 from ticketd.app.candidates import Candidate, Candidates, NotMade, Unapproved
 from ticketd.app.doubt import Doubt
-from ticketd.app.proposals import Proposed, is_settled, publish
+from ticketd.app.proposals import Proposed, publish
 from ticketd.app.proposals import branch_of as proposal_branch
 from ticketd.app.pushing import Confirmed, Pushing, Unclear, going_on
 from ticketd.app.races import Races
+from ticketd.app.reconciling import Reconciling
 from ticketd.app.repairs import Conflicted, FailedCheck, Mishap, branch_of, send_back
 from ticketd.app.session import Works
 from ticketd.app.stack import Stack
@@ -63,6 +64,7 @@ class Lane:
     races: Races = field(init=False)
     verifications: Verifications = field(init=False)
     doubt: Doubt = field(init=False)
+    reconciling: Reconciling = field(init=False)
     stack: Stack = field(default_factory=Stack)
     _records: dict[str, TicketRecord] = field(default_factory=dict)
     _commands: str = ""
@@ -74,6 +76,7 @@ class Lane:
         self.races = Races(self.works, self.tracker, self.candidates, self.pushing, self.stack)
         self.verifications = Verifications(self.works, self.stack, start)
         self.doubt = Doubt(self.works, self.stack, self.pushing, self.verifications)
+        self.reconciling = Reconciling(self.works, self.stack, self.pushing)
 
     def turn(self) -> None:
         """All that can be done now without waiting for a verification.
@@ -112,7 +115,7 @@ class Lane:
         if isinstance(tip, Unreachable):
             self.pushing.put_off(landings, Phase.WAITING, tip.detail)
             return False
-        if self._end_waiting(landings) or self._settle(landings, tip):
+        if self.reconciling.end_waiting(landings) or self.reconciling.settle(landings, tip):
             return True
         if self.races.follow(tip):
             return True
@@ -150,8 +153,6 @@ class Lane:
             return self.tracker.ask()
         return known.sha
 
-    # --- what came from before ---
-
     def _send_back_cancelled(self, landings: Sequence[Landing]) -> bool:
         """But not what may have been pushed: then the target is asked first."""
         here = self.stack.keys()
@@ -160,37 +161,6 @@ class Lane:
         for each in cancelled:
             self._back(each, Cancel("cancelled before it landed; its work is kept"))
         return bool(cancelled)
-
-    def _end_waiting(self, landings: Sequence[Landing]) -> bool:
-        """The target has answered, which ends the patience with it: also with those whose turn is far away, or the next
-        time that it is away would be counted from this one on."""
-        here, waited = self.stack.keys(), [each for each in landings if each.phase is Phase.WAITING]
-        phases = (Phase.VERIFYING if each.key in here and each.candidate else Phase.QUEUED for each in waited)
-        told = zip(waited, phases, strict=True)
-        self.pushing.set_phases([replace(going_on(each), phase=phase) for each, phase in told])
-        return bool(waited)
-
-    def _settle(self, landings: Sequence[Landing], tip: str) -> bool:
-        """Candidates of an earlier daemon, or of a push without an answer: on the target, or to be made anew."""
-        here = self.stack.keys()
-        known = [(each, each.candidate) for each in landings if each.candidate and each.key not in here]
-        landed = [(each, commit) for each, commit in known if self.works.history.contains(tip, commit)]
-        if landed:
-            self.pushing.landed([Landed(each.key, commit) for each, commit in landed], tip)
-        anew = [each for each, commit in known if (each, commit) not in landed and self._is_to_be_made(each)]
-        self.pushing.set_phases([replace(each, phase=Phase.QUEUED, onto=None, candidate=None) for each in anew])
-        return bool(known)
-
-    def _is_to_be_made(self, landing: Landing) -> bool:
-        """Unless people have merged or closed its pull request."""
-        match is_settled(self.works, landing):
-            case Refused(detail=detail):
-                self._back(landing, Fail(Reason.PUSH_REJECTED, detail))
-            case Unreachable(detail=detail):
-                self.pushing.put_off([landing], Phase.BLOCKED, detail)
-            case settled:
-                return not settled
-        return False
 
     # --- the stack ---
 
@@ -355,7 +325,8 @@ class Lane:
             self.races.passed_too_late(candidates)
             return True
         if (breach := self.candidates.breach(candidates)) is not None:
-            return self._alarm(*breach)
+            self.pushing.alarm(*breach)
+            return True
         if self._settings.landing.mode is not LandingMode.PUSH:
             self.stack.cut(1)  # of a train that passed before the mode was another: by itself it has passed nothing
             if len(candidates) == 1:
@@ -393,15 +364,6 @@ class Lane:
                 self._back(intent, Fail(Reason.PUSH_REJECTED, detail))
             case Unreachable(detail=detail):
                 self.pushing.put_off(self._stored([candidate]), Phase.BLOCKED, detail)
-
-    def _alarm(self, candidate: Candidate, paths: Sequence[str]) -> bool:
-        changed = ", ".join(paths[:5])
-        why = (
-            f"{candidate.key} rebased changes what its ticket did not: {changed}. Nothing was pushed and nothing lands "
-            f"until you have looked (`ticketd diff {candidate.key.ticket}`); `ticketd resume` goes on"
-        )
-        self.works.session.store.raise_alarm(why, self.works.session.clock.now(), candidate.key)
-        return True
 
     # --- short words ---
 

@@ -97,6 +97,15 @@ class Pushing:
             waiting.append(replace(landing, phase=phase, trouble=trouble, trouble_since=since, not_before=not_before))
         self.set_phases(waiting)
 
+    def alarm(self, candidate: Candidate, paths: Sequence[str]) -> None:
+        """It changes these, and its ticket did not: nothing leaves the lane any more."""
+        key, changed = candidate.key, ", ".join(paths[:5])
+        why = (
+            f"{key} rebased changes what its ticket did not: {changed}. Nothing was pushed and nothing lands "
+            f"until you have looked (`ticketd diff {key.ticket}`); `ticketd resume` goes on"
+        )
+        self.works.session.store.raise_alarm(why, self.works.session.clock.now(), key)
+
     def refused(self, landings: Sequence[Landing], detail: str) -> None:
         now, again = self.works.session.clock.now(), []
         for landing in landings:
