@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from ticketd.app.repairs import branch_of
 from ticketd.app.session import Works
 from ticketd.domain.attempt import Attempt
 from ticketd.domain.events import Event, EventKind
@@ -58,7 +57,7 @@ def brief_of(works: Works, record: TicketRecord, attempt: Attempt, conflicts: Se
     events = list(_events(works, record.id))
     parts = [record.ticket.body or record.ticket.title, *_rejections(events)]
     if attempt.mends is not None and record.repair is not None:
-        parts += _to_mend(record.repair, branch_of(works), attempt, conflicts)
+        parts += _to_mend(record.repair, works.settings().target.name, attempt, conflicts)
     elif attempt.resumes is not None:
         parts.append(RESUMED.format(base=attempt.base[:12]))
     else:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ticketd.app.pushing import Pushing
-from ticketd.app.repairs import branch_of
 from ticketd.app.session import Works
 from ticketd.app.stack import Stack
 from ticketd.app.verifications import Verifications
@@ -43,7 +42,9 @@ class Doubt:
                 self._of = None
                 return True
             case Result.FAILED:
-                self.cast(landings, f"{branch_of(self.works)} itself still fails verification: {known.detail}")
+                self.cast(
+                    landings, f"{self.works.settings().target.name} itself still fails verification: {known.detail}"
+                )
                 return False
             case Result.RUNNING:
                 return False

@@ -14,12 +14,11 @@ from typing import assert_never
 
 from ticketd.app.candidates import Candidate, Candidates, NotMade, Unapproved
 from ticketd.app.doubt import Doubt
-from ticketd.app.proposals import Proposed, publish
-from ticketd.app.proposals import branch_of as proposal_branch
+from ticketd.app.proposals import Proposed, branch_of, publish
 from ticketd.app.pushing import Confirmed, Pushing, Unclear, going_on
 from ticketd.app.races import Races
 from ticketd.app.reconciling import Reconciling
-from ticketd.app.repairs import Conflicted, FailedCheck, Mishap, branch_of, send_back
+from ticketd.app.repairs import Conflicted, FailedCheck, Mishap, send_back
 from ticketd.app.session import Works
 from ticketd.app.stack import Stack
 from ticketd.app.steps import StepAbandoned, StepRefused, is_unwanted
@@ -358,7 +357,7 @@ class Lane:
             case Proposed():
                 pass
             case Pushed():
-                detail = f"pushed as branch {proposal_branch(intent.key.ticket)}, not to {self._branch}"
+                detail = f"pushed as branch {branch_of(intent.key.ticket)}, not to {self._branch}"
                 self.pushing.landed([Landed(intent.key, candidate.commit, detail)], on)
             case Refused(detail=detail):
                 self._back(intent, Fail(Reason.PUSH_REJECTED, detail))
@@ -392,4 +391,4 @@ class Lane:
 
     @property
     def _branch(self) -> str:
-        return branch_of(self.works)
+        return self.works.settings().target.name

@@ -49,14 +49,14 @@ def land_pushed(works: Works, commit: str, say: Callable[[str], None]) -> AtTarg
         outcome = _try(works, commit, say)
         if outcome is not None:
             return outcome
-    return NotLanded(f"{_target(works)} moved during each of {TRIES} tries; push again")
+    return NotLanded(f"{works.settings().target.name} moved during each of {TRIES} tries; push again")
 
 
 def _try(works: Works, commit: str, say: Callable[[str], None]) -> AtTarget | NotLanded | None:
     """None: somebody else was faster."""
     onto = works.target.tip()
     if isinstance(onto, Unreachable):
-        return NotLanded(f"{_target(works)} does not answer: {onto.detail}")
+        return NotLanded(f"{works.settings().target.name} does not answer: {onto.detail}")
     candidate = _rebased(works, commit, onto)
     if isinstance(candidate, NotLanded):
         return candidate
@@ -73,12 +73,12 @@ def _rebased(works: Works, commit: str, onto: str) -> str | NotLanded:
         return onto
     base = works.history.fork_point(commit, onto)
     if base is None:
-        return NotLanded(f"it has no history in common with {_target(works)}")
+        return NotLanded(f"it has no history in common with {works.settings().target.name}")
     match works.history.rebase(base, commit, onto, ()):
         case NothingLeft():
             return onto
         case Conflict(paths=paths):
-            return NotLanded(f"conflict with {_target(works)} in {_shown(paths)}: run git pull --rebase")
+            return NotLanded(f"conflict with {works.settings().target.name} in {_shown(paths)}: run git pull --rebase")
         case rebased if rebased.flattened:
             return NotLanded("it contains merge commits; make it linear first: git pull --rebase")
         case rebased:
@@ -90,12 +90,14 @@ def _push(works: Works, candidate: str, onto: str) -> AtTarget | NotLanded | Non
     answer = works.target.push(candidate, onto)
     tip = works.target.tip()
     if isinstance(tip, Unreachable):
-        return NotLanded(f"it may have landed, {_target(works)} does not answer: {tip.detail}; run git fetch and look")
+        return NotLanded(
+            f"it may have landed, {works.settings().target.name} does not answer: {tip.detail}; run git fetch and look"
+        )
     if works.history.contains(tip, candidate):
         return AtTarget(onto, candidate)
     match answer:
         case Refused(detail=detail):
-            return NotLanded(f"{_target(works)} refuses it: {detail}")
+            return NotLanded(f"{works.settings().target.name} refuses it: {detail}")
         case Unreachable(detail=detail):
             return NotLanded(f"it was not pushed: {detail}")
         case LostRace() | Pushed():
@@ -108,7 +110,7 @@ def _verify(works: Works, candidate: str, say: Callable[[str], None]) -> NotLand
     if not settings.landing.verify:
         return None
     steps = ", ".join(" ".join(argv) for argv in settings.landing.verify)
-    say(f"verifying {candidate[:7]}, rebased onto {_target(works)}: {steps}")
+    say(f"verifying {candidate[:7]}, rebased onto {works.settings().target.name}: {steps}")
     try:
         make_ready(works, TREE, candidate, None, settings)
         set_up(works, TREE, KEY, settings, _never)
@@ -127,11 +129,6 @@ def _told(failed: StepFailed, say: Callable[[str], None]) -> NotLanded:
     for line in failed.log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]:
         say(f"  {line}")
     return NotLanded(f"rebased onto the target it fails: {failed}")
-
-
-def _target(works: Works) -> str:
-    target = works.settings().target
-    return f"{target.remote}/{target.branch}"
 
 
 def _shown(paths: tuple[str, ...]) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from ticketd.app.candidates import Candidate, Candidates
 from ticketd.app.pushing import Pushing
-from ticketd.app.repairs import branch_of
 from ticketd.app.session import Works
 from ticketd.app.stack import Stack
 from ticketd.app.tracker import Tracker
@@ -124,6 +123,6 @@ class Races:
         (moved,) = self.works.history.changed_in([(self.stack.on, known.sha)])
         for landing, own in zip(weary, self.candidates.paths(weary), strict=True):
             if meets(moved, own):
-                detail = f"it has passed, but {branch_of(self.works)} moved in its files each time"
+                detail = f"it has passed, but {self.works.settings().target.name} moved in its files each time"
                 mend = f"`ticketd land {landing.key.ticket}` lands the kept work when that is quiet"
                 self.pushing.back(landing, Fail(Reason.PUSH_REJECTED, f"{detail}; {mend}"))

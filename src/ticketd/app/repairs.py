@@ -44,7 +44,7 @@ def send_back(works: Works, landing: Landing, record: TicketRecord, mishap: Mish
     settings = works.settings()
     match mishap:
         case Conflicted(onto, paths, messages):
-            told = f"conflicts with {branch_of(works)} in {some(paths)}"
+            told = f"conflicts with {works.settings().target.name} in {some(paths)}"
             ours, said = landing.tip, messages[:MOST_MESSAGES]
             repair = Repair(RepairKind.CONFLICT, onto, ours, told, merges=onto, ours=ours, messages=said)
             return after_failure(record, settings, Reason.CONFLICT, _last(record, told), repair)
@@ -66,11 +66,6 @@ def _last(record: TicketRecord, told: str) -> str:
 def verified_ref(key: AttemptKey) -> str:
     """Keeps the commit that an attempt's work was verified as, once that has failed."""
     return f"refs/ticketd-extra/{key.ticket}/{key.number}/verified"
-
-
-def branch_of(works: Works) -> str:
-    target = works.settings().target
-    return f"{target.remote}/{target.branch}" if target.remote else target.branch
 
 
 def judge(works: Works, record: TicketRecord, attempt: Attempt, kept: Kept, own: Sequence[str]) -> Unmended | None:
@@ -110,7 +105,7 @@ def _taken_back(works: Works, repair: Repair, kept: Kept) -> Unmended | None:
     theirs, ours, result = (set(works.history.changed(fork, commit)) for commit in (repair.base, repair.ours, kept.tip))
     if not (back := sorted(theirs - ours - result)):
         return None
-    fault = f"it takes back what {branch_of(works)} has changed in {some(back)}"
+    fault = f"it takes back what {works.settings().target.name} has changed in {some(back)}"
     return Unmended(f"{repair.told}; mending that, {fault}", replace(repair, fault=fault))
 
 

@@ -58,7 +58,9 @@ def revert(ctx: click.Context, id_: str, agent: bool) -> None:
     made = take_back(control, landed.ranges, landed.tip, _message(control, landed), here.now())
     match made:
         case NothingLeft():
-            raise TicketdError(f"nothing of {id_} is left on {_target(here)}", mend="There is nothing to take back.")
+            raise TicketdError(
+                f"nothing of {id_} is left on {here.settings.target.name}", mend="There is nothing to take back."
+            )
         case Conflict(paths=paths) if not agent:
             raise _in_the_way(here, control, landed, paths)
         case Conflict():
@@ -98,14 +100,11 @@ def _landed(here: View, control: Control, record: TicketRecord) -> Landed:
         raise TicketdError(f"the target cannot be reached: {safe(tip.detail)}", mend="`ticketd doctor` looks closer.")
     if not control.contains(tip, record.landed_sha):
         told = safe(record.detail) or f"{record.landed_sha[:12]} has been taken off it"
-        raise BadInput(f"what {record.id} has landed is not on {_target(here)}: {told}", mend="Nothing was changed.")
+        raise BadInput(
+            f"what {record.id} has landed is not on {here.settings.target.name}: {told}", mend="Nothing was changed."
+        )
     ranges = landed_ranges(here, record)
     return Landed(record, ranges, commits_of(control, ranges), tip)
-
-
-def _target(here: View) -> str:
-    target = here.settings.target
-    return f"{target.remote}/{target.branch}" if target.remote else target.branch
 
 
 def _title(control: Control, landed: Landed) -> str:
@@ -167,6 +166,6 @@ def _in_the_way(here: View, control: Control, landed: Landed, paths: tuple[str, 
     told = [f"  {safe(line)}" for line in later[:MOST_TOLD]]
     told += [f"  and {len(later) - MOST_TOLD} more"] if len(later) > MOST_TOLD else []
     id_, where = landed.record.id, safe(", ".join(paths))
-    what = f"{id_} cannot be taken back by itself: {where} has changed since on {_target(here)}"
+    what = f"{id_} cannot be taken back by itself: {where} has changed since on {here.settings.target.name}"
     mend = f"`ticketd revert {id_} --agent` queues a ticket for an agent. Nothing was changed."
     return TicketdError("\n".join([f"{what}, by", *told] if told else [what]), mend=mend)

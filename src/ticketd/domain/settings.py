@@ -81,6 +81,11 @@ class TargetSettings:
     branch: str = "main"
     poll_s: float = 10.0
 
+    @property
+    def name(self) -> str:
+        """What people call it: `origin/main`, or `main` where there is no remote."""
+        return f"{self.remote}/{self.branch}" if self.remote else self.branch
+
 
 @dataclass(frozen=True, slots=True)
 class SchedulerSettings:
