@@ -554,6 +554,19 @@ def test_the_agent_dies_with_a_killed_supervisor_and_the_run_is_lost(spec: RunSp
 
 
 @linux_only
+def test_a_supervisor_killed_before_it_could_report_has_begun_all_the_same(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mute = tmp_path / "supervisor.py"
+    text = Path(supervisor.__file__).read_text(encoding="utf-8")
+    mute.write_text(text.replace("    report_ready()\n", "    while True:\n        bedside.wait(9)\n"))
+    monkeypatch.setattr("ticketd.engines.local._program", lambda: str(mute))
+    engine = LocalEngine()
+    assert isinstance(engine.start(shell(spec, "kill -9 $PPID")), Alive)
+    assert isinstance(engine.look(spec.run_dir), LostRun)
+
+
+@linux_only
 def test_to_settle_a_lost_run_ends_what_hid_in_a_session_of_its_own(spec: RunSpec, tie: Tie) -> None:
     engine = LocalEngine()
     engine.start(python(spec, DAEMONISE + STUBBORN))

@@ -13,7 +13,7 @@ from ticketd.app.session import Works
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.settings import Argv, Settings
 from ticketd.errors import StoreTrouble, TicketdError
-from ticketd.ports import Alive, Exited, NoCapacity, RunSpec, RunState
+from ticketd.ports import Alive, Exited, LostRun, NoCapacity, RunSpec, RunState
 
 STEP_LOG_LIMIT = 64 * 2**20
 LOOK_UP_S = 0.5
@@ -128,7 +128,7 @@ def _wait(works: Works, run_dir: Path, is_abandoned: Callable[[], bool]) -> RunS
             works.engine.end(run_dir, works.settings().limits.grace_s)
     if trouble is not None:
         raise trouble
-    return state
+    return works.engine.settle(run_dir) if isinstance(state, LostRun) else state
 
 
 def is_unwanted(works: Works, key: AttemptKey) -> bool:

@@ -40,7 +40,8 @@ class LocalEngine:
 
     def start(self, spec: RunSpec) -> Alive | Exited | NoCapacity:
         """Begin a run in a run directory that has seen none. Trouble is an `Exited` of `cannot-run` or `spawn-failed`;
-        a lack of processes, memory or descriptors, for the supervisor or for the agent, is `NoCapacity`."""
+        a lack of processes, memory or descriptors, for the supervisor or for the agent, is `NoCapacity`. One that has
+        begun and is lost already was `Alive`: the next look says so."""
         match self._start(spec):
             case Exited(reason="no-capacity", detail=detail):
                 return NoCapacity(detail)
@@ -60,11 +61,8 @@ class LocalEngine:
             return _spawn_failed(f"{run_dir} has been used for a run before")
         except (OSError, ValueError) as err:
             return _not_run(supervisor.why_not_run(err, executing=False), str(err))
-        started = run.read_started(run_dir)
         state = self.look(run_dir)
-        if isinstance(state, Alive | Exited):
-            return state
-        return Alive(started.pid, started.started_at, None) if started else self._not_begun(run_dir)
+        return state if isinstance(state, Alive | Exited) else self._not_begun(run_dir)
 
     def look(self, run_dir: Path) -> RunState:
         """What is known now; changes nothing. `NeverStarted` is final only from `settle`; an `Alive` with pid 0 has a
@@ -143,10 +141,12 @@ class LocalEngine:
                 os.waitpid(pid, 0)
                 self._forget(pid)
 
-    def _not_begun(self, run_dir: Path) -> Exited:
+    def _not_begun(self, run_dir: Path) -> Alive | Exited:
         state = self.settle(run_dir)
         if isinstance(state, Exited):
             return state
+        if (started := run.read_started(run_dir)) is not None:
+            return Alive(started.pid, started.started_at, None)
         return _spawn_failed(run.last_words(run_dir) or "the supervisor did not begin, or was told not to")
 
     def _reap(self) -> None:
