@@ -61,9 +61,9 @@ Verdict = ToLanding | Requeue | Fail | Cancel
 @dataclass(frozen=True, slots=True)
 class Finish:
     """How an attempt ended. `how`: exited, timeout, ended, log-limit, cannot-run, no-capacity, spawn-failed, lost,
-    lost-with-machine or never-started; `outcome`: done, later or failed; `changed` and `nested`: paths, as kept. `agent`: the profile that
-    ran it; `until`: when it may be asked again (epoch seconds), if it said so; `unmended`: why what it leaves may not
-    land."""
+    lost-with-machine or never-started; `outcome`: done, later or failed; `changed` and `nested`: paths, as kept.
+    `agent`: the profile that ran it; `until`: when it may be asked again (epoch seconds), if it said so; `unmended`:
+    why what it leaves may not land."""
 
     how: str
     outcome: str
