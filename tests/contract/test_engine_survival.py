@@ -404,3 +404,16 @@ def test_a_thousand_that_end_together_are_all_seen_though_the_bell_holds_not_so_
         assert bell.wait(PATIENCE_S)
         assert all(engine.look(each) == over for each in dirs)
         assert not bell.wait(0)
+
+
+# --- a supervisor that is killed while it begins ---
+
+
+def test_killed_between_its_record_and_the_gate_the_agent_never_runs(spec: RunSpec, altered: Altered) -> None:
+    altered(("        os.write(opener, READY)", "        os.kill(os.getpid(), 9)"))
+    engine = LocalEngine()
+    assert isinstance(engine.start(shell(spec, "echo ran")), Alive)
+    state = engine.settle(spec.run_dir)
+    assert isinstance(state, LostRun) and state.left == ""
+    assert supervisor.marked(spec.mark) == []
+    assert spec.log.read_bytes() == b""

@@ -13,6 +13,7 @@ from ticketd.app.proposals import Follower
 from ticketd.app.session import Works
 from ticketd.app.slots import Slots
 from ticketd.app.spare import Spare
+from ticketd.app.steps import end_left
 from ticketd.app.tickets import Intake, settings_of
 from ticketd.app.tracker import Tracker
 from ticketd.app.trees import Trees
@@ -94,6 +95,7 @@ class Daemon:
     def _prepare(self) -> None:
         """Take up what an earlier daemon left, and learn where the target stands."""
         store, clock = self.works.session.store, self.works.session.clock
+        end_left(self.works)
         for mended in self.works.worktrees.sweep(store.worktree_names()):
             store.note(EventKind.RECOVERED, clock.now(), mended=mended)
         self.intake.sync(self.current.settings)
