@@ -273,6 +273,20 @@ def test_a_run_whose_supervisor_cannot_be_verified_is_shown_and_ends_by_file(
     eventually(lambda: supervisor.stat(own)[:1] in ([], [b"Z"]))
 
 
+def test_a_run_whose_record_cannot_be_read_is_left_alone_and_shown_and_ends_by_file(
+    engine: LocalEngine, spec: RunSpec, tie: Tie
+) -> None:
+    engine.start(python(spec, PATIENT))
+    tie.read()
+    (spec.run_dir / "started.json").write_bytes(b"{")
+    state = engine.look(spec.run_dir)
+    assert isinstance(state, Alive) and state.pulse
+    assert (state.pid, state.pulse.held_up) == (0, "it runs, but its record of the start cannot be read")
+    engine.end(spec.run_dir, 0)
+    over = engine.wait(spec.run_dir, PATIENCE_S)
+    assert isinstance(over, Exited) and over.reason == "ended"
+
+
 def test_what_cannot_be_ended_keeps_its_run_alive_and_is_named_until_it_is_gone(
     spec: RunSpec, tie: Tie, altered: Altered
 ) -> None:

@@ -20,6 +20,7 @@ from ticketd.engines import run, supervisor
 from ticketd.engines.survivors import Remains, end_survivors
 from ticketd.ports import Alive, Exited, LostRun, NeverStarted, NoCapacity, Pulse, RunSpec, RunState
 
+NO_RECORD = "it runs, but its record of the start cannot be read"
 SETTLE_LIMIT_S = 5.0  # how long a supervisor may be between its lock and its first record before it counts as alive
 SILENT_S = 30.0  # after so long without a heartbeat a supervisor may have been stopped
 WAIT_SLICE_S = 3600.0  # poll takes milliseconds in an int
@@ -206,7 +207,8 @@ def _program() -> str:
 def _alive(run_dir: Path) -> Alive:
     started, pulse = run.read_started(run_dir), run.read_pulse(run_dir)
     if started is None:
-        return Alive(0, (run_dir / "lock").stat().st_mtime, None)
+        at = (run_dir / "lock").stat().st_mtime
+        return Alive(0, at, Pulse(at, 0, None, None, None, NO_RECORD) if run.has_begun(run_dir) else pulse)
     if (pulse.at if pulse else started.started_at) + SILENT_S < time.time():
         supervisor.strike(started.supervisor_pid, signal.SIGCONT, lambda _: _supervises(run_dir, started))
     return Alive(started.pid, started.started_at, _doubted(pulse, started))
