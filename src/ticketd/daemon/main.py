@@ -81,6 +81,7 @@ class Daemon:
         session = self.works.session
         session.store.daemon_started(DaemonRecord(pid, session.clock.now(), self.works.engine.name, slots))
         try:
+            end_left(self.works)
             self._prepare()
             return self._run(until_idle)
         finally:
@@ -95,7 +96,6 @@ class Daemon:
     def _prepare(self) -> None:
         """Take up what an earlier daemon left, and learn where the target stands."""
         store, clock = self.works.session.store, self.works.session.clock
-        end_left(self.works)
         for mended in self.works.worktrees.sweep(store.worktree_names()):
             store.note(EventKind.RECOVERED, clock.now(), mended=mended)
         self.intake.sync(self.current.settings)
