@@ -23,7 +23,7 @@ supervisor be killed, the agent dies with it (parent-death signal); what else is
 the heartbeat and by the run's mark in its environment: `survivors.py`. Without a subreaper, the mark and the process
 group are all there is. Where memory runs out, the kernel takes the agent before supervisor and daemon.
 """
-# ruff: noqa: SIM105, PTH102, PTH104, PTH106, PTH110, PTH119, PTH208 - no contextlib or pathlib here, see above
+# ruff: noqa: SIM105, PTH102, PTH104, PTH106, PTH110, PTH115, PTH119, PTH208 - no contextlib or pathlib here, see above
 
 from __future__ import annotations
 
@@ -220,8 +220,13 @@ def parent_of(pid: int) -> int | None:
 
 
 def boot_id() -> str | None:
+    """Within which pids and start times mean something: the kernel's boot, and the namespace of its pids. A container
+    that is begun anew is a machine begun anew. None where that cannot be known."""
     data = read_small("/proc/sys/kernel/random/boot_id")
-    return data.decode("ascii").strip() if data else None
+    try:
+        return f"{data.decode('ascii').strip()} {os.readlink('/proc/self/ns/pid')}" if data else None
+    except OSError:
+        return None
 
 
 def family(root: int) -> Iterator[tuple[int, int]]:
@@ -298,7 +303,7 @@ def named(pids: Iterable[int]) -> str:
     told, some = [], sorted(set(pids))
     for pid in some[:SHOWN]:
         name = (read_small(f"/proc/{pid}/comm") or b"?").decode("utf-8", "replace").strip()
-        told.append(f"{pid} ({name})")
+        told.append(f"{pid} ({''.join(each for each in name if each.isprintable())})")
     return ", ".join(told) + (f" and {len(some) - SHOWN} more" if len(some) > SHOWN else "")
 
 
@@ -442,8 +447,7 @@ def launch(spec: Spec, log: int, lock: int, umask: int, cgroup: str | None) -> t
     if pid == 0:
         os.close(lock)
         os.close(opener)
-        join(cgroup)
-        become_agent(spec, supervisor, gate, teller, (stdin, log, log), umask)
+        become_agent(spec, supervisor, gate, teller, (stdin, log, log), umask, cgroup)
     for fd in (stdin, gate, teller):
         os.close(fd)
     try:
@@ -468,20 +472,26 @@ def record_start(pid: int, started_at: float, cgroup: str | None) -> None:
 
 
 def join(cgroup: str | None) -> None:
-    """The child's first steps, while nothing depends on them."""
     if cgroup is not None:
         write_control(f"{cgroup}/cgroup.procs", b"0")
     volunteer()
 
 
 def become_agent(
-    spec: Spec, supervisor: int, gate: int, teller: int, stdio: tuple[int, int, int], umask: int
+    spec: Spec,
+    supervisor: int,
+    gate: int,
+    teller: int,
+    stdio: tuple[int, int, int],
+    umask: int,
+    cgroup: str | None,
 ) -> NoReturn:
     """The child's side of `launch`: waits at the gate, then becomes the program or says through `teller` why not."""
     step, executing = "cannot prepare", False
     try:
         os.setsid()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        join(cgroup)
         if os.getppid() != supervisor or os.read(gate, 1) != READY:
             raise OSError("the supervisor is gone or could not record the start")
         restore_signals()
