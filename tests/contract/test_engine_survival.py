@@ -155,6 +155,7 @@ def test_a_number_that_has_passed_to_another_is_not_the_runs(
     """Of the supervisor, of the agent and in the heartbeat: each names a bystander's pid, with another's start."""
     engine.start(python(spec, PATIENT))
     tie.read()
+    eventually((spec.run_dir / "heartbeat.json").exists)
     kill_supervisor(engine, spec)
     with subprocess.Popen(["cat"], cwd=spec.cwd, stdin=subprocess.PIPE, start_new_session=True) as bystander:
         start = supervisor.start_of(bystander.pid)
