@@ -183,6 +183,16 @@ def test_no_control_group_but_a_supervisors_own_is_believed(spec: RunSpec, path:
     assert started and started.cgroup is None
 
 
+def test_without_proc_a_lost_run_says_that_nobody_has_looked(
+    engine: LocalEngine, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.start(shell(spec, "kill -9 $PPID; exec sleep 1000"))
+    assert isinstance(engine.wait(spec.run_dir, PATIENCE_S), LostRun)
+    monkeypatch.setattr(supervisor, "everyone", list)
+    state = engine.settle(spec.run_dir)
+    assert isinstance(state, LostRun) and "without /proc" in state.detail
+
+
 # --- a machine that goes down ---
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 
 from ticketd.engines import run, supervisor
-from ticketd.engines.survivors import Remains, end_survivors
+from ticketd.engines.survivors import end_survivors
 from ticketd.ports import Alive, Exited, LostRun, NeverStarted, NoCapacity, Pulse, RunSpec, RunState
 
 NO_RECORD = "it runs, but its record of the start cannot be read"
@@ -176,7 +176,8 @@ class LocalEngine:
         state = run.read_exit(run_dir) or _dead(run_dir)
         if isinstance(state, LostRun) and not state.with_machine:
             remains = end_survivors(run_dir)
-            return replace(state, left=remains.left, detail=_with_strangers(state.detail, remains))
+            detail = f"{state.detail}; {remains.doubts}" if remains.doubts else state.detail
+            return replace(state, left=remains.left, detail=detail)
         return state
 
 
@@ -263,12 +264,6 @@ def _wait_for_end(run_dir: Path, started: run.Started, timeout_s: float | None) 
         return True
     finally:
         os.close(pidfd)
-
-
-def _with_strangers(detail: str, remains: Remains) -> str:
-    if not remains.strangers:
-        return detail
-    return f"{detail}; still in its worktree and not known to be its own, so left alone: {remains.strangers}"
 
 
 def _spawn_failed(detail: str) -> Exited:

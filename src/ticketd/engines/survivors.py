@@ -28,15 +28,17 @@ SWEEP_LIMIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """Processes in words, empty if there are none. `left`: the run's own, that could not be ended; `strangers`: at work
-    in its directory, but not known to be its own."""
+    """`left`: the run's own processes that could not be ended, empty if there are none; `doubts`: what a person should
+    know of others, empty likewise."""
 
     left: str = ""
-    strangers: str = ""
+    doubts: str = ""
 
 
 def end_survivors(run_dir: Path) -> Remains:
     """Call only with the run's lock held, for a run of this boot that has begun and is lost."""
+    if not supervisor.everyone():
+        return Remains(doubts="without /proc nobody can look for what it left")
     spec, started = run.read_spec(run_dir), run.read_started(run_dir)
     is_own = _ownership(spec, started, run.read_kin(run_dir))
     give_up_at, pause_s = time.monotonic() + SWEEP_LIMIT_S, 0.002
@@ -47,8 +49,9 @@ def end_survivors(run_dir: Path) -> Remains:
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, 0.2)
     supervisor.remove_cgroup(started.cgroup if started else None)
-    at_work = [pid for pid in _processes() if pid not in found and spec and _works_in(pid, spec.cwd)]
-    return Remains(supervisor.named(found), supervisor.named(at_work))
+    at_work = supervisor.named(pid for pid in _processes() if pid not in found and spec and _works_in(pid, spec.cwd))
+    alone = f"still in its worktree and not known to be its own, so left alone: {at_work}"
+    return Remains(supervisor.named(found), alone if at_work else "")
 
 
 def _ownership(spec: run.Ran | None, started: run.Started | None, kin: dict[int, int]) -> Callable[[int, int], bool]:
