@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -296,6 +297,13 @@ def test_a_run_whose_record_cannot_be_read_is_left_alone_and_shown_and_ends_by_f
     engine.end(spec.run_dir, 0)
     over = engine.wait(spec.run_dir, PATIENCE_S)
     assert isinstance(over, Exited) and over.reason == "ended"
+
+
+def test_a_run_whose_records_are_deleted_ends_itself(engine: LocalEngine, spec: RunSpec, tie: Tie) -> None:
+    engine.start(python(spec, DAEMONISE + STUBBORN))
+    tie.read()
+    shutil.rmtree(spec.run_dir)
+    tie.wait_for_cut()
 
 
 def test_what_cannot_be_ended_keeps_its_run_alive_and_is_named_until_it_is_gone(

@@ -123,7 +123,10 @@ class Slots:
                 pass
             case LostRun(left=left) if left:
                 self.works.session.store.held_up(key, f"cannot be ended: {left}")
-            case state:
+            case NeverStarted():
+                # It did: its supervisor sees that within a second, and ends it. The backoff is longer.
+                self.over(key, LostRun("its records have been deleted"))
+            case Exited() | LostRun() as state:
                 self.over(key, state)
 
     def over(self, key: AttemptKey, state: Exited | LostRun | NeverStarted) -> None:

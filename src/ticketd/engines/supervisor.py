@@ -608,6 +608,9 @@ class Run:
             self.begin_end("ended", "the daemon it was to die with is gone", self.spec.grace_s)
         elif self.deadline is not None and now >= self.deadline and self.kill_at is None:
             self.begin_end("timeout", f"ran longer than {self.spec.timeout_s:g} s", self.spec.grace_s)
+        elif not os.path.lexists("lock") and self.kill_at is None:
+            # By whoever has deleted them; the daemon, which finds nothing, will begin the ticket again.
+            self.begin_end("ended", "its records are gone", 0.0)
         elif os.fstat(self.log).st_size > self.spec.log_limit and self.kill_at is None:
             self.begin_end("log-limit", f"its log passed {self.spec.log_limit} bytes", self.spec.grace_s)
         if self.kill_at is not None and now >= self.kill_at:
