@@ -66,6 +66,7 @@ def go_down(yard: Yard, key: str) -> None:
     os.kill(started.supervisor_pid, signal.SIGKILL)
     wait_until(lambda: not run.is_held(run_dir(yard, key)), "the supervisor is gone")
     wait_until(lambda: alive(yard) == [], "its agent is gone with it")
+    supervisor.remove_cgroup(started.cgroup)
     record = run_dir(yard, key) / "started.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"boot_id": "the one before"}))
 
@@ -165,7 +166,7 @@ def test_all_that_an_agent_has_begun_is_gone_before_its_slot_is_free(yard: Yard,
 
 def test_a_verification_that_hangs_is_ended_at_its_time_limit_with_the_servers_it_has_begun(yard: Yard) -> None:
     check = yard.root / "check.sh"
-    check.write_text(f"setsid bash -c 'trap \"\" TERM; while :; do sleep 1000; done' & sleep 1000\n")
+    check.write_text("setsid bash -c 'trap \"\" TERM; while :; do sleep 1000; done' & sleep 1000\n")
     yard.config(f'[limits]\nretries = 0\n[landing]\nrepairs = 0\nverify = ["bash", "{check}"]\nverify_timeout = "1s"\n')
     yard.ticket("a", touches="/a.txt", does=("append a.txt x",))
     yard.until_idle()
