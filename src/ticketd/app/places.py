@@ -44,6 +44,10 @@ class Places:
         """Of a process run for an attempt beside its agent: its `setup` or `verify` steps."""
         return self.state / "runs" / key.ticket / f"{key.number}-{what}"
 
+    def side_run_dirs(self) -> list[Path]:
+        """All there are, but those of people's pushes, which no daemon has begun."""
+        return sorted((self.state / "runs").glob("[a-z0-9]*/*-*"))
+
     def log(self, key: AttemptKey, what: str = "agent") -> Path:
         return self.state / "logs" / key.ticket / f"{key.number}.{what}.log"
 

@@ -110,7 +110,23 @@ class Slots:
         match state:
             case Alive(pid=pid, started_at=at):
                 self.works.session.store.attempt_started(key, tree, pid, at)
+            case LostRun(left=left) if left:
+                self.works.session.store.held_up(key, f"cannot be ended: {left}")
             case Exited() | LostRun() | NeverStarted():
+                self.over(key, state)
+
+    def lost(self, key: AttemptKey) -> None:
+        """Its supervisor is gone without a word. The slot is free once nothing of the run is left, not before: the next
+        look asks again."""
+        match self.works.engine.settle(self.works.session.places.run_dir(key)):
+            case Alive():
+                pass
+            case LostRun(left=left) if left:
+                self.works.session.store.held_up(key, f"cannot be ended: {left}")
+            case NeverStarted():
+                # It did: its supervisor sees that within a second, and ends it. The backoff is longer.
+                self.over(key, LostRun("its records have been deleted"))
+            case Exited() | LostRun() as state:
                 self.over(key, state)
 
     def over(self, key: AttemptKey, state: Exited | LostRun | NeverStarted) -> None:
@@ -119,8 +135,9 @@ class Slots:
         match state:
             case Exited(code=code, reason=reason, detail=detail):
                 self.works.session.store.attempt_over(key, code, reason, detail or exit_words(state), now)
-            case LostRun(detail=detail):
-                self.works.session.store.attempt_over(key, None, "lost", detail, now)
+            case LostRun(detail=detail, with_machine=with_machine):
+                how = "lost-with-machine" if with_machine else "lost"
+                self.works.session.store.attempt_over(key, None, how, detail, now)
             case NeverStarted():
                 self.works.session.store.attempt_over(key, None, "never-started", "it had not begun", now)
 

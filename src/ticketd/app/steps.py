@@ -17,6 +17,7 @@ from ticketd.ports import Alive, Exited, LostRun, NoCapacity, RunSpec, RunState
 
 STEP_LOG_LIMIT = 64 * 2**20
 LOOK_UP_S = 0.5
+END_LIMIT_S = 15.0
 OUTPUT_IN = "; its output is in "
 NOT_BEGUN = ("cannot-run", "spawn-failed")
 
@@ -129,6 +130,17 @@ def _wait(works: Works, run_dir: Path, is_abandoned: Callable[[], bool]) -> RunS
     if trouble is not None:
         raise trouble
     return works.engine.settle(run_dir) if isinstance(state, LostRun) else state
+
+
+def end_left(works: Works) -> None:
+    """Steps end with the daemon that began them, but not at the same moment. Before their trees are used again."""
+    run_dirs = works.session.places.side_run_dirs()
+    for run_dir in run_dirs:
+        works.engine.end(run_dir, 0)
+    for run_dir in run_dirs:
+        works.engine.wait(run_dir, END_LIMIT_S)
+        if not isinstance(works.engine.settle(run_dir), Alive):
+            shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def is_unwanted(works: Works, key: AttemptKey) -> bool:

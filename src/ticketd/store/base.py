@@ -127,7 +127,7 @@ class Tables:
         """The attempt whose work the next one goes on from. A failure is begun afresh, and a repair says itself where
         it begins."""
         made = "SELECT 1 FROM attempts WHERE ticket = ? AND number = ? AND tip IS NOT NULL AND tip <> base"
-        if verdict.preempted and self._rows(db, made, key.ticket, key.number):
+        if (verdict.preempted or verdict.goes_on) and self._rows(db, made, key.ticket, key.number):
             return key.number
         return None if verdict.failed or verdict.repair else record.resume
 

@@ -155,6 +155,7 @@ def attempt_of(row: Row) -> Attempt:
         heartbeat_at=row["heartbeat_at"],
         output_at=row["output_at"],
         output_bytes=row["output_bytes"],
+        held_up=row["held_up"],
         preempted=bool(row["preempted"]),
         restarted=bool(row["restarted"]),
         resumes=row["resumes"],
