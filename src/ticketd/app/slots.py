@@ -154,7 +154,7 @@ class Slots:
     def _judged(self, attempt: Attempt, record: TicketRecord, kept: Kept, finish: Finish) -> Finish:
         changed = self._own_changes(attempt, record, kept)
         unmended = judge(self.works, record, attempt, kept, changed) if finish.outcome == "done" else None
-        return replace(finish, changed=changed, nested=kept.nested, unmended=unmended)
+        return replace(finish, changed=changed, nested=kept.nested, unmended=unmended, unread=kept.unread)
 
     def _own_changes(self, attempt: Attempt, record: TicketRecord, kept: Kept) -> tuple[str, ...]:
         """What the attempt itself changed: an agent that rebased onto a newer target brings others' changes along, and
@@ -219,9 +219,9 @@ class Slots:
     def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> tuple[str, ...]:
         """Setup comes before a merge: it is made for files without conflict markers. The paths in conflict."""
         branch = f"ticketd/{attempt.key.ticket}/{attempt.key.number}"
+        self.works.worktrees.leave_out(settings.worktrees.copy)  # a clone is given a copy of what is left out
         make_ready(self.works, tree, attempt.resumes or attempt.base, branch, settings)
         path = self.works.worktrees.path(tree)
-        self.works.worktrees.leave_out(settings.worktrees.copy)
         copy_files(self.works.session.root, path, settings.worktrees.copy)
         set_up(self.works, tree, attempt.key, settings, lambda: is_unwanted(self.works, attempt.key))
         return self.works.worktrees.begin_merge(tree, attempt.merges) if attempt.merges else ()
