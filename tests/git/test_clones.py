@@ -36,7 +36,7 @@ def shared(world: World) -> dict[str, str]:
     return {
         "refs": git(control, "for-each-ref", "refs/heads", "refs/tags", "refs/stash"),
         "config": (control / "config").read_text(),
-        "hooks": " ".join(sorted(os.listdir(control / "hooks"))) if (control / "hooks").exists() else "",
+        "hooks": " ".join(sorted(path.name for path in (control / "hooks").glob("*"))),
     }
 
 

@@ -15,8 +15,9 @@ from ticketd.git.tree import remove
 from ticketd.git.worktrees import Layout
 from ticketd.ports import Kept
 
-
-both = pytest.mark.parametrize("world", [Layout.LINKED, Layout.CLONE], indirect=True, ids=lambda each: each.name.lower())
+both = pytest.mark.parametrize(
+    "world", [Layout.LINKED, Layout.CLONE], indirect=True, ids=lambda each: each.name.lower()
+)
 as_clone = pytest.mark.parametrize("world", [Layout.CLONE], indirect=True, ids=["clone"])
 
 

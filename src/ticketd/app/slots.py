@@ -11,6 +11,7 @@ from pathlib import Path
 from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
 from ticketd.app.repairs import judge
+from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
 from ticketd.app.trees import Trees
@@ -241,7 +242,9 @@ class Slots:
         mark = f"{self.works.session.places.state.name}/{key}"
         return RunSpec(
             run_dir=run_dir,
-            argv=self.works.agent_of(profile).argv(profile),
+            argv=enclosed(
+                self.works, settings, tree, self.works.agent_of(profile).argv(profile), brief, places.notes(key)
+            ),
             cwd=self.works.worktrees.path(tree),
             env=agent_environment(self.works, record.ticket, attempt, profile),
             stdin=brief,

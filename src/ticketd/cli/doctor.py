@@ -16,8 +16,9 @@ from ticketd.app import doctor as judge
 from ticketd.app.doctor import Check, Program
 from ticketd.app.places import Places
 from ticketd.cli.lint import Finding, read_all
-from ticketd.domain.settings import LandingMode, Settings
+from ticketd.domain.settings import LandingMode, SandboxMode, Settings
 from ticketd.doorbell import DaemonLock, doorbell_path
+from ticketd.engines import bubblewrap
 from ticketd.errors import DaemonRuns, TicketdError
 from ticketd.files import CONFIG, TICKETS, CheckoutFiles
 from ticketd.forges import forge_of
@@ -109,6 +110,9 @@ def _checks(patient: Patient) -> Iterator[Check]:
         yield from _of_files(patient, has_config)
         if patient.files.settings().settings is not None:
             yield from judge.check_agents(patient.settings.agents, _finder(patient))
+            mode = patient.settings.sandbox.mode
+            if told := judge.check_sandbox(mode, "" if mode is SandboxMode.OFF else bubblewrap.why_not()):
+                yield told
     yield from _target(patient, is_set_up)
     found = hook.status(patient.root)
     installed = found.state in (hook.HookState.INSTALLED, hook.HookState.BY_HAND)

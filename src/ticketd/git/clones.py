@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from ticketd.git.configuration import GATE, UPLOAD, quoted
 from ticketd.git.control import Control
@@ -19,7 +18,9 @@ from ticketd.git.snapshot import NOTED
 from ticketd.git.tree import Tree, remove, write_whole
 
 # What the file system can do, as `git clone` has found out when it made the control repository.
-_ABILITIES = re.compile(rb"^\s*(?:filemode|ignorecase|precomposeunicode|symlinks)\s*=\s*(?:true|false)\s*$", re.I | re.M)
+_ABILITIES = re.compile(
+    rb"^\s*(?:filemode|ignorecase|precomposeunicode|symlinks)\s*=\s*(?:true|false)\s*$", re.I | re.M
+)
 # A merge that was begun for the agent is its own to finish.
 _UNDER_WAY = ("MERGE_HEAD", "MERGE_MSG", "MERGE_MODE", "AUTO_MERGE", "ORIG_HEAD")
 _CONFIG = """\
@@ -87,7 +88,9 @@ def borrowed(control: Control) -> str:
 
 
 def _config(control: Control, name_length: int, *, sandboxed: bool) -> str:
-    abilities = b"".join(b"\t%s\n" % line.strip() for line in _ABILITIES.findall((control.path / "config").read_bytes()))
+    abilities = b"".join(
+        b"\t%s\n" % line.strip() for line in _ABILITIES.findall((control.path / "config").read_bytes())
+    )
     branch = next((name.removeprefix("refs/remotes/origin/") for name, _ in _shown(control)), None)
     pushes = f"\tpush = {quoted(f'HEAD:refs/heads/{branch}')}\n" if branch else ""
     if sandboxed:
@@ -107,5 +110,3 @@ def _shown(control: Control) -> Iterator[tuple[str, str]]:
     for path in sorted(heads.rglob("*")):
         if path.is_file() and not path.name.endswith(".ticketd"):
             yield f"refs/remotes/origin/{path.relative_to(heads)}", path.read_text().strip()
-
-

@@ -1,9 +1,9 @@
 """What an agent has made in its clone, brought into the control repository.
 
-Its `.git` is the agent's: any file of it may be a link, a pipe, a lie, or gone. So git is never started there. The files
-are read one by one (no link is followed, sizes are capped), and what is fetched from is a repository of our own that
-holds hard links to the clone's objects: none of the agent's configuration, hooks or alternates takes part, and nothing
-can be swapped between the look and the fetch. What comes in is checked as from any stranger (fsck).
+Its `.git` is the agent's: any file of it may be a link, a pipe, a lie, or gone. So git is never started there. The
+files are read one by one (no link is followed, sizes are capped), and what is fetched from is a repository of our own
+that holds hard links to the clone's objects: none of the agent's configuration, hooks or alternates takes part, and
+nothing can be swapped between the look and the fetch. What comes in is checked as from any stranger (fsck).
 """
 
 from __future__ import annotations
@@ -102,10 +102,8 @@ class _Ingest:
     def _head(self) -> str | None:
         """The commit of its HEAD; that of the branch it was given where HEAD is on none that exists, or damaged."""
         text = _read(self.clone, "HEAD") or b""
-        if named := _HEAD.fullmatch(text):
-            found = self._ref(os.fsdecode(named[1]))
-        else:
-            found = _name(text)
+        named = _HEAD.fullmatch(text)
+        found = self._ref(os.fsdecode(named[1])) if named else _name(text)
         return found or (self._ref(f"refs/heads/{self.tree.branch}") if self.tree.branch else None)
 
     def _ref(self, ref: str) -> str | None:
@@ -119,7 +117,7 @@ class _Ingest:
 
     def _noted(self) -> tuple[str, ...]:
         """Names of all commits that are mentioned anywhere: branches, tags, the stash, reflogs, what is under way."""
-        names = [entry for entry in os.listdir(self.clone) if _TOP_NOTES.fullmatch(entry)]
+        names = [entry.name for entry in os.scandir(self.clone) if _TOP_NOTES.fullmatch(entry.name)]
         texts = [_read(self.clone, name) for name in names]
         texts += [text for folder in _NOTES for text in _texts(self.clone, folder)]
         lines = (line.partition(b"\t")[0] for text in texts if text for line in text.splitlines())
@@ -143,7 +141,7 @@ class _Ingest:
             own = Git(door, env={"GIT_DIR": str(door)})
             there = resolve(own, [f"{name}^{{commit}}" for name in wanted]) or [None] * len(wanted)
             names = [name for name, found in zip(wanted, there, strict=True) if found]
-            lost = (first,) if first in wanted and first not in names else ()
+            lost = tuple(name for name in wanted if name == first and name not in names)
             if not names or self._fetch(door, names):
                 return lost
             singly = sorted(names, key=lambda name: name != first)
@@ -183,9 +181,9 @@ class _Ingest:
             remove(admin / "MERGE_HEAD")
         else:
             (admin / "MERGE_HEAD").write_bytes(merging)
-        for name in os.listdir(self.clone):
-            if name == "index" or _SHARED_INDEX.fullmatch(name):
-                self._mirror_index(name)
+        for entry in os.scandir(self.clone):
+            if entry.name == "index" or _SHARED_INDEX.fullmatch(entry.name):
+                self._mirror_index(entry.name)
 
     def _mirror_index(self, name: str) -> None:
         """With its times, and only if it has changed. What an agent has staged and not committed is brought too: git
@@ -310,7 +308,7 @@ def _texts(at: int, folder: str) -> Iterator[bytes]:
 def _link_objects(clone: int, into: Path) -> None:
     """Links to its objects and packs; what else lies there, a lying commit-graph for one, stays out."""
     with _opened("objects", clone) as objects:
-        for folder in os.listdir(objects):
+        for folder in [entry.name for entry in os.scandir(objects)]:
             wanted = _LOOSE if _FAN.fullmatch(folder) else _PACK if folder == "pack" else None
             if wanted is None:
                 continue

@@ -1,0 +1,181 @@
+"""Agents in the sandbox: what they reach, what they do not, and that their work lands as ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from acceptance_yard import Yard, git, wait_until
+
+from ticketd.engines import bubblewrap
+
+pytestmark = pytest.mark.skipif(bool(bubblewrap.why_not()), reason=f"no sandbox here: {bubblewrap.why_not()}")
+
+ON = '[sandbox]\nmode = "bubblewrap"\n'
+
+
+def shell(script: str, **more: object) -> str:
+    """An agent that is a shell script."""
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in more.items())
+    return f'[agents.default]\ncommand = ["sh", "-c", {json.dumps(script)}]\n{lines}'
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with a secret, which holds everything else here."""
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/id").write_text("secret\n")
+    (tmp_path / ".ssh/id").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, value in (("user.name", "Ada"), ("user.email", "ada@example.org"), ("init.defaultBranch", "main")):
+        git(tmp_path, "config", "--global", name, value)
+    return tmp_path
+
+
+def log_of(yard: Yard, id_: str, what: str = "agent") -> str:
+    return next(yard.state.glob(f"ticketd/*/logs/{id_}/1.{what}.log")).read_text()
+
+
+def test_work_lands_and_verification_and_setup_run_inside(home: Path, yard: Yard) -> None:
+    inside = "test ! -e ~/.ssh && test ! -e ../2 && git log -1 --format=%s"
+    steps = f'verify = ["sh", "-c", {json.dumps(inside + " && test -f README.md")}]'
+    yard.config(f'{ON}[landing]\n{steps}\n[worktrees]\nsetup = ["sh", "-c", {json.dumps(inside)}]\n')
+    yard.ticket("one", touches="/a", does=("write a 1", "commit one"))
+    yard.ticket("two", touches="/b", does=("write b 2",))
+    done = yard.until_idle()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert yard.file("b") == "2"
+    assert "one" in yard.subjects()
+
+
+def test_an_agent_sees_its_worktree_and_little_else(home: Path, yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = yard.state / "ticketd"
+    (home / "tools").mkdir()
+    (home / "tools/mine").write_text("a tool\n")
+    look = f"""
+    cat ~/.ssh/id && echo SAW the key
+    ls {state}/*/store.db && echo SAW the store
+    ls {state}/*/logs && echo SAW logs
+    ls {state}/*/runs/*/*/spec.json && echo SAW a specification
+    ls {state}/*/worktrees/* | grep -q README && test $(ls -d {state}/*/worktrees/* | wc -l) -gt 1 && echo SAW a slot
+    ls {shlex.quote(str(yard.work))} && echo SAW the checkout
+    kill -0 {os.getpid()} && echo SAW the daemons parent
+    ls /proc | grep -x {os.getpid()} && echo SAW a process
+    touch {state}/*/control.git/objects/x && echo WROTE objects
+    rm -rf {state}/*/control.git/objects/* ; git cat-file -e HEAD || echo DESTROYED objects
+    touch /usr/ticketd-was-here && echo WROTE system
+    touch /ticketd-was-here && echo WROTE root
+    echo x > ~/tools/mine && echo WROTE a tool
+    grep -q '[1-9a-f]' /proc/self/status -e 'CapEff:.*[1-9a-f]' && echo HAS capabilities
+    test "$(cat "$TICKETD_BRIEF" | head -c1)" || echo LACKS its brief
+    test -f "$TICKETD_NOTES" || echo LACKS its notes
+    git fetch -q && git rev-parse -q --verify origin/main || echo LACKS the target
+    cat ~/tools/mine | grep -q tool || echo LACKS its tool
+    git push origin HEAD:main
+    echo kept > ~/note; cp ~/note note; git add note; git commit -qm note; exit 0
+    """
+    yard.config(f'{ON}read = ["~/tools"]\n', shell(look))
+    yard.ticket("one", touches="/note")
+    yard.ticket("two", touches="/other")
+    done = yard.until_idle()
+    said = log_of(yard, "one")
+    assert yard.state_of("one") == "landed", done.stdout + said
+    assert not [
+        line for line in said.splitlines() if line.split(" ")[0] in ("SAW", "WROTE", "DESTROYED", "HAS", "LACKS")
+    ]
+    assert "ticketd: in this sandbox nothing is pushed" in said
+    assert not (home / "note").exists(), "its home is its own"
+    assert next(state.glob("*/homes/*/note")).read_text() == "kept\n"
+
+
+def test_what_an_agent_leaves_dies_with_it_in_whatever_session_it_hides(home: Path, yard: Yard) -> None:
+    """A heart that beats into the worktree: if it stops for the daemon it stops for all."""
+    heart = "while :; do date +%s%N > beat; sleep 0.02; done"
+    script = f"setsid setsid sh -c {shlex.quote(heart)} </dev/null >/dev/null 2>&1 & until test -s beat; do :; done"
+    yard.config(ON, shell(script))
+    yard.ticket("one", touches="/beat")
+    yard.until_idle()
+    assert yard.state_of("one") == "landed"
+    beat = next(yard.state.glob("ticketd/*/worktrees/1/beat"))
+    before = beat.read_text() if beat.exists() else ""
+    ticks = iter(range(20))
+    wait_until(lambda: next(ticks, None) is None, "some time has passed")
+    assert (beat.read_text() if beat.exists() else "") == before
+
+
+def test_exit_codes_come_through_and_an_agent_that_is_asked_to_end_may_tidy_up(home: Path, yard: Yard) -> None:
+    yard.config(f"{ON}[limits]\nretries = 0\n", shell('test "$TICKETD_TICKET" = nine && exit 9; kill -9 $$'))
+    yard.ticket("nine", touches="/a")
+    yard.ticket("killed", touches="/b")
+    yard.until_idle()
+    assert "exit code 9" in yard.ticket_line("nine")["detail"]
+    assert "exit code 137" in yard.ticket_line("killed")["detail"]
+    tidy = "trap 'echo tidied > tidy; exit 3' TERM; echo up > up; while :; do sleep 0.05; done"
+    yard.config(f"{ON}[limits]\nretries = 0\n", shell(tidy))
+    yard.ticket("tidy", touches="/tidy", timeout="1s")
+    yard.until_idle()
+    assert yard.ticket_line("tidy")["reason"] == "timeout"
+    assert git(yard.control, "show", "refs/ticketd/tidy/1:tidy") == "tidied"
+
+
+def test_a_linked_worktree_in_the_sandbox_can_be_committed_to_but_its_configuration_is_not_writable(
+    home: Path, yard: Yard
+) -> None:
+    script = "git config alias.x y && echo WROTE config; touch $(git rev-parse --git-common-dir)/x && echo WROTE more; "
+    yard.config(f'{ON}[worktrees]\nisolation = "worktree"\n', shell(script + "echo a > a; git add a; git commit -qm a"))
+    yard.ticket("one", touches="/a")
+    yard.until_idle()
+    assert yard.state_of("one") == "landed", log_of(yard, "one")
+    assert "a" in yard.subjects()
+    assert "WROTE" not in log_of(yard, "one")
+
+
+@pytest.mark.parametrize("shown", ["shared", "read-only"])
+def test_with_the_home_shown_state_and_checkout_are_still_safe(home: Path, yard: Yard, shown: str) -> None:
+    script = f"""
+    cat ~/.ssh/id > seen
+    touch ~/mine
+    touch {shlex.quote(str(yard.work))}/mine && echo WROTE checkout
+    ls {yard.state}/ticketd/*/store.db && echo SAW the store
+    true
+    """
+    yard.config(f'{ON}home = "{shown}"\n', shell(script))
+    yard.ticket("one", touches="/seen")
+    yard.until_idle()
+    assert yard.file("seen") == "secret"
+    assert (home / "mine").exists() == (shown == "shared")
+    assert not [line for line in log_of(yard, "one").splitlines() if line.startswith(("SAW", "WROTE"))]
+
+
+def test_what_would_open_the_sandbox_is_refused(home: Path, yard: Yard) -> None:
+    for path, why in ((str(yard.work.parent), "it holds"), (str(yard.work / "src"), "it lies in the repository")):
+        yard.config(f"{ON}write = [{json.dumps(path)}]\n")
+        done = yard.run("start", "--until-idle")
+        assert done.returncode == 2
+        assert why in done.stderr
+
+
+def test_without_bubblewrap_it_is_refused_or_said_and_left_off(
+    home: Path, yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("git", "sh", "env"):
+        (programs / name).symlink_to(next(Path(at) / name for at in os.get_exec_path() if (Path(at) / name).exists()))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{programs}")
+    yard.config(ON)
+    yard.ticket("one", touches="/a", does=("write a 1",))
+    done = yard.run("start", "--until-idle")
+    assert done.returncode == 2
+    assert "there is no program bwrap" in done.stderr
+    assert "Install bubblewrap" in done.stderr
+    yard.config('[sandbox]\nmode = "auto"\n')
+    done = yard.until_idle()
+    assert done.returncode == 0
+    assert "without a sandbox: there is no program bwrap" in done.stderr
+    assert "without a sandbox" in yard.run("status").stdout
+    assert "without a sandbox" in yard.run("doctor").stdout
