@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from gitworld import ADA, KEY, World, commit, git, write
 
+from ticketd.git.repository import find
 from ticketd.git.worktrees import Layout
 from ticketd.ports import Kept, Tried
 
@@ -92,6 +93,11 @@ def test_stash_branches_tags_and_a_half_done_rebase_are_kept(world: World) -> No
     keep(world, base)
     assert all(world.control.is_safe(sha) for sha in (stashed, side, own))
     assert stashed in kept_aside(world)
+
+
+def test_a_command_in_a_clone_is_about_the_repository_that_it_is_for(world: World) -> None:
+    tree, _ = fresh(world)
+    assert find(tree / "src").root == world.user.resolve()
 
 
 def test_what_has_been_repacked_is_kept_as_well(world: World) -> None:

@@ -111,7 +111,7 @@ def _own(places: Places, settings: Settings, tree: str, also: tuple[Path, ...]) 
     repository itself: what commits and branches need of it can be written, and so destroyed; the rest not."""
     control, read, write = places.control, [places.gate, *also], [places.worktree(tree)]
     if sandbox.isolation_of(settings, sandboxed=True) is Isolation.CLONE:
-        read.append(control / "objects")
+        read += [control / "objects", control / "shallow"]
     else:
         (control / "logs").mkdir(exist_ok=True)
         read.append(control)

@@ -76,19 +76,9 @@ def render_probe() -> Argv:
 def _base() -> Iterator[str]:
     for path in SYSTEM:
         yield from ("--ro-bind-try", path, path)
-    yield from (
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--tmpfs",
-        "/tmp",
-        "--tmpfs",
-        "/var/tmp",
-        "--setenv",
-        "TMPDIR",
-        "/tmp",
-    )
+    # As root one could write the kernel's settings, such as the program that is run for a core dump.
+    yield from ("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys")
+    yield from ("--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp", "--setenv", "TMPDIR", "/tmp")
 
 
 def _mounts(sandbox: Sandbox) -> Iterator[str]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shlex
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 from acceptance_yard import Yard, git, wait_until
 
+from ticketd.domain.sandbox import Sandbox, Shown, render
 from ticketd.engines import bubblewrap
+from ticketd.engines.local import LocalEngine
+from ticketd.ports import Alive, Exited, LostRun, RunSpec
 
 pytestmark = pytest.mark.skipif(bool(bubblewrap.why_not()), reason=f"no sandbox here: {bubblewrap.why_not()}")
 
@@ -41,7 +46,7 @@ def log_of(yard: Yard, id_: str, what: str = "agent") -> str:
 
 
 def test_work_lands_and_verification_and_setup_run_inside(home: Path, yard: Yard) -> None:
-    inside = "test ! -e ~/.ssh && test ! -e ../2 && git log -1 --format=%s"
+    inside = "test ! -e ~/.ssh && test $(ls .. | wc -l) = 1 && git log -1 --format=%s"
     steps = f'verify = ["sh", "-c", {json.dumps(inside + " && test -f README.md")}]'
     yard.config(f'{ON}[landing]\n{steps}\n[worktrees]\nsetup = ["sh", "-c", {json.dumps(inside)}]\n')
     yard.ticket("one", touches="/a", does=("write a 1", "commit one"))
@@ -52,7 +57,7 @@ def test_work_lands_and_verification_and_setup_run_inside(home: Path, yard: Yard
     assert "one" in yard.subjects()
 
 
-def test_an_agent_sees_its_worktree_and_little_else(home: Path, yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_sees_its_worktree_and_little_else(home: Path, yard: Yard) -> None:
     state = yard.state / "ticketd"
     (home / "tools").mkdir()
     (home / "tools/mine").write_text("a tool\n")
@@ -67,6 +72,7 @@ def test_an_agent_sees_its_worktree_and_little_else(home: Path, yard: Yard, monk
     ls /proc | grep -x {os.getpid()} && echo SAW a process
     touch {state}/*/control.git/objects/x && echo WROTE objects
     rm -rf {state}/*/control.git/objects/* ; git cat-file -e HEAD || echo DESTROYED objects
+    (cat /proc/sys/kernel/core_uses_pid > /proc/sys/kernel/core_uses_pid) && echo WROTE to the kernel
     touch /usr/ticketd-was-here && echo WROTE system
     touch /ticketd-was-here && echo WROTE root
     echo x > ~/tools/mine && echo WROTE a tool
@@ -93,18 +99,64 @@ def test_an_agent_sees_its_worktree_and_little_else(home: Path, yard: Yard, monk
 
 
 def test_what_an_agent_leaves_dies_with_it_in_whatever_session_it_hides(home: Path, yard: Yard) -> None:
-    """A heart that beats into the worktree: if it stops for the daemon it stops for all."""
-    heart = "while :; do date +%s%N > beat; sleep 0.02; done"
-    script = f"setsid setsid sh -c {shlex.quote(heart)} </dev/null >/dev/null 2>&1 & until test -s beat; do :; done"
-    yard.config(ON, shell(script))
-    yard.ticket("one", touches="/beat")
-    yard.until_idle()
+    """All that lives holds a pipe in the worktree: no scan of processes could prove its end."""
+    heart = "exec 3>pulse; trap '' TERM; echo held > held; while :; do sleep 1; done"
+    hidden = f"setsid setsid sh -c {shlex.quote(heart)} </dev/null >/dev/null 2>&1 &"
+    yard.config(ON, shell(f"mkfifo pulse; {hidden} until test -s held; do :; done"))
+    yard.ticket("one", touches="/held")
+    daemon = yard.start("--until-idle")
+    found: list[Path] = []
+    wait_until(lambda: found.extend(yard.state.glob("ticketd/*/worktrees/1/pulse")) or found, "the pipe is there")
+    pulse = os.open(found[0], os.O_RDONLY | os.O_NONBLOCK)
+    poll = select.poll()
+    poll.register(pulse, select.POLLHUP)
+    wait_until(lambda: (found[0].parent / "held").exists() or daemon.poll() is not None, "somebody holds it")
+    assert poll.poll(30_000), "whatever held the pipe is dead"
+    assert daemon.wait(timeout=60) == 0
+    os.close(pulse)
     assert yard.state_of("one") == "landed"
-    beat = next(yard.state.glob("ticketd/*/worktrees/1/beat"))
-    before = beat.read_text() if beat.exists() else ""
-    ticks = iter(range(20))
-    wait_until(lambda: next(ticks, None) is None, "some time has passed")
-    assert (beat.read_text() if beat.exists() else "") == before
+
+
+def in_sandbox(at: Path, script: str) -> tuple[str, ...]:
+    own = Shown(str(at), str(at), True)
+    return render(Sandbox((), (), str(at.parent), (own,), str(at)), ["sh", "-c", script])
+
+
+def run_in(at: Path, name: str, argv: tuple[str, ...]) -> RunSpec:
+    at.mkdir(exist_ok=True, parents=True)
+    return RunSpec(at.with_name(name), argv, at, dict(os.environ), None, at.with_name(f"{name}.log"), 60.0, mark=name)
+
+
+def test_what_it_has_used_is_counted_and_nothing_is_said_to_be_left_of_what_ended(tmp_path: Path) -> None:
+    at, engine = tmp_path / "slots/1", LocalEngine()
+    at.mkdir(parents=True)
+    burn = "i=0; while test $i -lt 200000; do i=$((i+1)); done; exit 7"
+    spec = run_in(at, "run", in_sandbox(at, burn))
+    engine.start(spec)
+    over = engine.wait(spec.run_dir, 60)
+    assert isinstance(over, Exited)
+    assert (over.reason, over.code) == ("exited", 7)
+    assert over.cpu_s is not None
+    assert over.cpu_s > 0.05, "200,000 rounds of a shell take longer"
+    assert over.max_rss_bytes
+
+
+def test_a_sandbox_dies_with_its_supervisor(tmp_path: Path) -> None:
+    at, engine = tmp_path / "slots/1", LocalEngine()
+    at.mkdir(parents=True)
+    os.mkfifo(at / "pulse")
+    pulse = os.open(at / "pulse", os.O_RDONLY | os.O_NONBLOCK)
+    held = "exec 3>pulse; setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo up > up; wait"
+    spec = run_in(at, "run", in_sandbox(at, held))
+    assert isinstance(engine.start(spec), Alive)
+    wait_until((at / "up").exists, "it runs")
+    started = json.loads((spec.run_dir / "started.json").read_text())
+    os.kill(started["supervisor_pid"], signal.SIGKILL)
+    poll = select.poll()
+    poll.register(pulse, select.POLLHUP)
+    assert poll.poll(30_000), "nothing of it lives"
+    os.close(pulse)
+    assert isinstance(engine.settle(spec.run_dir), LostRun)
 
 
 def test_exit_codes_come_through_and_an_agent_that_is_asked_to_end_may_tidy_up(home: Path, yard: Yard) -> None:
@@ -160,9 +212,9 @@ def test_what_would_open_the_sandbox_is_refused(home: Path, yard: Yard) -> None:
 
 
 def test_without_bubblewrap_it_is_refused_or_said_and_left_off(
-    home: Path, yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    programs = tmp_path / "programs"
+    programs = home / "programs"
     programs.mkdir()
     for name in ("git", "sh", "env"):
         (programs / name).symlink_to(next(Path(at) / name for at in os.get_exec_path() if (Path(at) / name).exists()))
