@@ -108,6 +108,18 @@ def test_what_has_been_repacked_is_kept_as_well(world: World) -> None:
     assert keep(world, base) == Kept(tip, ("c", "d"))
 
 
+def test_what_is_staged_is_kept_though_only_the_clone_has_its_content(world: World) -> None:
+    """Of a file as old as this one git believes the index."""
+    tree, base = fresh(world)
+    write(tree, {"staged": "s"})
+    os.utime(tree / "staged", (1e9, 1e9))
+    git(tree, "add", "staged")
+    assert world.pool.look("1", base, base).written == ("staged",)
+    kept = keep(world, base)
+    assert kept.changed == ("staged",)
+    assert git(world.control.path, "show", f"{kept.tip}:staged") == "s"
+
+
 def test_a_look_brings_commits_that_survive_the_clone(world: World) -> None:
     tree, base = fresh(world)
     tip = commit(tree, {"c": "c"})
