@@ -141,6 +141,7 @@ class Program(StrEnum):
     MISSING = "missing"
     NOT_EXECUTABLE = "not executable"
     UNTRACKED = "untracked"
+    HIDDEN = "hidden"
 
 
 def program_of(command: Sequence[str]) -> str:
@@ -177,6 +178,9 @@ def _check_agent(profile: AgentProfile, find: Callable[[str], Program]) -> Check
         case Program.UNTRACKED:
             mend = "Commit it, or name it in `copy` under [worktrees]."
             return Check(name, "warn", f"{program} is not in git, so worktrees are without it", mend)
+        case Program.HIDDEN:
+            mend = "Name its directory, and those of what it needs, in `read` under [sandbox]."
+            return Check(name, False, f"{program} lies where the sandbox does not show it", mend)
 
 
 def check_sandbox(mode: SandboxMode, why_not: str) -> Check | None:

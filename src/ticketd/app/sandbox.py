@@ -76,6 +76,17 @@ def check(settings: Settings, session: Session) -> None:
                 raise BadInput(f"`{key}` under [sandbox] names {path}: {fault}", mend="Take it out of ticketd.toml.")
 
 
+def shows(settings: SandboxSettings, home: Path, program: Path) -> bool:
+    """Whether a program of this machine is there in the sandbox, by its name and by what that leads to."""
+    if settings.mode is SandboxMode.OFF:
+        return True
+    named = [each.at for each in (*_home_shown(settings, home, home), *_named(settings, home))]
+    seen = (*sandbox.SYSTEM, *(named[1:] if settings.home is SandboxHome.PRIVATE else named))
+    return all(
+        any(sandbox.is_within(path, each) for each in seen) for path in (str(program), os.path.realpath(program))
+    )
+
+
 def _home(works: Works) -> Path:
     return Path(works.environ.get("HOME") or Path.home())
 

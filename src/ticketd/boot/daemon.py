@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping
         bell=bell,
         engine=LocalEngine(heartbeat_s=HEARTBEAT_S),
         history=control,
-        worktrees=WorktreePool(control, lambda: _layout(current.settings, opened.session)),
+        worktrees=open_pool(control, opened.session, lambda: current.settings),
         target=target,
         forge=lambda: _forge(opened.user, current.settings, environ),
         identity=identity(opened.user.root),
@@ -81,13 +81,16 @@ def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping
     return Daemon(works, current, poll_s)
 
 
-def _layout(settings: Settings, session: Session) -> Layout:
-    sandboxed = sandbox.is_on(settings, session)
-    match isolation_of(settings, sandboxed):
-        case Isolation.WORKTREE:
+def open_pool(control: Control, session: Session, settings: Callable[[], Settings]) -> WorktreePool:
+    """The pool of worktrees, each of which is as the settings in force want it when it is made ready."""
+
+    def layout() -> Layout:
+        sandboxed = sandbox.is_on(settings(), session)
+        if isolation_of(settings(), sandboxed) is Isolation.WORKTREE:
             return Layout.LINKED
-        case Isolation.CLONE:
-            return Layout.SANDBOXED_CLONE if sandboxed else Layout.CLONE
+        return Layout.SANDBOXED_CLONE if sandboxed else Layout.CLONE
+
+    return WorktreePool(control, layout)
 
 
 def _forge(user: UserRepository, settings: Settings, environ: Mapping[str, str]) -> Forge | Refused:

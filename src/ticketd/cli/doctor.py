@@ -15,6 +15,7 @@ import click
 from ticketd.app import doctor as judge
 from ticketd.app.doctor import Check, Program
 from ticketd.app.places import Places
+from ticketd.app.sandbox import shows
 from ticketd.cli.lint import Finding, read_all
 from ticketd.domain.settings import LandingMode, SandboxMode, Settings
 from ticketd.doorbell import DaemonLock, doorbell_path
@@ -139,7 +140,10 @@ def _read(patient: Patient) -> Finding:
 def _finder(patient: Patient) -> Callable[[str], Program]:
     def find_program(program: str) -> Program:
         if "/" not in program:
-            return Program.FOUND if shutil.which(program) else Program.MISSING
+            found = shutil.which(program)
+            if found is None:
+                return Program.MISSING
+            return Program.FOUND if shows(patient.settings.sandbox, Path.home(), Path(found)) else Program.HIDDEN
         path = patient.root / program
         if not path.is_file():
             return Program.MISSING
