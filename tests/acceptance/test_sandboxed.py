@@ -119,7 +119,7 @@ def test_what_an_agent_leaves_dies_with_it_in_whatever_session_it_hides(home: Pa
 
 def in_sandbox(at: Path, script: str) -> tuple[str, ...]:
     own = Shown(str(at), str(at), True)
-    return render(Sandbox((), (), str(at.parent), (own,), str(at)), ["sh", "-c", script])
+    return render(Sandbox((), (), (str(at.parent),), (own,), str(at)), ["sh", "-c", script])
 
 
 def run_in(at: Path, name: str, argv: tuple[str, ...]) -> RunSpec:
@@ -187,12 +187,19 @@ def test_a_linked_worktree_in_the_sandbox_can_be_committed_to_but_its_configurat
 
 
 @pytest.mark.parametrize("shown", ["shared", "read-only"])
-def test_with_the_home_shown_state_and_checkout_are_still_safe(home: Path, yard: Yard, shown: str) -> None:
+def test_with_the_home_shown_state_and_checkout_are_still_safe(
+    home: Path, yard: Yard, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the home directory is known by another name than the checkout is."""
+    (home / "other-name").symlink_to(home)
+    monkeypatch.setenv("HOME", str(home / "other-name"))
     script = f"""
     cat ~/.ssh/id > seen
     touch ~/mine
-    touch {shlex.quote(str(yard.work))}/mine && echo WROTE checkout
-    ls {yard.state}/ticketd/*/store.db && echo SAW the store
+    for home in ~ {home}; do
+      touch $home/work/mine && echo WROTE checkout
+      ls $home/state/ticketd/*/store.db && echo SAW the store
+    done
     true
     """
     yard.config(f'{ON}home = "{shown}"\n', shell(script))

@@ -130,6 +130,19 @@ def test_a_look_brings_commits_that_survive_the_clone(world: World) -> None:
     assert kept.unread == "its repository (.git) is gone"
 
 
+def test_what_a_look_has_seen_is_kept_though_the_agent_has_amended_and_pruned_it(world: World) -> None:
+    tree, base = fresh(world)
+    first = commit(tree, {"c": "c"})
+    world.pool.look("1", base, base)
+    git(tree, "commit", "-q", "--amend", "-m", "better")
+    git(tree, "reflog", "expire", "--expire=now", "--all")
+    git(tree, "gc", "-q", "--prune=now")
+    assert git(tree, "cat-file", "-e", first, ok=False) == ""
+    tip = keep(world, base).tip
+    assert tip == git(tree, "rev-parse", "HEAD") != first
+    assert first in kept_aside(world)
+
+
 def test_a_trial_and_the_gate_see_what_is_committed_in_a_clone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     tree, base = fresh(world)
     tip = commit(tree, {"a.txt": "mine\n"})

@@ -40,7 +40,7 @@ def seen(argv: Sequence[str], path: str) -> tuple[str, str] | None:
 
 def sandbox(shown: Sequence[Shown]) -> Sandbox:
     own = (Shown(f"{STATE}/control.git/objects", f"{STATE}/control.git/objects", False), Shown(TREE, TREE, True))
-    return Sandbox(tuple(shown), (ROOT,), STATE, own, TREE)
+    return Sandbox(tuple(shown), (Shown(ROOT, ROOT, False),), (STATE,), own, TREE)
 
 
 @given(st.lists(st.tuples(PATHS, st.booleans()), max_size=6), PATHS)

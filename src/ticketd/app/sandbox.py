@@ -31,10 +31,11 @@ def enclosed(works: Works, settings: Settings, tree: str, argv: Argv, *also: Pat
     own_home = works.session.places.home(tree)
     own_home.mkdir(mode=0o700, parents=True, exist_ok=True)
     shown = (*_home_shown(settings.sandbox, home, own_home), *_named(settings.sandbox, home), *_own_program(argv))
+    root, state = str(works.session.root), str(_states(works.session.places))
     seen = Sandbox(
         shown=shown,
-        kept=_kept(works.session.root, shown),
-        state=str(works.session.places.state),
+        kept=tuple(Shown(at, root, False) for at in _seen_as(root, shown)),
+        hidden=tuple(dict.fromkeys((state, *_seen_as(state, shown)))),
         own=tuple(_own(works.session.places, settings, tree, also)),
         at=str(works.session.places.worktree(tree)),
     )
@@ -70,7 +71,7 @@ def check(settings: Settings, session: Session) -> None:
         raise BadInput(f"agents are to run in a sandbox, but bubblewrap does not work here: {why_not}", mend=MEND)
     for key, writable in (("read", False), ("write", True)):
         for path in getattr(settings.sandbox, key):
-            places = (Path(path).expanduser(), session.root, session.places.state)
+            places = (Path(path).expanduser(), session.root, _states(session.places))
             really, root, state = map(os.path.realpath, places)
             if fault := sandbox.fault_of(really, writable, root, state):
                 raise BadInput(f"`{key}` under [sandbox] names {path}: {fault}", mend="Take it out of ticketd.toml.")
@@ -80,8 +81,8 @@ def shows(settings: SandboxSettings, home: Path, program: Path) -> bool:
     """Whether a program of this machine is there in the sandbox, by its name and by what that leads to."""
     if settings.mode is SandboxMode.OFF:
         return True
-    named = [each.at for each in (*_home_shown(settings, home, home), *_named(settings, home))]
-    seen = (*sandbox.SYSTEM, *(named[1:] if settings.home is SandboxHome.PRIVATE else named))
+    own = () if settings.home is SandboxHome.PRIVATE else _home_shown(settings, home, home)
+    seen = (*sandbox.SYSTEM, *(each.at for each in (*own, *_named(settings, home))))
     return all(
         any(sandbox.is_within(path, each) for each in seen) for path in (str(program), os.path.realpath(program))
     )
@@ -93,7 +94,8 @@ def _home(works: Works) -> Path:
 
 def _home_shown(settings: SandboxSettings, home: Path, own: Path) -> Iterator[Shown]:
     source = own if settings.home is SandboxHome.PRIVATE else home
-    yield Shown(str(home), str(source), settings.home is not SandboxHome.READ_ONLY)
+    if home != Path("/"):  # some services have no other
+        yield Shown(str(home), str(source), settings.home is not SandboxHome.READ_ONLY)
 
 
 def _named(settings: SandboxSettings, home: Path) -> Iterator[Shown]:
@@ -111,10 +113,18 @@ def _own_program(argv: Argv) -> Iterator[Shown]:
             yield Shown(path, path, False)
 
 
-def _kept(root: Path, shown: tuple[Shown, ...]) -> tuple[str, ...]:
-    """The person's checkout is seen where what holds it is, but not written; and not at all by itself."""
-    held = any(sandbox.is_within(str(root), each.at) and each.source == each.at for each in shown)
-    return (str(root),) if held else ()
+def _states(places: Places) -> Path:
+    """The state directories of all repositories."""
+    return places.state.parent if places.state.parent.name == "ticketd" else places.state
+
+
+def _seen_as(path: str, shown: tuple[Shown, ...]) -> Iterator[str]:
+    """Where a path is seen by way of what holds it; by another name than its own if that is shown by a link."""
+    real = os.path.realpath(path)
+    for each in shown:
+        source = os.path.realpath(each.source)
+        if sandbox.is_within(real, source):
+            yield each.at.rstrip("/") + real[len(source.rstrip("/")) :]
 
 
 def _own(places: Places, settings: Settings, tree: str, also: tuple[Path, ...]) -> Iterator[Shown]:

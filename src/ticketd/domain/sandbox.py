@@ -32,12 +32,12 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """`shown`: what lies anywhere but in the state directory; `state` is hidden but for `own`. `kept`: what may be seen
-    as it happens, but never be written. `at`: where the program begins."""
+    """`shown`: what lies anywhere but in the state directory. `kept`: what is seen by way of that, but never written.
+    `hidden`: what must not be seen, whatever shows it, but for `own`. `at`: where the program begins."""
 
     shown: tuple[Shown, ...]
-    kept: tuple[str, ...]
-    state: str
+    kept: tuple[Shown, ...]
+    hidden: tuple[str, ...]
     own: tuple[Shown, ...]
     at: str
 
@@ -87,9 +87,11 @@ def _mounts(sandbox: Sandbox) -> Iterator[str]:
     yield from _base()
     for each in sorted(sandbox.shown, key=lambda each: (each.at.rstrip("/").count("/"), not each.writable, each)):
         yield from ("--bind-try" if each.writable else "--ro-bind-try", each.source, each.at)
-    for path in sandbox.kept:
-        yield from ("--ro-bind-try", path, path)
-    yield from ("--tmpfs", sandbox.state)
+    for each in sandbox.kept:
+        yield from ("--ro-bind-try", each.source, each.at)
+    for path in sandbox.hidden:
+        yield from ("--tmpfs", path)
     for each in sandbox.own:
         yield from ("--bind" if each.writable else "--ro-bind", each.source, each.at)
-    yield from ("--remount-ro", sandbox.state, "--remount-ro", "/")
+    for path in (*sandbox.hidden, "/"):
+        yield from ("--remount-ro", path)

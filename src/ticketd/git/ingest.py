@@ -56,7 +56,8 @@ def ingest(control: Control, tree: Tree, *, everything: bool) -> str:
 
 
 def read_noted(tree: Tree) -> tuple[str, ...]:
-    """What its clone mentioned of commits when all of it was last brought."""
+    """The commits that its clone has mentioned so far, and each that a look has found checked out: an agent may amend
+    that and prune it before it ends."""
     file = tree.admin / NOTED
     return tuple(file.read_text().split()) if file.is_file() else ()
 
@@ -85,14 +86,16 @@ class _Ingest:
     def run(self, everything: bool) -> str:
         head = self._head()
         last = (self.tree.admin / "HEAD").read_text(errors="replace").strip()
-        noted, known = self._noted() if everything else (), {last, *read_noted(self.tree)}
+        before = read_noted(self.tree)
+        noted, known = self._noted() if everything else (), {last, *before}
         wanted = self._unknown([sha for sha in dict.fromkeys((head, *noted)) if sha and sha not in known])
         failed = self._bring(wanted, first=head) if wanted else ()
         same = _read(self.clone, "objects/info/alternates") == os.fsencode(borrowed(self.control))
         if same and head not in failed:
             self._mirror(head, last)
-        if everything:
-            write_whole(self.tree.admin / NOTED, "".join(f"{sha}\n" for sha in noted if sha not in failed))
+        seen = dict.fromkeys((*before, last, *(sha for sha in (head, *noted) if sha and sha not in failed)))
+        if len(seen) > len(before):
+            write_whole(self.tree.admin / NOTED, "".join(f"{sha}\n" for sha in seen if _name(sha.encode())))
         if failed:
             return f"its commits are not sound, or not all there: {failed[0]}"
         return "" if same else "its repository (.git) is not the one that it was given"
