@@ -25,10 +25,11 @@ def test_commits_pushes_and_loose_files_land_and_a_destroyed_clone_is_a_failure_
     for id_ in ("pushes", "leaves", "destroys", "vanishes"):
         yard.ticket(id_, touches=f"/{id_}")
     yard.until_idle()
-    states = {id_: yard.state_of(id_) for id_ in ("pushes", "leaves", "destroys", "vanishes")}
+    lines = {line["id"]: line for line in yard.json("list")["tickets"]}
+    states = {id_: line["state"] for id_, line in lines.items()}
     assert states == {"pushes": "landed", "leaves": "landed", "destroys": "failed", "vanishes": "failed"}
     assert (yard.file("pushes"), yard.file("leaves")) == ("1", "2")
-    assert "tampered with" in yard.ticket_line("destroys")["detail"]
+    assert "tampered with" in lines["destroys"]["detail"]
     assert git(yard.control, "show", "refs/ticketd/destroys/1:destroys") == "1"
     assert git(yard.control, "for-each-ref", "refs/ticketd-extra/leaves/1") != "", "the stash"
     assert git(yard.control, "for-each-ref", "refs/stash") == ""

@@ -238,10 +238,7 @@ def test_after_any_mess_the_tree_is_exactly_at_the_same_commit(world: World, mes
     is_exactly(world, base, "ticketd/next/1")
 
 
-CLONE_MESSES = [
-    *(mess_dirty, mess_directory_for_a_file, mess_rebase, mess_index, mess_own_repository, mess_everything_gone),
-    *(mess_hidden, mess_nested, mess_split_index, mess_unborn),
-]
+CLONE_MESSES = [mess_directory_for_a_file, mess_own_repository, mess_everything_gone, mess_split_index]
 
 
 @as_clone
@@ -250,7 +247,6 @@ def test_after_a_mess_a_clone_is_exactly_at_the_next_commit(world: World, mess: 
     test_after_any_mess_the_tree_is_exactly_at_the_next_commit(world, mess)
 
 
-@both
 def test_ignored_files_can_stay(world: World) -> None:
     tree, base = fresh(world)
     write(tree, {"build/cache": "warm", "junk": "x"})
@@ -299,7 +295,6 @@ def test_commits_and_uncommitted_work_are_kept_and_the_tree_is_not_touched(world
     assert git(tree, "status", "--porcelain", "--ignored") == before
 
 
-@both
 def test_an_untouched_tree_is_kept_as_its_base(world: World) -> None:
     _, base = fresh(world)
     assert keep(world, base) == Kept(base, ())
@@ -331,7 +326,9 @@ def test_after_any_mess_every_file_is_kept(world: World, mess: object) -> None:
 
 
 @as_clone
-@pytest.mark.parametrize("mess", [m for m in CLONE_MESSES if m not in OTHERWISE] + [mess_merge, mess_locks, mess_head])
+@pytest.mark.parametrize(
+    "mess", [mess_rebase, mess_index, mess_hidden, mess_nested, mess_split_index, mess_unborn, mess_locks, mess_head]
+)
 def test_after_a_mess_every_file_of_a_clone_is_kept(world: World, mess: object) -> None:
     test_after_any_mess_every_file_is_kept(world, mess)
 
@@ -345,7 +342,6 @@ def test_a_sparse_checkout_has_deleted_nothing(world: World) -> None:
     assert keep(world, base).changed == ("mine",)
 
 
-@both
 def test_a_link_in_place_of_a_folder_is_kept_as_a_link(world: World) -> None:
     tree, base = fresh(world)
     mess_link_for_a_folder(tree)
@@ -376,7 +372,6 @@ def test_work_on_another_branch_is_kept(world: World) -> None:
     assert keep(world, base) == Kept(tip, ("c",))
 
 
-@both
 def test_work_on_a_detached_head_is_kept(world: World) -> None:
     tree, base = fresh(world)
     git(tree, "checkout", "-q", "--detach")
@@ -410,7 +405,6 @@ def test_keeping_twice_is_keeping_once(world: World) -> None:
     assert git(world.control.path, "for-each-ref") == refs
 
 
-@both
 def test_a_head_that_does_not_descend_from_the_base_is_kept(world: World) -> None:
     world.move_target({"c": "c"})
     tree, base = fresh(world)
@@ -420,7 +414,6 @@ def test_a_head_that_does_not_descend_from_the_base_is_kept(world: World) -> Non
     assert kept.changed == ("c",)
 
 
-@both
 def test_a_repository_without_a_commit_inside_is_named_and_the_rest_is_kept(world: World) -> None:
     tree, base = fresh(world)
     (tree / "in ner").mkdir()
@@ -490,7 +483,6 @@ def test_drift_is_tried_on_uncommitted_work_and_leaves_no_trace(world: World) ->
     assert state_of(world) == before
 
 
-@both
 def test_what_an_attempt_has_written_is_known_committed_or_not(world: World) -> None:
     tree, base = fresh(world)
     assert world.pool.look("1", base, base).written == ()
