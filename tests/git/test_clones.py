@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,17 @@ def test_what_was_never_kept_is_kept_when_its_clone_is_made_anew(world: World) -
     tip = commit(tree, {"c": "c"})
     world.pool.prepare("1", base, "ticketd/fix-it/2", keep_ignored=False)
     assert world.control.is_safe(tip)
+
+
+def test_looks_at_the_same_clone_at_once_do_not_disturb_each_other_or_what_is_kept(world: World) -> None:
+    tree, base = fresh(world)
+    for turn in range(4):
+        tip = commit(tree, {"c": f"{turn}\n"})
+        with ThreadPoolExecutor(4) as threads:
+            looks = [threads.submit(world.pool.look, "1", base, base) for _ in range(3)]
+            kept = threads.submit(keep, world, base).result()
+        assert (kept.tip, kept.unread) == (tip, "")
+        assert {look.result().written for look in looks} == {("c",)}
 
 
 # --- an agent that means harm ---

@@ -8,6 +8,7 @@ nothing can be swapped between the look and the fetch. What comes in is checked 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
@@ -46,13 +47,27 @@ def ingest(control: Control, tree: Tree, *, everything: bool) -> str:
     """Make the tree's git directory say what its clone says (HEAD, index, an unfinished merge), with all objects there.
     `everything`: with all other commits that the clone knows. Returns why that cannot be done or is not to be believed,
     empty if it is well: then the tree's git directory says what was last known."""
+    with alone(tree):
+        return _ingest(control, tree, everything)
+
+
+def _ingest(control: Control, tree: Tree, everything: bool) -> str:
+    if not os.path.lexists(tree.path / ".git"):
+        return "its repository (.git) is gone"
     try:
         with _opened(tree.path / ".git") as clone:
             return _Ingest(control, tree, clone).run(everything)
-    except FileNotFoundError:
-        return "its repository (.git) is gone"
     except (OSError, _Odd) as error:
         return f"its repository (.git) cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+@contextmanager
+def alone(tree: Tree) -> Iterator[None]:
+    """One hand at a time, of all threads and processes, for what a clone and the tree's git directory say of each
+    other: a look that is late must not undo what has been made ready for the next. Not re-entrant."""
+    with tree.note.with_suffix(".lock").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def read_noted(tree: Tree) -> tuple[str, ...]:
@@ -63,9 +78,10 @@ def read_noted(tree: Tree) -> tuple[str, ...]:
 
 
 def rescue(control: Control, tree: Tree) -> None:
-    """Before a clone is made anew: whatever it has that was not kept is kept now. There should be nothing."""
+    """Before a clone is made anew: whatever it has that was not kept is kept now. There should be nothing. The caller
+    is `alone` with it."""
     before = set(read_noted(tree))
-    ingest(control, tree, everything=True)
+    _ingest(control, tree, everything=True)
     for sha in set(read_noted(tree)) - before:
         if (commit := control.read_ref(sha)) and not control.is_safe(commit):
             control.keep(f"refs/ticketd-extra/branches/{commit}", commit)

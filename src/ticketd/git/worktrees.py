@@ -21,7 +21,7 @@ from ticketd.git.control import Control
 from ticketd.git.door import Git
 from ticketd.git.exactness import all_untouched, changes
 from ticketd.git.index import is_plain
-from ticketd.git.ingest import ingest, rescue
+from ticketd.git.ingest import alone, ingest, rescue
 from ticketd.git.leftovers import git_lives
 from ticketd.git.looks import as_it_stands, fresh, look
 from ticketd.git.snapshot import Snapshot
@@ -65,10 +65,20 @@ class WorktreePool:
             GitFailed: the commit is missing, or the disk is full.
         """
         tree, layout = self._tree(name), self.layout()
-        if tree.is_clone:
-            rescue(self.control, tree)
+        if layout is Layout.LINKED and not tree.is_clone:
+            return self._prepare(tree, commit, branch, keep_ignored)
+        tree.path.parent.mkdir(exist_ok=True)
+        with alone(tree):
+            if tree.is_clone:
+                rescue(self.control, tree)
             if layout is Layout.LINKED:
                 unfurnish(tree)
+            made = self._prepare(tree, commit, branch, keep_ignored)
+            if layout is not Layout.LINKED:
+                furnish(self.control, tree, commit, branch, sandboxed=layout is Layout.SANDBOXED_CLONE)
+            return made
+
+    def _prepare(self, tree: Tree, commit: str, branch: str | None, keep_ignored: bool) -> bool:
         branches = read_branches(self.control, tree, commit, branch)
         made = not self._is_whole(tree)
         if made:
@@ -76,8 +86,6 @@ class WorktreePool:
         elif branches.head != commit or not self._is_clean(tree, commit, keep_ignored):
             made = self._reset(tree, commit, keep_ignored)
         self._put_on(tree, branches)
-        if layout is not Layout.LINKED:
-            furnish(self.control, tree, commit, branch, sandboxed=layout is Layout.SANDBOXED_CLONE)
         return made
 
     def begin_merge(self, name: str, onto: str) -> tuple[str, ...]:
@@ -91,7 +99,8 @@ class WorktreePool:
         conflicts = begin_merge(tree.git(self.control), onto, self.control.by)
         if tree.is_clone:
             at = self.control.read_ref(f"worktrees/{name}/HEAD") or onto
-            furnish(self.control, tree, at, tree.branch, sandboxed=self.layout() is Layout.SANDBOXED_CLONE)
+            with alone(tree):
+                furnish(self.control, tree, at, tree.branch, sandboxed=self.layout() is Layout.SANDBOXED_CLONE)
         return conflicts
 
     def leave(self, name: str, commit: str) -> None:
