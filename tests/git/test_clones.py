@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from gitworld import ADA, KEY, World, commit, git, write
 
+from ticketd.errors import GitFailed
 from ticketd.git.repository import find
 from ticketd.git.worktrees import Layout
 from ticketd.ports import Kept, Tried
@@ -205,6 +206,23 @@ def test_looks_at_the_same_clone_at_once_do_not_disturb_each_other_or_what_is_ke
             kept = threads.submit(keep, world, base).result()
         assert (kept.tip, kept.unread) == (tip, "")
         assert {look.result().written for look in looks} == {("c",)}
+
+
+@pytest.mark.parametrize("what", ["kill -9 $$", "echo 'fatal: write error: No space left on device' >&2; exit 128"])
+def test_a_fetch_that_the_machine_has_ended_is_no_fault_of_the_agent(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    tree, base = fresh(world)
+    tip = commit(tree, {"c": "c"})
+    (tmp_path / "bin").mkdir()
+    false_git = tmp_path / "bin/git"
+    false_git.write_text(f'#!/bin/sh\ncase " $* " in *" fetch "*) {what};; esac\nexec {shutil.which("git")} "$@"\n')
+    false_git.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{false_git.parent}:{os.environ['PATH']}")
+        with pytest.raises(GitFailed):
+            keep(world, base)
+    assert keep(world, base) == Kept(tip, ("c",))
 
 
 # --- an agent that means harm ---

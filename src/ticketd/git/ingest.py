@@ -8,6 +8,7 @@ nothing can be swapped between the look and the fetch. What comes in is checked 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ticketd.errors import GitFailed
 from ticketd.git.clones import borrowed
 from ticketd.git.commits import resolve
 from ticketd.git.control import Control
@@ -30,6 +32,9 @@ INCOMING = ("fetch.fsckObjects=true", "transfer.fsckObjects=true", "protocol.ver
 LARGEST_NOTE = 16 * 2**20
 LARGEST_INDEX = 512 * 2**20
 MOST_ENTRIES = 200_000
+# What is wrong with this machine, whoever meets it: no sign of an agent that means harm.
+OURS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.EROFS}
+OUR_WORDS = tuple(os.strerror(number) for number in sorted(OURS))
 MOST_SINGLY = 200
 """Where a clone has commits that cannot be fetched all at once, how many are tried one by one."""
 
@@ -46,7 +51,11 @@ _PACK = re.compile(r"pack-[0-9a-f]{40,64}\.(?:pack|idx)")
 def ingest(control: Control, tree: Tree, *, everything: bool) -> str:
     """Make the tree's git directory say what its clone says (HEAD, index, an unfinished merge), with all objects there.
     `everything`: with all other commits that the clone knows. Returns why that cannot be done or is not to be believed,
-    empty if it is well: then the tree's git directory says what was last known."""
+    empty if it is well: then the tree's git directory says what was last known.
+
+    Raises:
+        GitFailed: nothing is wrong with the clone, but with us: the disk is full, git was killed.
+    """
     with alone(tree):
         return _ingest(control, tree, everything)
 
@@ -58,6 +67,8 @@ def _ingest(control: Control, tree: Tree, everything: bool) -> str:
         with _opened(tree.path / ".git") as clone:
             return _Ingest(control, tree, clone).run(everything)
     except (OSError, _Odd) as error:
+        if getattr(error, "errno", None) in OURS:
+            raise GitFailed(f"{tree.path.name} could not be read: {error}") from error
         return f"its repository (.git) cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
@@ -150,7 +161,7 @@ class _Ingest:
     def _unknown(self, names: Sequence[str]) -> list[str]:
         if not names:
             return []
-        found = resolve(self.control.git, names) or [None] * len(names)
+        found = _found(self.control.git, names)
         return [name for name, known in zip(names, found, strict=True) if known is None]
 
     def _bring(self, wanted: Sequence[str], first: str | None) -> tuple[str, ...]:
@@ -158,7 +169,7 @@ class _Ingest:
         unless HEAD is there."""
         with self._door() as door:
             own = Git(door, env={"GIT_DIR": str(door)})
-            there = resolve(own, [f"{name}^{{commit}}" for name in wanted]) or [None] * len(wanted)
+            there = _found(own, [f"{name}^{{commit}}" for name in wanted])
             names = [name for name, found in zip(wanted, there, strict=True) if found]
             lost = tuple(name for name in wanted if name == first and name not in names)
             if not names or self._fetch(door, names):
@@ -171,7 +182,10 @@ class _Ingest:
         given = "".join(f"{name}\n" for name in names).encode()
         with self.control.exclusive():
             git = self.control.git.with_config(*INCOMING)
-            return git.ask(*FETCH, "--stdin", "--", str(door), stdin=given).ok
+            answer = git.ask(*FETCH, "--stdin", "--", str(door), stdin=given)
+        if answer.code < 0 or any(word in answer.err for word in OUR_WORDS):
+            raise GitFailed(f"what {self.tree.path.name} has committed could not be fetched", stderr=answer.err)
+        return answer.ok
 
     @contextmanager
     def _door(self) -> Iterator[Path]:
@@ -237,6 +251,14 @@ class _Ingest:
             return True
         with self._door() as door:
             return self._fetch(door, wanted)
+
+
+def _found(git: Git, names: Sequence[str]) -> list[str | None]:
+    """As `resolve`; but a repository of ours is one, so git was kept from answering."""
+    found = resolve(git, names)
+    if found is None:
+        raise GitFailed(f"git could not look for commits in {git.cwd}")
+    return found
 
 
 _CONFIG = """\
