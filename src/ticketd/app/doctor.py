@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ticketd.domain.problems import Problem, Severity
-from ticketd.domain.settings import AgentProfile, TargetSettings
+from ticketd.domain.settings import AgentProfile, SandboxMode, TargetSettings
 
 OLDEST_GIT = (2, 38)  # `git merge-tree --write-tree`
 OLDEST_PYTHON = (3, 11)
@@ -141,6 +141,7 @@ class Program(StrEnum):
     MISSING = "missing"
     NOT_EXECUTABLE = "not executable"
     UNTRACKED = "untracked"
+    HIDDEN = "hidden"
 
 
 def program_of(command: Sequence[str]) -> str:
@@ -177,6 +178,21 @@ def _check_agent(profile: AgentProfile, find: Callable[[str], Program]) -> Check
         case Program.UNTRACKED:
             mend = "Commit it, or name it in `copy` under [worktrees]."
             return Check(name, "warn", f"{program} is not in git, so worktrees are without it", mend)
+        case Program.HIDDEN:
+            mend = "Name its directory, and those of what it needs, in `read` under [sandbox]."
+            return Check(name, False, f"{program} lies where the sandbox does not show it", mend)
+
+
+def check_sandbox(mode: SandboxMode, why_not: str) -> Check | None:
+    """`why_not`: why bubblewrap does not work here. None where no sandbox is wanted."""
+    if mode is SandboxMode.OFF:
+        return None
+    if not why_not:
+        return Check("sandbox", True, "bubblewrap works here")
+    mend = 'Install bubblewrap and allow user namespaces, or set `mode = "off"` under [sandbox].'
+    if mode is SandboxMode.AUTO:
+        return Check("sandbox", "warn", f"agents run without a sandbox: {why_not}", mend)
+    return Check("sandbox", False, f"bubblewrap does not work here, so no agent is run: {why_not}", mend)
 
 
 # --- the state directory --------------------------------------------------------------------------------------------

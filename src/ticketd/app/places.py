@@ -27,6 +27,10 @@ class Places:
         return self.state / "control.git"
 
     @property
+    def gate(self) -> Path:
+        return self.state / "gate.git"
+
+    @property
     def daemon_log(self) -> Path:
         return self.state / "daemon.log"
 
@@ -53,3 +57,7 @@ class Places:
 
     def worktree(self, name: str) -> Path:
         return self.state / "worktrees" / name
+
+    def home(self, name: str) -> Path:
+        """What a worktree's processes have for a home directory in the sandbox."""
+        return self.state / "homes" / name

@@ -27,7 +27,8 @@ from ticketd.ports import (
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One repository as commands see it. `ring` wakes a daemon if one runs; `is_running` asks whether one does."""
+    """One repository as commands see it. `ring` wakes a daemon if one runs; `is_running` asks whether one does;
+    `no_sandbox` says why there is no sandbox to be had here, and nothing if there is."""
 
     root: Path
     places: Places
@@ -36,6 +37,7 @@ class Session:
     files: TicketFiles
     ring: Callable[[], None]
     is_running: Callable[[], bool]
+    no_sandbox: Callable[[], str] = lambda: "nobody has looked for it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
 from ticketd.app.repairs import judge
+from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
 from ticketd.app.trees import Trees
@@ -172,7 +173,7 @@ class Slots:
     def _judged(self, attempt: Attempt, record: TicketRecord, kept: Kept, finish: Finish) -> Finish:
         changed = self._own_changes(attempt, record, kept)
         unmended = judge(self.works, record, attempt, kept, changed) if finish.outcome == "done" else None
-        return replace(finish, changed=changed, nested=kept.nested, unmended=unmended)
+        return replace(finish, changed=changed, nested=kept.nested, unmended=unmended, unread=kept.unread)
 
     def _own_changes(self, attempt: Attempt, record: TicketRecord, kept: Kept) -> tuple[str, ...]:
         """What the attempt itself changed: an agent that rebased onto a newer target brings others' changes along, and
@@ -240,9 +241,9 @@ class Slots:
     def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> tuple[str, ...]:
         """Setup comes before a merge: it is made for files without conflict markers. The paths in conflict."""
         branch = f"ticketd/{attempt.key.ticket}/{attempt.key.number}"
+        self.works.worktrees.leave_out(settings.worktrees.copy)  # a clone is given a copy of what is left out
         make_ready(self.works, tree, attempt.resumes or attempt.base, branch, settings)
         path = self.works.worktrees.path(tree)
-        self.works.worktrees.leave_out(settings.worktrees.copy)
         copy_files(self.works.session.root, path, settings.worktrees.copy)
         set_up(self.works, tree, attempt.key, settings, lambda: is_unwanted(self.works, attempt.key))
         return self.works.worktrees.begin_merge(tree, attempt.merges) if attempt.merges else ()
@@ -262,7 +263,9 @@ class Slots:
         mark = f"{self.works.session.places.state.name}/{key}"
         return RunSpec(
             run_dir=run_dir,
-            argv=self.works.agent_of(profile).argv(profile),
+            argv=enclosed(
+                self.works, settings, tree, self.works.agent_of(profile).argv(profile), brief, places.notes(key)
+            ),
             cwd=self.works.worktrees.path(tree),
             env=agent_environment(self.works, record.ticket, attempt, profile),
             stdin=brief,

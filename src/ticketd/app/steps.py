@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.app.environment import step_environment
+from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.settings import Argv, Settings
@@ -96,7 +97,7 @@ def _run(
     begun = works.engine.start(
         RunSpec(
             run_dir=run_dir,
-            argv=argv,
+            argv=enclosed(works, works.settings(), tree.name, argv),
             cwd=tree,
             env=step_environment(works.environ),
             stdin=None,

@@ -11,6 +11,7 @@ from ticketd.app.places import Places
 from ticketd.app.session import Session
 from ticketd.clock import SystemClock
 from ticketd.doorbell import DaemonLock, ring
+from ticketd.engines import bubblewrap
 from ticketd.errors import NotSetUp
 from ticketd.files import CONFIG, TICKETS, CheckoutFiles
 from ticketd.git.door import leave_outer_repository
@@ -49,5 +50,6 @@ def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, mu
         files=CheckoutFiles(user.root, places.last_good_settings),
         ring=lambda: ring(state),
         is_running=lock.is_taken,
+        no_sandbox=bubblewrap.why_not,
     )
     return Opened(user, session, lock)

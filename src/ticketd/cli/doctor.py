@@ -15,9 +15,11 @@ import click
 from ticketd.app import doctor as judge
 from ticketd.app.doctor import Check, Program
 from ticketd.app.places import Places
+from ticketd.app.sandbox import shows
 from ticketd.cli.lint import Finding, read_all
-from ticketd.domain.settings import LandingMode, Settings
+from ticketd.domain.settings import LandingMode, SandboxMode, Settings
 from ticketd.doorbell import DaemonLock, doorbell_path
+from ticketd.engines import bubblewrap
 from ticketd.errors import DaemonRuns, TicketdError
 from ticketd.files import CONFIG, TICKETS, CheckoutFiles
 from ticketd.forges import forge_of
@@ -109,6 +111,9 @@ def _checks(patient: Patient) -> Iterator[Check]:
         yield from _of_files(patient, has_config)
         if patient.files.settings().settings is not None:
             yield from judge.check_agents(patient.settings.agents, _finder(patient))
+            mode = patient.settings.sandbox.mode
+            if told := judge.check_sandbox(mode, "" if mode is SandboxMode.OFF else bubblewrap.why_not()):
+                yield told
     yield from _target(patient, is_set_up)
     found = hook.status(patient.root)
     installed = found.state in (hook.HookState.INSTALLED, hook.HookState.BY_HAND)
@@ -135,7 +140,10 @@ def _read(patient: Patient) -> Finding:
 def _finder(patient: Patient) -> Callable[[str], Program]:
     def find_program(program: str) -> Program:
         if "/" not in program:
-            return Program.FOUND if shutil.which(program) else Program.MISSING
+            found = shutil.which(program)
+            if found is None:
+                return Program.MISSING
+            return Program.FOUND if shows(patient.settings.sandbox, Path.home(), Path(found)) else Program.HIDDEN
         path = patient.root / program
         if not path.is_file():
             return Program.MISSING

@@ -11,9 +11,11 @@ from types import FrameType
 
 import click
 
+from ticketd.app.sandbox import notice
 from ticketd.boot.daemon import open_daemon, require_settings
 from ticketd.cli.display import Display
 from ticketd.cli.farewell import farewell
+from ticketd.cli.render.words import safe
 from ticketd.cli.repository import View, view
 from ticketd.daemon.loop import Ending
 from ticketd.daemon.main import Daemon
@@ -37,6 +39,8 @@ def start(ctx: click.Context, slots: int | None, until_idle: bool, detach: bool,
     here = view(ctx)
     require_settings(here.session)
     _require_agent(here)
+    if unprotected := notice(here.settings, here.session):
+        click.echo(safe(unprotected), err=True)
     if detach:
         _detach(here, slots, until_idle)
         return

@@ -75,6 +75,30 @@ class OnConflict(StrEnum):
     RESTART = "restart"
 
 
+class Isolation(StrEnum):
+    """What the tree of a slot is: a worktree linked to the control repository, or a clone that borrows its objects."""
+
+    WORKTREE = "worktree"
+    CLONE = "clone"
+
+
+class SandboxMode(StrEnum):
+    """Whether what agents write runs in a sandbox. `AUTO`: where bubblewrap works."""
+
+    OFF = "off"
+    BUBBLEWRAP = "bubblewrap"
+    AUTO = "auto"
+
+
+class SandboxHome(StrEnum):
+    """What is seen as the home directory in the sandbox: one of each slot's own; the person's; or that, but not to be
+    written."""
+
+    PRIVATE = "private"
+    SHARED = "shared"
+    READ_ONLY = "read-only"
+
+
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
     remote: str = "origin"
@@ -151,10 +175,23 @@ class ClaimsSettings:
 
 @dataclass(frozen=True, slots=True)
 class WorktreeSettings:
+    """`isolation` None: clones where the sandbox is on, else worktrees."""
+
+    isolation: Isolation | None = None
     setup: tuple[Argv, ...] = ()
     setup_inputs: tuple[str, ...] = ()
     setup_timeout_s: float = 1800.0
     copy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """`read`, `write`: what is seen besides, absolute or from the home directory (`~/`)."""
+
+    mode: SandboxMode = SandboxMode.OFF
+    home: SandboxHome = SandboxHome.PRIVATE
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +237,7 @@ class Settings:
     claims: ClaimsSettings = ClaimsSettings()
     review: ReviewSettings = ReviewSettings()
     worktrees: WorktreeSettings = WorktreeSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     limits: Limits = field(default_factory=Limits)
     agents: Mapping[str, AgentProfile] = field(default_factory=dict)
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from ticketd.domain.settings import (
     ClaimsSettings,
     DriftSettings,
     ForgeName,
+    Isolation,
     LandingMode,
     LandingSettings,
     Limits,
@@ -26,6 +27,9 @@ from ticketd.domain.settings import (
     Regenerate,
     ReviewClaim,
     ReviewSettings,
+    SandboxHome,
+    SandboxMode,
+    SandboxSettings,
     SchedulerSettings,
     ScopeSettings,
     Settings,
@@ -223,10 +227,18 @@ _CLAIMS_KEYS = {
 }
 
 _WORKTREE_KEYS = {
+    "isolation": Key("isolation", choice(Isolation)),
     "setup": Key("setup", steps),
     "setup_inputs": Key("setup_inputs", list_of(values.relative_path, "a path")),
     "setup_timeout": Key("setup_timeout_s", duration),
     "copy": Key("copy", list_of(values.relative_path, "a path")),
+}
+
+_SANDBOX_KEYS = {
+    "mode": Key("mode", choice(SandboxMode)),
+    "home": Key("home", choice(SandboxHome)),
+    "read": Key("read", list_of(values.shown_path, "a path")),
+    "write": Key("write", list_of(values.shown_path, "a path")),
 }
 
 _LIMITS_KEYS = {
@@ -247,6 +259,7 @@ _SETTINGS = table(
         "claims": Key("claims", table(ClaimsSettings, _CLAIMS_KEYS)),
         "review": Key("review", table(ReviewSettings, _REVIEW_KEYS)),
         "worktrees": Key("worktrees", table(WorktreeSettings, _WORKTREE_KEYS)),
+        "sandbox": Key("sandbox", table(SandboxSettings, _SANDBOX_KEYS)),
         "agents": Key("agents", named(values.name, _agent)),
         "routes": Key("routes", named(values.name, lambda _: route)),
         "scopes": Key("scopes", named(values.name, _scope)),

@@ -102,6 +102,13 @@ branch = {branch}
 # setup_inputs = ["package-lock.json"]
 # setup_timeout = "30m"          # for each step
 # copy = [".env"]                # untracked files that each worktree gets
+# isolation = "worktree"         # worktree | clone: clones share no refs, config or hooks; the default with a sandbox
+
+# [sandbox]
+# mode = "off"                   # off | bubblewrap | auto: agents, setup and checks see their worktree and little else
+# home = "private"               # private | shared | read-only: what they see as the home directory
+# read = ["~/.nvm"]              # what they see besides
+# write = ["~/.cache"]           # and may write
 
 {agents}
 {routes}

@@ -289,6 +289,18 @@ def relative_path(text: str) -> str:
     return text.rstrip("/")
 
 
+def shown_path(text: str) -> str:
+    """A path that a sandbox shows: absolute, or from the home directory."""
+    mend = "write a path that begins with `/` or `~/`, without `..`"
+    if text.strip() != text or any(is_control(c) for c in text) or not text.startswith(("/", "~/")):
+        raise Fault(f"{shown(text)} is neither absolute nor in the home directory", mend)
+    if any(part in (".", "..") for part in text.split("/")):
+        raise Fault(f"{shown(text)} has a `.` or `..` part", mend)
+    if not text.strip("/~"):
+        raise Fault(f"{shown(text)} is everything", 'name what is needed of it; `home = "shared"` shows the whole home')
+    return text.rstrip("/")
+
+
 @lru_cache(maxsize=4096)
 def split_command(text: str) -> tuple[str, ...]:
     """A command line split into arguments as a POSIX shell would; nothing is expanded."""

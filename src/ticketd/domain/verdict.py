@@ -75,6 +75,7 @@ class Finish:
     preempted: bool = False
     unmended: Unmended | None = None
     restarted: bool = False
+    unread: str = ""
 
 
 def backoff(times: int) -> float:
@@ -154,6 +155,9 @@ def _put_off(record: TicketRecord, detail: str, now: float) -> Requeue:
 
 
 def _judge_work(record: TicketRecord, finish: Finish, settings: Settings) -> Verdict:
+    if finish.unread:
+        why = f"its worktree was tampered with: {finish.unread}; its files are kept"
+        return after_failure(record, settings, Reason.AGENT_FAILED, why)
     if finish.unmended is not None:
         why, again = finish.unmended.why, finish.unmended.again
         return after_failure(record, settings, reason_of(record.repair), why, again)

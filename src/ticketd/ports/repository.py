@@ -24,12 +24,14 @@ class Identity:
 class Kept:
     """An attempt's work, safe under its ref. `changed`: paths that differ from the base. `nested`: repositories
     inside, whose content no commit holds. `undecided`: paths that a merge has left in conflict, and that the agent has
-    not called resolved."""
+    not called resolved. `unread`: why what the tree's own clone says is not believed or not whole; then it is the files
+    on top of what was last known."""
 
     tip: str
     changed: tuple[str, ...]
     nested: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
