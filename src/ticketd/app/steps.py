@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.app.environment import step_environment
+from ticketd.app.leaks import redact_log
 from ticketd.app.session import Works
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.settings import Argv, Settings
@@ -108,6 +109,7 @@ def _run(
     )
     over = _wait(works, run_dir, is_abandoned) if isinstance(begun, Alive) else begun
     shutil.rmtree(run_dir, ignore_errors=True)  # its output stays in the log
+    redact_log(works.session.secrets(), log)
     if isinstance(over, NoCapacity):
         raise StepRefused(over.detail)
     if not isinstance(over, Exited) or over.reason == "ended":

@@ -58,6 +58,7 @@ def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iter
 
 
 def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping[str, str]) -> Daemon:
+    opened.secrets.learn(opened.session.places, opened.session.store)
     control = open_control(opened.session.places.state, opened.user, settings.target.branch)
     target, poll_s = land_on(opened.user, control, settings)
     current = Current(settings)

@@ -28,6 +28,7 @@ from ticketd.domain.settings import (
     ReviewSettings,
     SchedulerSettings,
     ScopeSettings,
+    SecretSettings,
     Settings,
     Shadow,
     TargetSettings,
@@ -229,6 +230,12 @@ _WORKTREE_KEYS = {
     "copy": Key("copy", list_of(values.relative_path, "a path")),
 }
 
+_SECRETS_KEYS = {
+    "env": Key("env", list_of(values.variable, "a name")),
+    "files": Key("files", list_of(values.relative_path, "a path")),
+    "except": Key("exempt", list_of(values.secret_name, "a name")),
+}
+
 _LIMITS_KEYS = {
     "retries": Key("retries", whole(0, values.MAX_RETRIES)),
     "budget_usd": Key("budget_usd", dollars),
@@ -251,6 +258,7 @@ _SETTINGS = table(
         "routes": Key("routes", named(values.name, lambda _: route)),
         "scopes": Key("scopes", named(values.name, _scope)),
         "limits": Key("limits", table(_limits, _LIMITS_KEYS)),
+        "secrets": Key("secrets", table(SecretSettings, _SECRETS_KEYS)),
         "gates": Key("gates", named(values.priority, lambda _: choice(Gate))),
     },
 )

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +161,15 @@ def read_mark(run_dir: Path) -> str:
             return mark
         case _:
             return ""
+
+
+def read_environment(run_dir: Path) -> Mapping[str, str]:
+    """What the run was given; nothing if its spec is gone or unreadable."""
+    match _read(run_dir / "spec.json", supervisor.SPEC_LIMIT):
+        case {"env": dict(given)}:
+            return {name: value for name, value in given.items() if isinstance(value, str)}
+        case _:
+            return {}
 
 
 def last_words(run_dir: Path) -> str:

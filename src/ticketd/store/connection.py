@@ -6,7 +6,7 @@ import fcntl
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -45,8 +45,9 @@ def translated() -> Iterator[None]:
 class Connections:
     """Hands each thread its own connection to the file at `path`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, redact: Callable[[str], str] = str) -> None:
         self._path = path
+        self.redact = redact
         self._local = threading.local()
         self._create()
 
