@@ -11,6 +11,7 @@ from pathlib import Path
 from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
 from ticketd.app.leaks import redact_log
+from ticketd.app.places import make_private
 from ticketd.app.repairs import judge
 from ticketd.app.session import Works
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
@@ -234,13 +235,13 @@ class Slots:
         if profile is None:
             raise BadInput(f"the agent profile `{attempt.agent}` has gone from ticketd.toml")
         run_dir = places.run_dir(key)
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(run_dir)
         brief = places.brief(key)
         for told in (places.notes(key), brief):
             told.touch(mode=0o600)
         brief.write_text(brief_of(self.works, record, attempt, conflicts), encoding="utf-8", errors="replace")
         log = places.log(key)
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(log.parent)
         mark = f"{self.works.session.places.state.name}/{key}"
         return RunSpec(
             run_dir=run_dir,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ticketd.app.environment import step_environment
 from ticketd.app.leaks import redact_log
+from ticketd.app.places import make_private
 from ticketd.app.session import Works
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.settings import Argv, Settings
@@ -92,7 +93,7 @@ def _run(
     # A step may run again for the same attempt; a run directory serves one run only.
     stamp = int(works.session.clock.now() * 1e6)
     run_dir = works.session.places.side_run_dir(key, f"{what}-{stamp}")
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(log.parent)
     begun = works.engine.start(
         RunSpec(
             run_dir=run_dir,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ticketd.agents import agent_of
+from ticketd.app.places import close_to_others, make_private
 from ticketd.app.session import Session, Works
 from ticketd.boot.session import Opened
 from ticketd.daemon.main import Current, Daemon
@@ -51,7 +52,10 @@ def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iter
     opened.lock.take()
     bell = Doorbell(opened.session.places.state)
     try:
-        yield _daemon(opened, settings, bell, environ)
+        daemon = _daemon(opened, settings, bell, environ)
+        make_private(opened.session.places.worktrees)
+        close_to_others(opened.session.places.state)
+        yield daemon
     finally:
         bell.close()
         opened.lock.release()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from ticketd.app.places import make_private
 from ticketd.engines import supervisor
 from ticketd.ports import Exited, Pulse, RunSpec
 
@@ -35,7 +36,7 @@ class Started:
 
 def make_directory(run_dir: Path) -> None:
     """The private directory of one run; OSError if it cannot be, or if it stands there and is somebody else's."""
-    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(run_dir)
     found = run_dir.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise PermissionError(f"{run_dir} is not a directory of this user")

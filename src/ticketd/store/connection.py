@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from ticketd.app.places import make_private
 from ticketd.domain.globs import PatternSet, overlap
 from ticketd.errors import StoreTrouble, TicketdError
 from ticketd.store.migrations import LATEST, migrations
@@ -98,7 +99,7 @@ class Connections:
         return db
 
     def _create(self) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._path.parent)
         try:
             with self._one_at_a_time():
                 db = self.db
