@@ -57,7 +57,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[st
     canary, programs = tmp_path / "canary", tmp_path / "bin"
     programs.mkdir()
     leave = f'echo "$0 $@" >> {canary}'
-    (programs / "git-remote-x").write_text(f"#!/bin/sh\n{leave}\n")
+    (programs / "git-remote-x").write_text(f"#!/bin/sh\n{leave}\nexit 1\n")
     (programs / "ssh").write_text(f'#!/bin/sh\ncase "$1" in -oProxy*) {leave};; esac\nexit 1\n')
     for program in programs.iterdir():
         program.chmod(0o755)

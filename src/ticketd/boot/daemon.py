@@ -49,6 +49,7 @@ def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iter
         NotSetUp: there is nothing to land on.
     """
     settings = require_settings(opened.session)
+    _require_apart(opened)
     opened.lock.take()
     bell = Doorbell(opened.session.places.state)
     try:
@@ -59,6 +60,16 @@ def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iter
     finally:
         bell.close()
         opened.lock.release()
+
+
+def _require_apart(opened: Opened) -> None:
+    """`git clean -ffdx` in the checkout would take the agents' work."""
+    state, root = opened.session.places.state.resolve(), opened.user.root.resolve()
+    if state.is_relative_to(root):
+        raise BadInput(
+            f"the state directory {state} lies inside the checkout {root}",
+            mend="Set XDG_STATE_HOME to a directory outside of it.",
+        )
 
 
 def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping[str, str]) -> Daemon:

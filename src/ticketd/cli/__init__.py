@@ -101,7 +101,9 @@ def main() -> None:
         click.echo("interrupted", err=True)
         code = 130
     except TicketdError as error:
-        click.echo(f"ticketd: {error}", err=True)
+        from ticketd.cli.render.words import safe
+
+        click.echo(f"ticketd: {safe(error, keep="\n")}", err=True)
         code = error.exit_code
     except BrokenPipeError:
         # The reader went away (`ticketd list | head`); Python would complain once more at exit.

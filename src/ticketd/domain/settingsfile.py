@@ -64,6 +64,8 @@ __all__ = ["MAX_BYTES", "PRESETS", "ParsedSettings", "parse_settings"]
 
 PRESETS = ("command", "scripted")
 MAX_SLOTS = 1000
+# tomllib walks each dotted key from its beginning for each of its parts: one of 20,000 parts took it half a minute.
+_DEEP_KEY = re.compile(r"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){100}""", re.ASCII)
 MAX_TRAIN = 64
 MAX_LANES = 64
 
@@ -93,6 +95,9 @@ def parse_settings(path: str, text: bytes) -> ParsedSettings:
 
 
 def _toml(source: str) -> dict[str, Any]:
+    if found := _DEEP_KEY.search(source):
+        line = source.count("\n", 0, found.start()) + 1
+        raise FaultAt(line, "the file is not TOML: values are nested too deep", "mend the TOML")
     try:
         return tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
