@@ -103,7 +103,7 @@ def main() -> None:
     except TicketdError as error:
         from ticketd.cli.render.words import safe
 
-        click.echo(f"ticketd: {safe(error, keep="\n")}", err=True)
+        click.echo("ticketd: " + safe(error, keep="\n"), err=True)
         code = error.exit_code
     except BrokenPipeError:
         # The reader went away (`ticketd list | head`); Python would complain once more at exit.
