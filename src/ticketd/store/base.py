@@ -24,7 +24,7 @@ EXACT = frozenset(
     {
         *("ticket", "other", "with", "for", "together", "starts", "shadow", "because", "agent", "profile", "account"),
         *("path", "paths", "patterns", "drift_paths", "worktree", "log", "says", "repair", "proposal", "url", "branch"),
-        *("by", "state", "engine", "setup_of"),
+        *("by", "kind", "state", "engine", "setup_of"),
     }
 )
 """What things go by: were a part of it taken for a secret, it could not be found again."""
@@ -54,10 +54,11 @@ class Tables:
 
     def _fit(self, name: str, value: object) -> object:
         match value:
+            case _ if name in EXACT or isinstance(value, Enum):
+                return storable(value)
             case str():
-                text = str(storable(value))
-                exact = name in EXACT or isinstance(value, Enum) or _COMMIT.fullmatch(text)
-                return text if exact else self.connections.redact(text)
+                text = value.encode("utf-8", "backslashreplace").decode()
+                return text if _COMMIT.fullmatch(text) else self.connections.redact(text)
             case Mapping():
                 return self._told(value)
             case list() | tuple():
@@ -180,9 +181,9 @@ class Tables:
             "resume": record.resume,
             "repairs": record.repairs,
         }
-        repair = self._fit("repair", as_told(record.repair))
-        encoded = dump(repair) if isinstance(repair, dict) else None
-        self._move(db, record.id, TicketState.QUEUED, cancel_requested=0, repair=encoded, **again)
+        said = as_told(record.repair)
+        repair = said and self._told(said)
+        self._move(db, record.id, TicketState.QUEUED, cancel_requested=0, repair=repair and dump(repair), **again)
         told = {"reason": reason, "repair": repair}
         self._event(db, at, EventKind.REQUEUED, record.id, attempt, **told, **again)
 
