@@ -195,6 +195,27 @@ def check_sandbox(mode: SandboxMode, why_not: str) -> Check | None:
     return Check("sandbox", False, f"bubblewrap does not work here, so no agent is run: {why_not}", mend)
 
 
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def check_secrets(known: Collection[str], short: Collection[str], missing: Collection[str]) -> Check:
+    """`missing`: those that the configuration names and that have no value here."""
+    said = f"kept out of logs and commits: {', '.join(sorted(known))}" if known else "none is known"
+    faults = [f"too short to be looked for: {', '.join(sorted(short))}"] if short else []
+    faults += [f"without a value here: {', '.join(sorted(missing))}"] if missing else []
+    if not faults:
+        return Check("secrets", True, said)
+    mend = "Use longer values; set what is missing in the shell that starts ticketd, or mend [secrets]."
+    return Check("secrets", "warn", "; ".join([said, *faults]), mend)
+
+
+def check_config_owner(name: str, owner: int, own: int) -> Check:
+    """Whoever owns it says which programs run here."""
+    if owner in (0, own):
+        return Check("config owner", True, f"{name} is yours or root's")
+    return Check("config owner", "warn", f"{name} belongs to user {owner}", f"If that is not meant: chown {own} {name}")
+
+
 # --- the state directory --------------------------------------------------------------------------------------------
 
 

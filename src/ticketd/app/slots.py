@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
+from ticketd.app.leaks import redact_log
+from ticketd.app.places import make_private
 from ticketd.app.repairs import judge
 from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
@@ -147,6 +149,7 @@ class Slots:
         attempt, record = self._attempt(key), self._record(key)
         if attempt.state is not AttemptState.COLLECTING:
             return
+        redact_log(self.works.session.secrets(), self.works.session.places.log(key))
         finish, cost = self._finish(attempt, self.works.engine.settle(self.works.session.places.run_dir(key)))
         if attempt.worktree is None:
             self._close(key, None, finish, cost)
@@ -254,12 +257,13 @@ class Slots:
         if profile is None:
             raise BadInput(f"the agent profile `{attempt.agent}` has gone from ticketd.toml")
         run_dir = places.run_dir(key)
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        places.notes(key).touch()
+        make_private(run_dir)
         brief = places.brief(key)
+        for told in (places.notes(key), brief):
+            told.touch(mode=0o600)
         brief.write_text(brief_of(self.works, record, attempt, conflicts), encoding="utf-8", errors="replace")
         log = places.log(key)
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(log.parent)
         mark = f"{self.works.session.places.state.name}/{key}"
         return RunSpec(
             run_dir=run_dir,

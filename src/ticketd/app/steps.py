@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.app.environment import step_environment
+from ticketd.app.leaks import redact_log
+from ticketd.app.places import make_private
 from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
 from ticketd.domain.attempt import AttemptKey
@@ -93,7 +95,7 @@ def _run(
     # A step may run again for the same attempt; a run directory serves one run only.
     stamp = int(works.session.clock.now() * 1e6)
     run_dir = works.session.places.side_run_dir(key, f"{what}-{stamp}")
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(log.parent)
     begun = works.engine.start(
         RunSpec(
             run_dir=run_dir,
@@ -110,6 +112,7 @@ def _run(
     )
     over = _wait(works, run_dir, is_abandoned) if isinstance(begun, Alive) else begun
     shutil.rmtree(run_dir, ignore_errors=True)  # its output stays in the log
+    redact_log(works.session.secrets(), log)
     if isinstance(over, NoCapacity):
         raise StepRefused(over.detail)
     if not isinstance(over, Exited) or over.reason == "ended":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ticketd.agents import agent_of
 from ticketd.app import sandbox
+from ticketd.app.places import close_to_others, make_private
 from ticketd.app.session import Session, Works
 from ticketd.boot.session import Opened
 from ticketd.daemon.main import Current, Daemon
@@ -51,16 +52,31 @@ def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iter
     """
     settings = require_settings(opened.session)
     sandbox.check(settings, opened.session)
+    _require_apart(opened)
     opened.lock.take()
     bell = Doorbell(opened.session.places.state)
     try:
-        yield _daemon(opened, settings, bell, environ)
+        daemon = _daemon(opened, settings, bell, environ)
+        make_private(opened.session.places.worktrees)
+        close_to_others(opened.session.places.state)
+        yield daemon
     finally:
         bell.close()
         opened.lock.release()
 
 
+def _require_apart(opened: Opened) -> None:
+    """`git clean -ffdx` in the checkout would take the agents' work."""
+    state, root = opened.session.places.state.resolve(), opened.user.root.resolve()
+    if state.is_relative_to(root):
+        raise BadInput(
+            f"the state directory {state} lies inside the checkout {root}",
+            mend="Set XDG_STATE_HOME to a directory outside of it.",
+        )
+
+
 def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping[str, str]) -> Daemon:
+    opened.secrets.learn(opened.session.places, opened.session.store)
     control = open_control(opened.session.places.state, opened.user, settings.target.branch)
     target, poll_s = land_on(opened.user, control, settings)
     current = Current(settings)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ticketd.domain.globs import NOTHING, PatternSet
+from ticketd.domain.secrets import is_telling
 from ticketd.domain.ticket import Gate, Priority, Size, Ticket
 
 Argv = tuple[str, ...]
@@ -218,6 +219,16 @@ class ScopeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretSettings:
+    """Beside the variables of profiles and scopes whose names tell: `env`, more variables; `files`, paths in the
+    checkout; `exempt`, names that are none."""
+
+    env: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    exempt: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """`grace_s` is what an agent gets between being asked to end and being ended."""
 
@@ -239,6 +250,7 @@ class Settings:
     worktrees: WorktreeSettings = WorktreeSettings()
     sandbox: SandboxSettings = SandboxSettings()
     limits: Limits = field(default_factory=Limits)
+    secrets: SecretSettings = SecretSettings()
     agents: Mapping[str, AgentProfile] = field(default_factory=dict)
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scopes: Mapping[str, ScopeSettings] = field(default_factory=dict)
@@ -246,6 +258,16 @@ class Settings:
 
     def gate_of(self, ticket: Ticket, priority: Priority) -> Gate:
         return ticket.gate or self.gates.get(priority, Gate.NONE)
+
+    def secret_variables(self) -> frozenset[str]:
+        """Those whose values nobody may read: all that `[secrets]` names, and of what agents are given those whose
+        names tell."""
+        given = {name for env in self._given() for name in env}
+        return frozenset({*self.secrets.env, *filter(is_telling, given)}) - {*self.secrets.exempt}
+
+    def _given(self) -> Iterator[tuple[str, ...]]:
+        yield from (profile.env for profile in self.agents.values())
+        yield from (scope.env for scope in self.scopes.values())
 
     def timeout_of(self, ticket: Ticket) -> float:
         return ticket.timeout_s or self.limits.timeouts[ticket.size]

@@ -32,6 +32,7 @@ from ticketd.domain.settings import (
     SandboxSettings,
     SchedulerSettings,
     ScopeSettings,
+    SecretSettings,
     Settings,
     Shadow,
     TargetSettings,
@@ -67,6 +68,8 @@ __all__ = ["MAX_BYTES", "PRESETS", "ParsedSettings", "parse_settings"]
 
 PRESETS = ("command", "scripted")
 MAX_SLOTS = 1000
+# tomllib walks each dotted key from its beginning for each of its parts: one of 20,000 parts took it half a minute.
+_DEEP_KEY = re.compile(r"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){100}""", re.ASCII)
 MAX_TRAIN = 64
 MAX_LANES = 64
 
@@ -96,6 +99,9 @@ def parse_settings(path: str, text: bytes) -> ParsedSettings:
 
 
 def _toml(source: str) -> dict[str, Any]:
+    if found := _DEEP_KEY.search(source):
+        line = source.count("\n", 0, found.start()) + 1
+        raise FaultAt(line, "the file is not TOML: values are nested too deep", "mend the TOML")
     try:
         return tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
@@ -241,6 +247,12 @@ _SANDBOX_KEYS = {
     "write": Key("write", list_of(values.shown_path, "a path")),
 }
 
+_SECRETS_KEYS = {
+    "env": Key("env", list_of(values.variable, "a name")),
+    "files": Key("files", list_of(values.relative_path, "a path")),
+    "except": Key("exempt", list_of(values.secret_name, "a name")),
+}
+
 _LIMITS_KEYS = {
     "retries": Key("retries", whole(0, values.MAX_RETRIES)),
     "budget_usd": Key("budget_usd", dollars),
@@ -264,6 +276,7 @@ _SETTINGS = table(
         "routes": Key("routes", named(values.name, lambda _: route)),
         "scopes": Key("scopes", named(values.name, _scope)),
         "limits": Key("limits", table(_limits, _LIMITS_KEYS)),
+        "secrets": Key("secrets", table(SecretSettings, _SECRETS_KEYS)),
         "gates": Key("gates", named(values.priority, lambda _: choice(Gate))),
     },
 )

@@ -125,6 +125,11 @@ critical = "land"
 # claim = "hold"                 # hold | release: a ticket's files while it waits to land
 # protect = ["/deploy/"]         # work that touches these lands only after a person's word
 
+# [secrets]                      # taken out of logs and events, and never pushed
+# env = ["DEPLOY_TOKEN"]         # variables, beside those of `env` above that are called KEY, TOKEN, PASSWORD or so
+# files = [".env"]               # files of KEY=VALUE lines, or that are one value as a whole
+# except = ["NODE_ENV"]          # names of values that are none
+
 [limits]
 # retries = 1                    # attempts after the first that a ticket's own failure may use up
 # grace = "10s"                  # between asking an agent to end and ending it

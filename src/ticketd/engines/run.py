@@ -11,13 +11,14 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
 
+from ticketd.app.places import make_private
 from ticketd.engines import supervisor
 from ticketd.ports import Exited, Pulse, RunSpec
 
@@ -54,7 +55,7 @@ class Ran:
 
 def make_directory(run_dir: Path) -> None:
     """The private directory of one run; OSError if it cannot be, or if it stands there and is somebody else's."""
-    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(run_dir)
     found = run_dir.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise PermissionError(f"{run_dir} is not a directory of this user")
@@ -195,6 +196,15 @@ def read_kin(run_dir: Path) -> dict[int, int]:
         case {"kin": str(kin)}:
             pairs = [each.partition(":") for each in kin.split()]
             return {int(pid): int(start) for pid, _, start in pairs if pid.isdecimal() and start.isdecimal()}
+        case _:
+            return {}
+
+
+def read_environment(run_dir: Path) -> Mapping[str, str]:
+    """What the run was given; nothing if its spec is gone or unreadable."""
+    match _read(run_dir / "spec.json", supervisor.SPEC_LIMIT):
+        case {"env": dict(given)}:
+            return {name: value for name, value in given.items() if isinstance(value, str)}
         case _:
             return {}
 

@@ -292,5 +292,5 @@ class Attempts(Tickets, Throttles):
         assignments = ", ".join(f"{column} = ?" for column in columns)
         db.execute(
             f"UPDATE attempts SET {assignments} WHERE ticket = ? AND number = ? AND state <> 'ended'",
-            [*map(storable, columns.values()), key.ticket, key.number],
+            [*self._told(columns).values(), key.ticket, key.number],
         )
