@@ -297,6 +297,7 @@ class Walk:
         said = Verification(self.at % 3 > 0, "exit code 1 \udcff")
         yield "verified", lambda: store.note_verification(BASE, ("make", "make"), said, [key], 1.5, self.at)
         yield "alarm", lambda: store.raise_alarm("more than was asked \udcff", self.at, key)
+        yield "target rewound", lambda: store.take_off({}, "somebody has taken commits off it", self.at)
         target = TargetRecord("origin", "main", LANDED, self.at)
         for _ in range(3):
             yield "land", lambda: store.land([Landed(key, LANDED)], target, self.at)
@@ -308,6 +309,8 @@ class Walk:
     def of_pool(self) -> Iterator[Step]:
         store, pool = self.store, self.standing.pool
         yield "pause", lambda: store.pause("by a person", self.at)
+        for id_ in store.landed_as():
+            yield "taken off", lambda id_=id_: store.take_off({id_: "the target went back"}, "it is gone", self.at)
         yield "slots", lambda: store.set_slots(None if pool.slots else 2, self.at)
         yield "stop", lambda: store.ask_stop(Stop.NOW if pool.stop else Stop.DRAIN, self.at)
         yield "daemon ends", lambda: store.daemon_stopped(self.at)

@@ -38,6 +38,7 @@ class EventKind(StrEnum):
     PUT_AHEAD = "put-ahead"
     ENTERED = "entered"
     LANDED = "landed"
+    TAKEN_OFF = "taken-off"
     ALARM = "alarm"
     REQUEUED = "requeued"
     FAILED = "failed"
@@ -80,6 +81,7 @@ NO_MOVES = frozenset(
         EventKind.VERIFIED,
         EventKind.FLATTENED,
         EventKind.PUT_AHEAD,
+        EventKind.TAKEN_OFF,
         EventKind.TARGET_TROUBLE,
         EventKind.DRIFTED,
         EventKind.RECOVERED,

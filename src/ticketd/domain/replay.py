@@ -134,6 +134,8 @@ class Replay:
                 self._release(id_)
                 landed = {"landed_sha": data["commit"], "deferrals": 0, "cancel_requested": False}
                 self._moved(id_, TicketState.LANDED, detail=data["detail"], **landed)
+            case Kind.TAKEN_OFF:
+                self._ticket(id_, detail=data["detail"])
             case Kind.REQUEUED:
                 self._release(id_)
                 names = ("failures", "deferrals", "preemptions", "resume", "repairs")

@@ -2,7 +2,8 @@
 
 Refs: `refs/ticketd/<id>/<attempt>` keeps an attempt, `refs/ticketd-extra/…` what it dropped on the way,
 `refs/target/<branch>` the target as last seen; `refs/published/<branch>/<commit>` what may have been pushed to another
-branch; `refs/heads/…` are the branches of the worktrees.
+branch; `refs/rewound/<commit>` where the target stood before somebody took commits off it; `refs/heads/…` are the
+branches of the worktrees.
 """
 
 from __future__ import annotations
@@ -79,6 +80,9 @@ class Control:
 
     def count(self, base: str, tip: str) -> int:
         return int(self.git.run("rev-list", "--count", f"{base}..{tip}"))
+
+    def left(self, old: str, new: str) -> frozenset[str]:
+        return frozenset(self.git.ask("rev-list", old, f"^{new}").out.split())
 
     def changed(self, base: str, tip: str) -> tuple[str, ...]:
         answer = self.git.ask("diff-tree", "-r", "-z", "--name-only", "--no-renames", base, tip)

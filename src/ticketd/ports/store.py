@@ -275,6 +275,12 @@ class Store(Protocol):
     def raise_alarm(self, why: str, at: float, key: AttemptKey | None = None) -> None:
         """Nothing lands until a person has looked and says `resume`."""
 
+    def landed_as(self) -> Mapping[str, str]:
+        """Each landed ticket, and the commit that it landed as."""
+
+    def take_off(self, details: Mapping[str, str], why: str, at: float) -> None:
+        """These have landed, and the target has them no longer: an alarm, and for each a word of what was done to it."""
+
     def landing_failed(self, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None: ...
 
     def ask_to_land(self, key: AttemptKey, detail: str, release: bool, at: float) -> None:

@@ -25,8 +25,11 @@ class PoolTable(Throttles):
 
     def raise_alarm(self, why: str, at: float, key: AttemptKey | None = None) -> None:
         with self.connections.transaction() as db:
-            db.execute("UPDATE pool SET alarm = ?", [storable(why)])
-            self._event(db, at, EventKind.ALARM, key.ticket if key else None, key.number if key else None, why=why)
+            self._raise_alarm(db, why, at, key)
+
+    def _raise_alarm(self, db: Database, why: str, at: float, key: AttemptKey | None = None) -> None:
+        db.execute("UPDATE pool SET alarm = ?", [storable(why)])
+        self._event(db, at, EventKind.ALARM, key.ticket if key else None, key.number if key else None, why=why)
 
     def set_slots(self, slots: int | None, at: float) -> None:
         with self.connections.transaction() as db:

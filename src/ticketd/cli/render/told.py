@@ -105,6 +105,7 @@ OF_TICKET: dict[EventKind, Words] = {
     EventKind.FLATTENED: lambda data: "holds a merge: all of it lands as one commit",
     EventKind.ALARM: lambda data: f"ALARM: {data['why']}",
     EventKind.LANDED: lambda data: _why({"why": data.get("detail")}, f"landed as {short(data['commit'])}"),
+    EventKind.TAKEN_OFF: lambda data: data["detail"],
     EventKind.PROPOSED: lambda data: _why({"why": data.get("trouble")}, f"waits for its pull request {_url(data)}"),
     EventKind.PUT_AHEAD: lambda data: "goes to the front of the lane",
     EventKind.ENTERED: lambda data: f"comes with its work, made by `{data.get('by')}`",
