@@ -1,4 +1,4 @@
-"""The world around a run misbehaves: the remote, the target, the disk, the files, the user. Nothing is lost, and it is told."""
+"""The world around a run misbehaves: remote, target, disk, files, user. Nothing is lost, and it is told."""
 
 from __future__ import annotations
 

@@ -209,6 +209,7 @@ class Walk:
             yield "dispatch", lambda start=start: store.dispatch(start, known, BASE, NOTHING, self.at)
         yield "ask", lambda: store.ask_to_start(id_, self.at)
         yield "skip", lambda: store.skip(id_, "another", self.at)
+        yield "passed over", lambda: store.pass_over(AttemptKey(id_, known.attempts + 2), self.at)
 
     def of_review(self, id_: str) -> Iterator[Step]:
         store, known = self.store, self.store.ticket(id_)

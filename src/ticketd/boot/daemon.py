@@ -23,6 +23,7 @@ from ticketd.git.repository import UserRepository, identity, remote_url, transpo
 from ticketd.git.target import RemoteTarget
 from ticketd.git.worktrees import WorktreePool
 from ticketd.ports import Forge, Refused, Target
+from ticketd.store.checkup import require_sound
 
 LOCAL_POLL_S = 1.0
 HEARTBEAT_S = 2.0
@@ -45,9 +46,11 @@ def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iter
     Raises:
         DaemonRuns: another one holds the repository.
         BadInput: `ticketd.toml` cannot be used.
+        StoreLost: the store is damaged, or an older one is in its place.
         NotSetUp: there is nothing to land on.
     """
     settings = require_settings(opened.session)
+    require_sound(opened.session.places.store)
     opened.lock.take()
     bell = Doorbell(opened.session.places.state)
     try:

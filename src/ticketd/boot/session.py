@@ -11,11 +11,13 @@ from ticketd.app.places import Places
 from ticketd.app.session import Session
 from ticketd.clock import SystemClock
 from ticketd.doorbell import DaemonLock, ring
-from ticketd.errors import NotSetUp
+from ticketd.errors import NotSetUp, StoreLost
 from ticketd.files import CONFIG, TICKETS, CheckoutFiles
+from ticketd.git.checkup import keeps_attempts
 from ticketd.git.door import leave_outer_repository
 from ticketd.git.repository import UserRepository, find, state_dir
 from ticketd.store import open_store
+from ticketd.store.backup import backups, how_to_go_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, mu
     Raises:
         NotSetUp: not in a git repository, or in one without ticketd.
         TicketdError: the store cannot be opened.
+        StoreLost: it is gone.
     """
     leave_outer_repository(os.environ)
     user = find(directory)
@@ -40,6 +43,7 @@ def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, mu
         raise NotSetUp(f"{user.root} is not set up for ticketd", mend="Run `ticketd init` there.")
     state = state_dir(user.common_dir, environ)
     places = Places(state)
+    require_store(places)
     lock = DaemonLock(state)
     session = Session(
         root=user.root,
@@ -51,3 +55,21 @@ def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, mu
         is_running=lock.is_taken,
     )
     return Opened(user, session, lock)
+
+
+def require_store(places: Places) -> None:
+    """A new store is for a new state directory. Beside the work of attempts that it knows nothing of it would run, and
+    land, everything a second time.
+
+    Raises:
+        StoreLost: there was one.
+    """
+    there = places.store.exists()
+    if (there and places.store.stat().st_size > 0) or not _has_run(places):
+        return
+    what = f"the store {places.store} is {'empty' if there else 'gone'}, and agents have run here"
+    raise StoreLost(what, mend=how_to_go_on(places.store))
+
+
+def _has_run(places: Places) -> bool:
+    return any((places.state / "runs").glob("*/*")) or bool(backups(places.store)) or keeps_attempts(places.control)

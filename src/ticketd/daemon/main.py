@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ticketd.app.drift import DriftWatch
@@ -39,6 +40,7 @@ LAST_PUSH_S = 180.0
 # A pull request is asked for each third time that the target is: forges count questions.
 FOLLOW_EVERY = 3
 LAST_CHECKOUT_S = 30.0
+BACK_UP_EVERY_S = 3600.0
 
 
 @dataclass(slots=True)
@@ -83,6 +85,9 @@ class Daemon:
             self._prepare()
             return self._run(until_idle)
         finally:
+            # First, and whatever became of the file: what was written last may be in no other place.
+            with suppress(TicketdError, OSError):
+                self._back_up()
             session.store.daemon_stopped(session.clock.now())
 
     def stop(self, how: Stop) -> None:
@@ -126,7 +131,8 @@ class Daemon:
             asked_to_stop=lambda: self.asked,
             scheduling=Scheduling(self.works.session.store),
         )
-        threads = (target, landing, proposals, files, spare)
+        backups = LaneThread("backups", self._back_up)
+        threads = (target, landing, proposals, files, spare, backups)
         for thread in threads:
             thread.start()
         try:
@@ -144,6 +150,10 @@ class Daemon:
         taken = {attempt.worktree for attempt in store.live_attempts() if attempt.worktree}
         known = {name for name in store.worktree_setups() if name.isdigit()}
         return Trees(free=known - taken, taken=taken, used_names=store.worktree_names())
+
+    def _back_up(self) -> float:
+        self.works.session.store.back_up(self.works.session.clock.now())
+        return BACK_UP_EVERY_S
 
     def _look_again(self) -> bool:
         return self.intake.sync(self.current.settings)

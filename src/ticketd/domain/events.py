@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     PREEMPTED = "preempted"
     RESTART_ASKED = "restart-asked"
     START_REFUSED = "start-refused"
+    PASSED_OVER = "passed-over"
     STARTED = "started"
     AGENT_ENDED = "agent-ended"
     WORK_KEPT = "work-kept"
@@ -70,6 +71,7 @@ NO_MOVES = frozenset(
     {
         EventKind.FILES_READ,
         EventKind.DISPATCHED,
+        EventKind.PASSED_OVER,
         EventKind.WORK_KEPT,
         EventKind.ATTEMPT_CLOSED,
         EventKind.CLAIM_EXTENDED,

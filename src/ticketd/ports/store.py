@@ -272,6 +272,10 @@ class Store(Protocol):
         whose work the tree holds beside the target's, the topmost last; none: the target's own. Passed after it has
         failed: it is told as flaky."""
 
+    def back_up(self, at: float) -> None:
+        """A copy beside it, unless nothing has happened since the last one; of what was written though the file may be
+        gone."""
+
     def raise_alarm(self, why: str, at: float, key: AttemptKey | None = None) -> None:
         """Nothing lands until a person has looked and says `resume`."""
 

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
+from ticketd.errors import StoreLost
 from ticketd.store import SqliteStore
+from ticketd.store.backup import how_to_go_on, is_outdated
 
 SQLITE_VERSION = sqlite3.sqlite_version_info
 Unreadable = sqlite3.Error
 
 
-def faults(store: SqliteStore) -> list[str]:
+def require_sound(path: Path) -> None:
+    """For who is about to go by it, and to write to it.
+
+    Raises:
+        StoreLost: it is damaged, or a backup of it knows more.
+    """
+    store, mend = f"the store {path}", how_to_go_on(path)
+    if found := faults(path):
+        raise StoreLost(f"{store} is damaged: {found[0]}", mend=mend)
+    if is_outdated(path):
+        raise StoreLost(f"{store} is older than its backup", mend=mend)
+
+
+def faults(path: Path) -> list[str]:
     """What SQLite's quick check finds; empty if all is well."""
     try:
-        rows = store.connections.db.execute("PRAGMA quick_check").fetchall()
+        with closing(sqlite3.connect(path)) as db:
+            rows = db.execute("PRAGMA quick_check").fetchall()
     except sqlite3.Error as error:
         return [str(error)]
     return [str(row[0]) for row in rows if row[0] != "ok"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlite_utils import Database
 
 from ticketd.domain.attempt import AttemptKey
@@ -78,6 +80,12 @@ class PoolTable(Throttles):
     def add_worktree(self, name: str) -> None:
         with self.connections.transaction() as db:
             db.execute("INSERT OR IGNORE INTO worktrees (name) VALUES (?)", [name])
+
+    def retire_worktrees(self, names: Sequence[str]) -> None:
+        """Not used again: what is in them is unknown."""
+        with self.connections.transaction() as db:
+            for name in names:
+                db.execute("INSERT OR REPLACE INTO worktrees (name, retired) VALUES (?, 1)", [name])
 
     def set_worktree_setup(self, name: str, setup_of: str) -> None:
         with self.connections.transaction() as db:

@@ -94,6 +94,7 @@ OF_TICKET: dict[EventKind, Words] = {
     ),
     EventKind.TICKET_WITHDRAWN: lambda data: "its file is gone",
     EventKind.START_REFUSED: lambda data: f"could not be started and waits: {data['detail']}",
+    EventKind.PASSED_OVER: lambda data: f"has attempts that this store knows nothing of: {data['why']}",
     EventKind.TICKET_RETURNED: lambda data: "its file is back",
     EventKind.AGENT_ENDED: _ended,
     EventKind.CLAIM_COLLIDED: lambda data: f"wrote what {data['with']} holds: {_paths(data)}",
