@@ -29,6 +29,9 @@ class CheckoutFiles:
         self.root = root
         self._last_good = last_good
 
+    def is_there(self) -> bool:
+        return self.root.is_dir()
+
     def stamps(self) -> Mapping[str, str]:
         return {_shown(path): _stamp(status) for path, status in _walk(self.root / TICKETS, TICKETS, 0)}
 
@@ -46,13 +49,21 @@ class CheckoutFiles:
         try:
             content = _read_regular(self.root / CONFIG)
         except FileNotFoundError:
-            return ParsedSettings(Settings(), ())
+            gone = self._last_good.exists()
+            return ParsedSettings(None, (self._gone(),)) if gone else ParsedSettings(Settings(), ())
         except OSError as error:
             return ParsedSettings(None, (_unreadable(CONFIG, error),))
         parsed = parse_settings(CONFIG, content)
         if parsed.settings is not None:
             self._remember(content)
         return parsed
+
+    def _gone(self) -> Problem:
+        """`git clean -fdx` takes it along where it is not tracked; by the defaults nothing would be verified."""
+        if not self.is_there():
+            return Problem(CONFIG, 0, f"the checkout {self.root} is gone", "bring it back; what was last read holds")
+        mend = f"put it back ({self._last_good} is a copy), or write an empty one for the defaults"
+        return Problem(CONFIG, 0, "it is gone; what it last said holds", mend)
 
     def last_good_settings(self) -> Settings | None:
         try:

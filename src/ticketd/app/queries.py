@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ticketd.app.outlook import Outlook, making_way, outlook_of, stalled
@@ -24,6 +26,7 @@ SCHEMA = 1
 Document = dict[str, Any]
 
 MANY_WAIT = 3
+NO_ROOM = 1 << 20  # bytes
 BADLY = (TicketState.FAILED, TicketState.SKIPPED)
 WITH_WORK = (Reason.CONFLICT, Reason.VERIFY_FAILED, Reason.PUSH_REJECTED, Reason.OUTSIDE_CLAIM, Reason.REJECTED)
 """Failures after which the attempt's commits are worth a look."""
@@ -40,14 +43,14 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
     than they otherwise might), `lane_hint` (what would help where tickets wait for each other's verification),
     `stalled` (where nothing runs and nothing can: each ticket with the cause), `ended` (what failed or was skipped, and
     the commands that mend it), `problems` (of ticket files and the configuration), `daemon.alarm` (why nothing lands),
-    and in each part what a screen shows of it."""
+    `daemon.no_room` (where the disk is full), and in each part what a screen shows of it."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
     outlook = outlook_of(board, settings, running, now)
     return {
         "schema": SCHEMA,
         "at": iso(now),
         "repository": str(session.root),
-        "daemon": _daemon(board, running),
+        "daemon": _daemon(session, board, running),
         "target": _target(board, settings),
         "slots": _slots(session, board, settings, outlook),
         "queue": _queue(board, outlook),
@@ -74,7 +77,16 @@ def problem_document(problem: Problem) -> Document:
     }
 
 
-def _daemon(board: Board, running: bool) -> Document:
+def _no_room(state: Path) -> str:
+    """A store without room for one more word cannot hold this one."""
+    try:
+        free = shutil.disk_usage(state).free
+    except OSError as error:
+        return f"{state}: {error.strerror}"
+    return f"{state} has {free >> 10} KiB left; make room there, and all goes on by itself" if free < NO_ROOM else ""
+
+
+def _daemon(session: Session, board: Board, running: bool) -> Document:
     record = board.daemon if running else None
     return {
         "running": running,
@@ -85,6 +97,7 @@ def _daemon(board: Board, running: bool) -> Document:
         "stopping": board.pool.stop if running else None,
         "aborted": board.pool.aborted,
         "alarm": board.pool.alarm,
+        "no_room": _no_room(session.places.state),
         "engine": record.engine if record else "local",
     }
 

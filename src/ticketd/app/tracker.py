@@ -73,6 +73,7 @@ class Tracker:
 def _rewound(moved: str, old: str, gone: list[str]) -> str:
     without = f" without what {', '.join(gone[:5])}{' and others' if len(gone) > 5 else ''} had landed" if gone else ""
     return (
-        f"{moved}{without}: somebody has taken commits off it. ticketd puts nothing back and lands nothing until you have "
-        f"looked; `ticketd resume` goes on from where it is now, the old commit stays in control.git as refs/rewound/{old}"
+        f"{moved}{without}: somebody has taken commits off it. ticketd puts nothing back and lands nothing until you "
+        "have looked; `ticketd resume` goes on from where it is now, the old commit stays in control.git as "
+        f"refs/rewound/{old}"
     )

@@ -258,10 +258,9 @@ def _restore(patient: Patient) -> Iterator[str]:
     try:
         yield from put_back(patient.places, at)
         sync(open_session(patient.root).session, patient.settings)
+        store = open_store(patient.places.store)
         control = Control(patient.places.state, identity(patient.root))
-        yield from make_safe(
-            patient.places, open_store(patient.places.store), control, patient.settings.target.branch, at
-        )
+        yield from make_safe(patient.places, store, control, patient.settings.target.branch, at)
     finally:
         lock.release()
 

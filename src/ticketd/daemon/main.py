@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Thread
 
 from ticketd.app.drift import DriftWatch
 from ticketd.app.lane import Lane
@@ -14,7 +15,7 @@ from ticketd.app.proposals import Follower
 from ticketd.app.session import Works
 from ticketd.app.slots import Slots
 from ticketd.app.spare import Spare
-from ticketd.app.tickets import Intake, settings_of
+from ticketd.app.tickets import Intake
 from ticketd.app.tracker import Tracker
 from ticketd.app.trees import Trees
 from ticketd.daemon.chores import Chores
@@ -40,6 +41,7 @@ LAST_PUSH_S = 180.0
 # A pull request is asked for each third time that the target is: forges count questions.
 FOLLOW_EVERY = 3
 LAST_CHECKOUT_S = 30.0
+FIRST_ANSWER_S = 5.0
 BACK_UP_EVERY_S = 3600.0
 
 
@@ -102,9 +104,13 @@ class Daemon:
         for mended in self.works.worktrees.sweep(store.worktree_names()):
             store.note(EventKind.RECOVERED, clock.now(), mended=mended)
         self.intake.sync(self.current.settings)
-        tip = self.tracker.ask()
         known = self.tracker.known()
-        if isinstance(tip, Unreachable) and (known is None or known.sha is None):
+        if known is not None and known.sha is not None:
+            # Agents of an earlier daemon wait to be taken up, whatever the remote does; its answer may come later.
+            asking = Thread(target=self.tracker.ask, name="first question", daemon=True)
+            asking.start()
+            asking.join(FIRST_ANSWER_S)
+        elif isinstance(tip := self.tracker.ask(), Unreachable):
             raise TicketdError(
                 f"the target cannot be reached: {tip.detail}",
                 mend="Mend the remote, or `[target]` in ticketd.toml; `ticketd doctor` looks closer.",
@@ -168,13 +174,13 @@ class Daemon:
 
     def _reload(self) -> None:
         """A broken `ticketd.toml` changes nothing: the last good one stays in force, and status says so."""
-        settings, problems = settings_of(self.works.session)
-        broken = "\n".join(map(str, problems)) if self.works.session.files.settings().settings is None else ""
+        parsed = self.works.session.files.settings()
+        broken = "" if parsed.settings else "\n".join(map(str, parsed.problems))
         if broken and broken != self.current.broken:
             log.warning("ticketd.toml cannot be used, the last good one stays:\n%s", broken)
         self.current.broken = broken
-        if not broken and settings != self.current.settings:
-            self.current.settings = settings
+        if parsed.settings is not None and parsed.settings != self.current.settings:
+            self.current.settings = parsed.settings
             self.works.bell.ring()
 
     def _watch_target(self) -> float:

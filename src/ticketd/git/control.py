@@ -38,6 +38,7 @@ class Control:
     state: Path
     by: Identity
     _lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+    _fetch_lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
     # What a rebase came to, and onto what: the lane asks for it twice. Names of commits, so never out of date.
     _rebased: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
@@ -53,9 +54,16 @@ class Control:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """One hand at a time, of all threads and processes, for fetch and for worktree add, move and remove: a fetch
-        beside a `worktree add` fails with "bad object worktrees/N/HEAD" (measured 13 % on git 2.39). Not re-entrant."""
+        """One hand at a time, of all threads and processes, for worktree add, move and remove; a fetch beside a
+        `worktree add` fails with "bad object worktrees/N/HEAD" (measured 13 % on git 2.39). Not re-entrant."""
         with self._lock, (self.state / "control.lock").open("ab") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def fetching(self) -> Iterator[None]:
+        """One fetch at a time: two lock the same ref. It may last as long as a remote lets it."""
+        with self._fetch_lock, (self.state / "fetch.lock").open("ab") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
 

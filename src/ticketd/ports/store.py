@@ -47,13 +47,16 @@ class InTheWay:
 class TicketFiles(Protocol):
     """The ticket files and `ticketd.toml` of the user's checkout."""
 
+    def is_there(self) -> bool:
+        """Whether the checkout is; where it is not, no ticket is known to be gone."""
+
     def stamps(self) -> Mapping[str, str]:
         """Path (relative to the root) to stamp, of every file under `tickets/` that ends in `.md`."""
 
     def read(self, path: str, stamp: str, settings: Settings) -> FoundFile: ...
 
     def settings(self) -> ParsedSettings:
-        """What `ticketd.toml` says; the defaults where there is none."""
+        """What `ticketd.toml` says; the defaults where there never was one."""
 
     def last_good_settings(self) -> Settings | None:
         """What `ticketd.toml` said when it last had no error."""
@@ -283,7 +286,7 @@ class Store(Protocol):
         """Each landed ticket, and the commit that it landed as."""
 
     def take_off(self, details: Mapping[str, str], why: str, at: float) -> None:
-        """These have landed, and the target has them no longer: an alarm, and for each a word of what was done to it."""
+        """These have landed, and the target has them no longer: an alarm, and for each a word of what was done."""
 
     def landing_failed(self, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None: ...
 
