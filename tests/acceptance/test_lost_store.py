@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sqlite3
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -180,6 +182,27 @@ def test_a_store_that_is_full_takes_all_of_a_change_or_nothing_and_goes_on_once_
     store.connections.db.execute("PRAGMA max_page_count = 100000")
     store.set_slots(7, 1.0)
     assert (len(store.events(limit=1000)), store.pool().slots) == (taken + 1, 7)
+
+
+def test_a_thread_that_may_open_no_more_files_is_told_so_and_goes_on_once_it_may(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store.db")
+    store.set_slots(1, 1.0)
+    limits, held = resource.getrlimit(resource.RLIMIT_NOFILE), []
+    with ThreadPoolExecutor(1) as another:
+        another.submit(int).result()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[0], 256), limits[1]))
+        try:
+            with suppress(OSError):
+                while True:
+                    held.append(os.open(os.devnull, os.O_RDONLY))
+            with pytest.raises(StoreTrouble) as trouble:
+                another.submit(store.pool).result()
+        finally:
+            for fd in held:
+                os.close(fd)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert "open more files" in trouble.value.mend
+        assert another.submit(store.pool).result().slots == 1
 
 
 def test_a_reader_that_keeps_its_snapshot_stops_no_writer_and_leaves_no_log_behind(tmp_path: Path) -> None:

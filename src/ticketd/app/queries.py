@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ticketd.app.outlook import Outlook, making_way, outlook_of, stalled
+from ticketd.app.room import no_room
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import Event
@@ -26,7 +25,6 @@ SCHEMA = 1
 Document = dict[str, Any]
 
 MANY_WAIT = 3
-NO_ROOM = 1 << 20  # bytes
 BADLY = (TicketState.FAILED, TicketState.SKIPPED)
 WITH_WORK = (Reason.CONFLICT, Reason.VERIFY_FAILED, Reason.PUSH_REJECTED, Reason.OUTSIDE_CLAIM, Reason.REJECTED)
 """Failures after which the attempt's commits are worth a look."""
@@ -77,15 +75,6 @@ def problem_document(problem: Problem) -> Document:
     }
 
 
-def _no_room(state: Path) -> str:
-    """A store without room for one more word cannot hold this one."""
-    try:
-        free = shutil.disk_usage(state).free
-    except OSError as error:
-        return f"{state}: {error.strerror}"
-    return f"{state} has {free >> 10} KiB left; make room there, and all goes on by itself" if free < NO_ROOM else ""
-
-
 def _daemon(session: Session, board: Board, running: bool) -> Document:
     record = board.daemon if running else None
     return {
@@ -97,7 +86,7 @@ def _daemon(session: Session, board: Board, running: bool) -> Document:
         "stopping": board.pool.stop if running else None,
         "aborted": board.pool.aborted,
         "alarm": board.pool.alarm,
-        "no_room": _no_room(session.places.state),
+        "no_room": no_room(session.places.state),
         "engine": record.engine if record else "local",
     }
 

@@ -39,10 +39,12 @@ def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, mu
     """
     leave_outer_repository(os.environ)
     user = find(directory)
-    if must_be_set_up and not ((user.root / CONFIG).exists() or (user.root / TICKETS).is_dir()):
-        raise NotSetUp(f"{user.root} is not set up for ticketd", mend="Run `ticketd init` there.")
     state = state_dir(user.common_dir, environ)
     places = Places(state)
+    # What has run once is set up also where its files were cleaned away: a person should see what goes on.
+    known = (user.root / CONFIG, user.root / TICKETS, places.last_good_settings)
+    if must_be_set_up and not any(path.exists() for path in known):
+        raise NotSetUp(f"{user.root} is not set up for ticketd", mend="Run `ticketd init` there.")
     require_store(places)
     lock = DaemonLock(state)
     session = Session(
