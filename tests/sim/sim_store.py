@@ -20,6 +20,7 @@ READS = frozenset(
         "board", "target", "live_attempts", "ticket", "attempts", "attempt", "events", "moves", "samples", "estimates",
         "landings", "collisions", "claims", "has_queued", "pool", "stamps", "files_read", "file", "outlines",
         "file_problems", "landed", "verification", "has_passed", "worktree_setups", "worktree_names",
+        "landed_as",
     }
 )  # fmt: skip
 
@@ -49,6 +50,12 @@ class InMemory(Connections):
     @property
     def db(self) -> Database:
         return self._only
+
+    def require_same_file(self) -> None:
+        pass
+
+    def back_up(self, at: float) -> None:
+        del at
 
     def close(self) -> None:
         self._only.close()

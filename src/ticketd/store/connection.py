@@ -97,7 +97,7 @@ class Connections:
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             return back_up(self.db.conn, self.path, at)
 
-    def _require_same_file(self) -> None:
+    def require_same_file(self) -> None:
         """SQLite would go on writing to a file that has been deleted or replaced, and all of that would be gone.
 
         Raises:
@@ -110,7 +110,7 @@ class Connections:
     @contextmanager
     def transaction(self) -> Iterator[Database]:
         """All or nothing. IMMEDIATE: a deferred one that turns from reading to writing fails at once under load."""
-        self._require_same_file()
+        self.require_same_file()
         db = self.db
         with translated():
             db.conn.execute("BEGIN IMMEDIATE")
@@ -124,7 +124,7 @@ class Connections:
     @contextmanager
     def reading(self) -> Iterator[Database]:
         """Everything read inside is of one moment."""
-        self._require_same_file()
+        self.require_same_file()
         db = self.db
         with translated():
             db.conn.execute("BEGIN")
