@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Thread
 
 from ticketd.app.drift import DriftWatch
 from ticketd.app.lane import Lane
@@ -106,15 +105,24 @@ class Daemon:
         self.intake.sync(self.current.settings)
         known = self.tracker.known()
         if known is not None and known.sha is not None:
-            # Agents of an earlier daemon wait to be taken up, whatever the remote does; its answer may come later.
-            asking = Thread(target=self.tracker.ask, name="first question", daemon=True)
-            asking.start()
-            asking.join(FIRST_ANSWER_S)
+            self._ask_without_waiting_long()
         elif isinstance(tip := self.tracker.ask(), Unreachable):
             raise TicketdError(
                 f"the target cannot be reached: {tip.detail}",
                 mend="Mend the remote, or `[target]` in ticketd.toml; `ticketd doctor` looks closer.",
             )
+
+    def _ask_without_waiting_long(self) -> None:
+        """Agents of an earlier daemon wait to be taken up, whatever the remote does; its answer may come later."""
+
+        def ask() -> float:
+            self.tracker.ask()
+            asking.stop()
+            return 0.0
+
+        asking = LaneThread("first question", ask)
+        asking.start()
+        asking.join(FIRST_ANSWER_S)
 
     def _run(self, until_idle: bool) -> Ending:
         chores = Chores(self.works.bell, self.works.session.clock, MOST_CHORES)
