@@ -155,6 +155,20 @@ def test_a_store_that_was_cut_is_not_run_on(tmp_path: Path, keeps: int) -> None:
         require_sound(path)
 
 
+def test_a_store_that_another_process_locks_is_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = open_store(path)
+    store.set_slots(1, 1.0)
+    store.back_up(1.0)
+    store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as another:
+        another.execute("PRAGMA locking_mode = EXCLUSIVE")
+        another.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreTrouble, match="locked"):
+            require_sound(path)
+        another.execute("ROLLBACK")
+
+
 def test_a_store_put_back_by_hand_that_is_older_than_its_backup_is_not_run_on(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = open_store(path)

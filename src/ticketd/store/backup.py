@@ -54,8 +54,8 @@ def newest_event(backup: Path) -> int | None:
 
 def is_outdated(store: Path) -> bool:
     """Whether a backup knows more than the store: somebody has put an older one in its place."""
-    known = backups(store)
-    return bool(known) and (newest_event(known[0]) or 0) > (newest_event(store) or 0)
+    known, own = backups(store), newest_event(store)
+    return bool(known) and own is not None and (newest_event(known[0]) or 0) > own
 
 
 def how_to_go_on(store: Path) -> str:

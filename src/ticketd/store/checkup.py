@@ -9,9 +9,11 @@ from pathlib import Path
 from ticketd.errors import StoreLost
 from ticketd.store import SqliteStore
 from ticketd.store.backup import how_to_go_on, is_outdated
+from ticketd.store.connection import translated
 
 SQLITE_VERSION = sqlite3.sqlite_version_info
 Unreadable = sqlite3.Error
+PATIENCE_S = 1.0
 
 
 def require_sound(path: Path) -> None:
@@ -19,6 +21,7 @@ def require_sound(path: Path) -> None:
 
     Raises:
         StoreLost: it is damaged, or a backup of it knows more.
+        StoreTrouble: it cannot be read just now, which says nothing of either.
     """
     store, mend = f"the store {path}", how_to_go_on(path)
     if found := faults(path):
@@ -30,10 +33,10 @@ def require_sound(path: Path) -> None:
 def faults(path: Path) -> list[str]:
     """What SQLite's quick check finds; empty if all is well."""
     try:
-        with closing(sqlite3.connect(path)) as db:
+        with translated(), closing(sqlite3.connect(path, timeout=PATIENCE_S)) as db:
             rows = db.execute("PRAGMA quick_check").fetchall()
-    except sqlite3.Error as error:
-        return [str(error)]
+    except StoreLost as error:
+        return [error.what]
     return [str(row[0]) for row in rows if row[0] != "ok"]
 
 
