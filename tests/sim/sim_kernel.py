@@ -20,8 +20,8 @@ class Killed(BaseException):
     """The process that this thread is of has been killed: nothing it still does counts."""
 
 
-class Stuck(Exception):
-    """Nothing will ever happen again, or too much does."""
+class Stuck(BaseException):
+    """Nothing will ever happen again, or too much does. Nothing in the daemon is to catch it."""
 
 
 @dataclass(eq=False)
@@ -101,7 +101,7 @@ class Kernel:
     """`switch`: how likely a thread is to lose its turn at a port. Times are seconds of virtual monotonic time."""
 
     now_running: Kernel | None = None
-    MOST_STEPS = 400_000
+    MOST_STEPS = 30_000
 
     def __init__(self, seed: int, switch: float) -> None:
         self.random = random.Random(f"kernel {seed}")

@@ -10,8 +10,10 @@ import pytest
 from sim_engine import SimEngine
 from sim_run import simulate
 
+from ticketd.app.act import act
 from ticketd.app.slots import Slots
 from ticketd.app.verifications import Verifications
+from ticketd.daemon import loop
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.landing import Verification
 from ticketd.ports import Alive, Kept, NeverStarted
@@ -76,7 +78,18 @@ def begin_what_was_given_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SimEngine, "settle", settle)
 
 
-MISTAKES = (hand_back_unkept, keep_nothing_uncommitted, verify_another_tree, begin_what_was_given_up)
+def leave_one_waiting(patch: pytest.MonkeyPatch) -> None:
+    """A ticket that could start is passed over."""
+    patch.setattr(loop, "act", lambda works, each, *more: None if each.ticket == "t1" else act(works, each, *more))
+
+
+MISTAKES = (
+    hand_back_unkept,
+    keep_nothing_uncommitted,
+    verify_another_tree,
+    begin_what_was_given_up,
+    leave_one_waiting,
+)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
