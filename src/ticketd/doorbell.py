@@ -85,33 +85,43 @@ def _lock(fd: int) -> bool:
 
 
 class DaemonLock:
-    """Held for the daemon's life; the kernel lets it go with the process, however that ends."""
+    """Held for the daemon's life; the kernel lets it go with the process, however that ends. On the state directory
+    itself: a lock file that somebody deletes would be made anew, and so locked, by the next daemon. The file only
+    says who it is."""
 
     def __init__(self, state: Path) -> None:
-        self._path = state / "daemon.lock"
+        self._state = state
+        self._holder = state / "daemon.lock"
         self._fd: int | None = None
 
     def take(self) -> None:
         """Raises:
         DaemonRuns: another process holds it.
         """
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self._state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if not _lock(fd):
-            holder = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
             os.close(fd)
             raise DaemonRuns(
-                f"a daemon already runs for this repository (pid {holder})",
+                f"a daemon already runs for this repository (pid {self._held_by()})",
                 mend="`ticketd status` shows it; `ticketd stop` ends it.",
             )
-        os.truncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
         self._fd = fd
+        told = os.open(self._holder, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(told, str(os.getpid()).encode())
+        finally:
+            os.close(told)
+
+    def _held_by(self) -> str:
+        with contextlib.suppress(OSError):
+            return self._holder.read_bytes()[:32].decode(errors="replace").strip() or "unknown"
+        return "unknown"
 
     def is_taken(self) -> bool:
         """Whether some process holds it."""
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self._state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
         try:

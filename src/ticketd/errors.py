@@ -51,6 +51,10 @@ class StoreTrouble(TicketdError):
     """The store cannot be read or written just now: locked, or no room."""
 
 
+class StoreLost(TicketdError):
+    """The store is damaged, or its file is gone or another: nothing that is written to it now would be kept."""
+
+
 class GitFailed(TicketdError):
     """A git command that had to work did not. `stderr` is git's own word."""
 

@@ -33,6 +33,9 @@ class CheckoutFiles:
         self._last_good = last_good
         self._secrets = secrets
 
+    def is_there(self) -> bool:
+        return self.root.is_dir()
+
     def stamps(self) -> Mapping[str, str]:
         if (self.root / TICKETS).is_symlink():
             return {TICKETS: _stamp((self.root / TICKETS).lstat())}
@@ -62,7 +65,8 @@ class CheckoutFiles:
         try:
             content = _read_regular(self.root / CONFIG, is_private=True)
         except FileNotFoundError:
-            return ParsedSettings(Settings(), ())
+            gone = self._last_good.exists()
+            return ParsedSettings(None, (self._gone(),)) if gone else ParsedSettings(Settings(), ())
         except WritableByAll:
             what = "anybody on this machine may write it, and it says which programs run"
             return ParsedSettings(None, (Problem(CONFIG, 0, what, f"chmod o-w {CONFIG}"),))
@@ -72,6 +76,13 @@ class CheckoutFiles:
         if parsed.settings is not None:
             self._remember(content)
         return parsed
+
+    def _gone(self) -> Problem:
+        """`git clean -fdx` takes it along where it is not tracked; by the defaults nothing would be verified."""
+        if not self.is_there():
+            return Problem(CONFIG, 0, f"the checkout {self.root} is gone", "bring it back; what was last read holds")
+        mend = f"put it back ({self._last_good} is a copy), or write an empty one for the defaults"
+        return Problem(CONFIG, 0, "it is gone; what it last said holds", mend)
 
     def last_good_settings(self) -> Settings | None:
         try:

@@ -264,7 +264,7 @@ def test_a_broken_configuration_and_a_remote_that_is_away_are_told(world: World)
     world.commit("mine")
     (world.mine / "ticketd.toml").write_text("slots = many\n")
     assert "ticketd.toml" in world.refuses()
-    (world.mine / "ticketd.toml").unlink()
+    (world.mine / "ticketd.toml").write_text("")
     world.origin.rename(world.root / "away")
     said = world.git("push", fails=True).stderr
     assert "origin/main does not answer" in said

@@ -210,6 +210,7 @@ class Walk:
             yield "dispatch", lambda start=start: store.dispatch(start, known, BASE, NOTHING, self.at)
         yield "ask", lambda: store.ask_to_start(id_, self.at)
         yield "skip", lambda: store.skip(id_, "another", self.at)
+        yield "passed over", lambda: store.pass_over(AttemptKey(id_, known.attempts + 2), self.at)
 
     def of_review(self, id_: str) -> Iterator[Step]:
         store, known = self.store, self.store.ticket(id_)
@@ -299,6 +300,7 @@ class Walk:
         said = Verification(self.at % 3 > 0, "exit code 1 \udcff")
         yield "verified", lambda: store.note_verification(BASE, ("make", "make"), said, [key], 1.5, self.at)
         yield "alarm", lambda: store.raise_alarm("more than was asked \udcff", self.at, key)
+        yield "target rewound", lambda: store.take_off({}, "somebody has taken commits off it", self.at)
         target = TargetRecord("origin", "main", LANDED, self.at)
         for _ in range(3):
             yield "land", lambda: store.land([Landed(key, LANDED)], target, self.at)
@@ -310,6 +312,8 @@ class Walk:
     def of_pool(self) -> Iterator[Step]:
         store, pool = self.store, self.standing.pool
         yield "pause", lambda: store.pause("by a person", self.at)
+        for id_ in store.landed_as():
+            yield "taken off", lambda id_=id_: store.take_off({id_: "the target went back"}, "it is gone", self.at)
         yield "slots", lambda: store.set_slots(None if pool.slots else 2, self.at)
         yield "stop", lambda: store.ask_stop(Stop.NOW if pool.stop else Stop.DRAIN, self.at)
         yield "daemon ends", lambda: store.daemon_stopped(self.at)

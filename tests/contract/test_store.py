@@ -441,7 +441,7 @@ def test_looking_again_without_news_writes_nothing(store: SqliteStore) -> None:
     key, _ = begin(store, "a", 1), begin(store, "b", 2)
     store.extend_claim(key, ["a", "b", "new"], 4.0)
     before = store.events()
-    with sqlite3.connect(store.connections._path) as other:
+    with sqlite3.connect(store.connections.path) as other:
         other.execute("BEGIN IMMEDIATE")  # whoever wanted to write would wait for this one, and fail
         store.extend_claim(key, ["a", "b", "new"], 5.0)
     assert store.events() == before

@@ -156,6 +156,9 @@ class SimHistory:
     def count(self, base: str, tip: str) -> int:
         return len(self._disk.line(tip, [base]))
 
+    def left(self, old: str, new: str) -> frozenset[str]:
+        return frozenset(self._disk.ancestors(old)) - frozenset(self._disk.ancestors(new))
+
     def changed(self, base: str, tip: str) -> tuple[str, ...]:
         return differing(self._disk.get(base).files, self._disk.get(tip).files)
 

@@ -20,6 +20,7 @@ READS = frozenset(
         "board", "target", "live_attempts", "ticket", "attempts", "attempt", "events", "moves", "samples", "estimates",
         "landings", "collisions", "claims", "has_queued", "pool", "stamps", "files_read", "file", "outlines",
         "file_problems", "landed", "verification", "has_passed", "worktree_setups", "worktree_names",
+        "landed_as",
     }
 )  # fmt: skip
 
@@ -43,12 +44,19 @@ class InMemory(Connections):
         connection.deserialize(_empty())
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA synchronous=OFF")
+        self.redact = str
         self._only = Database(connection)
         self._only.register_function(claims_overlap, deterministic=True)
 
     @property
     def db(self) -> Database:
         return self._only
+
+    def require_same_file(self) -> None:
+        pass
+
+    def back_up(self, at: float) -> None:
+        del at
 
     def close(self) -> None:
         self._only.close()

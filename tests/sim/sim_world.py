@@ -95,6 +95,9 @@ class SimFiles:
         self.texts.pop(f"tickets/{id_}.md", None)
         self._stamps.pop(f"tickets/{id_}.md", None)
 
+    def is_there(self) -> bool:
+        return True
+
     def stamps(self) -> Mapping[str, str]:
         return dict(sorted(self._stamps.items()))
 

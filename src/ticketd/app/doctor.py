@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.settings import AgentProfile, SandboxMode, TargetSettings
+from ticketd.errors import TicketdError
 
 OLDEST_GIT = (2, 38)  # `git merge-tree --write-tree`
 OLDEST_PYTHON = (3, 11)
@@ -238,11 +239,10 @@ def check_disk(free: int) -> Check:
     return Check("disk", ok, said, "" if ok is True else "Make room, or set XDG_STATE_HOME to a larger disk.")
 
 
-def check_store(path: Path, there: bool, faults: Sequence[str]) -> Check:
-    if not faults:
+def check_store(path: Path, there: bool, fault: TicketdError | None) -> Check:
+    if fault is None:
         return Check("store", True, str(path) if there else "not made yet")
-    mend = "If it is damaged, stop ticketd and move it aside; commits of attempts stay in control.git beside it."
-    return Check("store", False, f"{path}: {faults[0]}", mend)
+    return Check("store", False, f"{path}: {fault.what}", fault.mend)
 
 
 def check_history(disagreements: Sequence[str]) -> Check:

@@ -114,6 +114,8 @@ class Lane:
         if isinstance(tip, Unreachable):
             self.pushing.put_off(landings, Phase.WAITING, tip.detail)
             return False
+        if self.works.session.store.pool().alarm:  # the answer is that commits were taken off it
+            return False
         if self.reconciling.end_waiting(landings) or self.reconciling.settle(landings, tip):
             return True
         if self.races.follow(tip):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ticketd.app.candidates import Candidate
 from ticketd.app.session import Works
 from ticketd.app.tracker import Tracker
-from ticketd.domain.landing import Landed, Landing, Phase
+from ticketd.domain.landing import Landed, Landing, Phase, tried_since
 from ticketd.domain.ticket import Reason
 from ticketd.domain.verdict import Cancel, Fail, Requeue
 from ticketd.ports import LostRace, Pushed, Refused, Unreachable
@@ -88,7 +88,7 @@ class Pushing:
         now, patience_s = self.works.session.clock.now(), self.works.settings().landing.patience_s
         waiting = []
         for landing in landings:
-            since = landing.trouble_since or now
+            since = tried_since(landing, now, patience_s)
             if now - since > patience_s:
                 detail = f"{trouble}; `ticketd retry {landing.key.ticket}` lands the kept work once that is mended"
                 self.back(landing, Fail(Reason.PUSH_REJECTED, detail))
@@ -122,5 +122,6 @@ class Pushing:
 
 def going_on(landing: Landing) -> Landing:
     """A target that answers again ends the patience with it; a checkout in the way first has to let it pass."""
-    since = None if landing.phase is Phase.WAITING else landing.trouble_since
-    return replace(landing, trouble="", trouble_since=since, not_before=None)
+    if landing.phase is Phase.WAITING or landing.trouble_since is None:
+        return replace(landing, trouble="", trouble_since=None, not_before=None)
+    return replace(landing, trouble="")  # when it was due says how long nobody has tried

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ticketd.app.outlook import Outlook, making_way, outlook_of, stalled
+from ticketd.app.room import no_room
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import Event
@@ -40,14 +41,14 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
     than they otherwise might), `lane_hint` (what would help where tickets wait for each other's verification),
     `stalled` (where nothing runs and nothing can: each ticket with the cause), `ended` (what failed or was skipped, and
     the commands that mend it), `problems` (of ticket files and the configuration), `daemon.alarm` (why nothing lands),
-    and in each part what a screen shows of it."""
+    `daemon.no_room` (where the disk is full), and in each part what a screen shows of it."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
     outlook = outlook_of(board, settings, running, now)
     return {
         "schema": SCHEMA,
         "at": iso(now),
         "repository": str(session.root),
-        "daemon": _daemon(board, running),
+        "daemon": _daemon(session, board, running),
         "target": _target(board, settings),
         "slots": _slots(session, board, settings, outlook),
         "queue": _queue(board, outlook),
@@ -74,7 +75,7 @@ def problem_document(problem: Problem) -> Document:
     }
 
 
-def _daemon(board: Board, running: bool) -> Document:
+def _daemon(session: Session, board: Board, running: bool) -> Document:
     record = board.daemon if running else None
     return {
         "running": running,
@@ -85,6 +86,7 @@ def _daemon(board: Board, running: bool) -> Document:
         "stopping": board.pool.stop if running else None,
         "aborted": board.pool.aborted,
         "alarm": board.pool.alarm,
+        "no_room": no_room(session.places.state),
         "engine": record.engine if record else "local",
     }
 

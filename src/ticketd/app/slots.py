@@ -34,7 +34,7 @@ from ticketd.domain.verdict import (
     wants_word_to_run,
 )
 from ticketd.errors import BadInput, GitFailed, TicketdError
-from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunSpec, RunState, Unreachable
+from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunSpec, RunState
 
 KEEP_PATIENCE_S = 600.0
 """A disk without room passes, and nobody waits for the slot: it is free already."""
@@ -184,9 +184,9 @@ class Slots:
         mends = attempt.mends is not None
         if not mends and all(matches(record.ticket.touches, path) for path in kept.changed):
             return kept.changed
-        tip = self.works.target.tip()
-        if isinstance(tip, Unreachable):
-            tip = attempt.base
+        # As last seen, for agents see no newer one; asking a remote that stalls would keep the claim from being let go.
+        known = self.works.session.store.target()
+        tip = (known and known.sha) or attempt.base
         if tip == attempt.base and not mends:
             return kept.changed
         fork = self.works.history.fork_point(kept.tip, tip)

@@ -24,6 +24,8 @@ class Intake:
     def sync(self, settings: Settings) -> bool:
         """Bring the store up to the ticket files as they are now. Whether anything changed."""
         store, files = self.session.store, self.session.files
+        if not files.is_there():
+            return False
         under = _under(settings)
         stamps = {path: f"{stamp} {under}" for path, stamp in files.stamps().items()}
         state = (store.files_read(), hash(tuple(stamps.items())))

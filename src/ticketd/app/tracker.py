@@ -44,5 +44,36 @@ class Tracker:
             if isinstance(tip, Unreachable):
                 store.set_target(self.record(known.sha if known else None, tip.detail), clock.now())
             elif known is None or (known.sha, known.trouble) != (tip, ""):
+                if known is not None and known.sha not in (None, tip):
+                    self._heed(known.sha, tip)
                 store.set_target(self.record(tip), clock.now())
             return tip
+
+    def _heed(self, old: str, tip: str) -> None:
+        """The target may have been taken back: told, kept, and left to a person. Before the move is stored: killed in
+        between, the next daemon sees it again."""
+        history, store = self._works.history, self._works.session.store
+        if history.contains(tip, old):
+            return
+        left = history.left(old, tip)
+        gone = {ticket: commit for ticket, commit in store.landed_as().items() if commit in left}
+        if not (gone or self._remote):
+            return  # one's own branch is for its owner to amend, as long as nothing that has landed is lost by it
+        if history.read_ref(old) is not None:
+            history.keep(f"refs/rewound/{old}", old)
+        moved = f"{self._name} went from {old[:12]} back to {tip[:12]}"
+        details = {ticket: f"{moved}, which does not have it ({commit[:12]})" for ticket, commit in gone.items()}
+        store.take_off(details, _rewound(moved, old, sorted(gone)), self._works.session.clock.now())
+
+    @property
+    def _name(self) -> str:
+        return f"{self._remote}/{self._branch}" if self._remote else self._branch
+
+
+def _rewound(moved: str, old: str, gone: list[str]) -> str:
+    without = f" without what {', '.join(gone[:5])}{' and others' if len(gone) > 5 else ''} had landed" if gone else ""
+    return (
+        f"{moved}{without}: somebody has taken commits off it. ticketd puts nothing back and lands nothing until you "
+        "have looked; `ticketd resume` goes on from where it is now, the old commit stays in control.git as "
+        f"refs/rewound/{old}"
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ticketd.agents import agent_of
 from ticketd.app import sandbox
+from ticketd.app.doctor import check_state
 from ticketd.app.places import close_to_others, make_private
 from ticketd.app.session import Session, Works
 from ticketd.boot.session import Opened
@@ -17,8 +18,9 @@ from ticketd.domain.sandbox import isolation_of
 from ticketd.domain.settings import Isolation, Settings
 from ticketd.doorbell import Doorbell
 from ticketd.engines.local import LocalEngine
-from ticketd.errors import BadInput, NotSetUp
+from ticketd.errors import BadInput, NotSetUp, TicketdError
 from ticketd.forges import forge_of
+from ticketd.git.checkup import file_system
 from ticketd.git.control import Control
 from ticketd.git.creation import open_control
 from ticketd.git.localtarget import LocalTarget
@@ -26,6 +28,7 @@ from ticketd.git.repository import UserRepository, identity, remote_url, transpo
 from ticketd.git.target import RemoteTarget
 from ticketd.git.worktrees import Layout, WorktreePool
 from ticketd.ports import Forge, Refused, Target
+from ticketd.store.checkup import require_sound
 
 LOCAL_POLL_S = 1.0
 HEARTBEAT_S = 2.0
@@ -33,26 +36,41 @@ HEARTBEAT_S = 2.0
 
 def require_settings(session: Session) -> Settings:
     """Raises:
-    BadInput: `ticketd.toml` cannot be used. What it last said is for a run under way, not to begin one with.
+    BadInput: `ticketd.toml` cannot be used. What it last said is for a run under way, also where its daemon has died,
+        but not to begin one with.
     """
     parsed = session.files.settings()
     if parsed.settings is None:
+        last_good = session.files.last_good_settings()
+        if last_good is not None and (session.store.live_attempts() or session.store.landings()):
+            return last_good
         raise BadInput("\n".join(map(str, parsed.problems)), mend="Mend ticketd.toml, then start again.")
     return parsed.settings
 
 
 @contextmanager
-def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iterator[Daemon]:
-    """The daemon of a repository, its lock taken for as long as the context lasts.
+def open_daemon(
+    opened: Opened,
+    environ: Mapping[str, str] = os.environ,
+    file_system: Callable[[Path], str] = file_system,
+) -> Iterator[Daemon]:
+    """The daemon of a repository, its lock taken for as long as the context lasts. `file_system` names the kind of
+    that under a path.
 
     Raises:
         DaemonRuns: another one holds the repository.
         BadInput: `ticketd.toml` cannot be used, or asks for a sandbox that is not to be had here.
+        TicketdError: the store would lie on a network.
+        StoreLost: the store is damaged, or an older one is in its place.
         NotSetUp: there is nothing to land on.
     """
     settings = require_settings(opened.session)
     sandbox.check(settings, opened.session)
     _require_apart(opened)
+    state = check_state(opened.session.places.state, True, True, file_system(opened.session.places.state))
+    if state.ok is False:
+        raise TicketdError(state.what, mend=state.mend)
+    require_sound(opened.session.places.store)
     opened.lock.take()
     bell = Doorbell(opened.session.places.state)
     try:

@@ -13,11 +13,13 @@ from ticketd.boot.secrets import KnownSecrets
 from ticketd.clock import SystemClock
 from ticketd.doorbell import DaemonLock, ring
 from ticketd.engines import bubblewrap
-from ticketd.errors import NotSetUp
+from ticketd.errors import NotSetUp, StoreLost
 from ticketd.files import CONFIG, TICKETS, CheckoutFiles
+from ticketd.git.checkup import keeps_attempts
 from ticketd.git.door import leave_outer_repository
 from ticketd.git.repository import UserRepository, find, state_dir
 from ticketd.store import open_store
+from ticketd.store.backup import backups, how_to_go_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,17 @@ def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, mu
     Raises:
         NotSetUp: not in a git repository, or in one without ticketd.
         TicketdError: the store cannot be opened.
+        StoreLost: it is gone.
     """
     leave_outer_repository(os.environ)
     user = find(directory)
-    if must_be_set_up and not ((user.root / CONFIG).exists() or (user.root / TICKETS).is_dir()):
-        raise NotSetUp(f"{user.root} is not set up for ticketd", mend="Run `ticketd init` there.")
     state = state_dir(user.common_dir, environ)
     places = Places(state)
+    # What has run once is set up also where its files were cleaned away: a person should see what goes on.
+    known = (user.root / CONFIG, user.root / TICKETS, places.last_good_settings)
+    if must_be_set_up and not any(path.exists() for path in known):
+        raise NotSetUp(f"{user.root} is not set up for ticketd", mend="Run `ticketd init` there.")
+    require_store(places)
     lock = DaemonLock(state)
     secrets = KnownSecrets(CheckoutFiles(user.root, places.last_good_settings), environ)
     session = Session(
@@ -57,3 +63,21 @@ def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, mu
         secrets=secrets,
     )
     return Opened(user, session, lock, secrets)
+
+
+def require_store(places: Places) -> None:
+    """A new store is for a new state directory. Beside the work of attempts that it knows nothing of it would run, and
+    land, everything a second time.
+
+    Raises:
+        StoreLost: there was one.
+    """
+    there = places.store.exists()
+    if (there and places.store.stat().st_size > 0) or not _has_run(places):
+        return
+    what = f"the store {places.store} is {'empty' if there else 'gone'}, and agents have run here"
+    raise StoreLost(what, mend=how_to_go_on(places.store))
+
+
+def _has_run(places: Places) -> bool:
+    return any((places.state / "runs").glob("*/*")) or bool(backups(places.store)) or keeps_attempts(places.control)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,15 @@ from ticketd.app import doctor as judge
 from ticketd.app.doctor import Check, Program
 from ticketd.app.places import Places
 from ticketd.app.sandbox import shows
+from ticketd.app.tickets import sync
+from ticketd.boot.restore import make_safe, put_back
 from ticketd.boot.secrets import KnownSecrets
+from ticketd.boot.session import open_session, require_store
 from ticketd.cli.lint import Finding, read_all
 from ticketd.domain.settings import LandingMode, SandboxMode, Settings
 from ticketd.doorbell import DaemonLock, doorbell_path
 from ticketd.engines import bubblewrap
-from ticketd.errors import DaemonRuns, TicketdError
+from ticketd.errors import DaemonRuns, StoreLost, TicketdError
 from ticketd.files import CONFIG, TICKETS, CheckoutFiles
 from ticketd.forges import forge_of
 from ticketd.git import checkup, hook
@@ -46,7 +50,7 @@ class Patient:
     files: CheckoutFiles
     settings: Settings
     store: SqliteStore | None
-    store_fault: str
+    store_fault: TicketdError | None
 
     @property
     def root(self) -> Path:
@@ -59,14 +63,18 @@ class Patient:
 
 @click.command()
 @click.option("--fix", is_flag=True, help="Mend what is safe: stale locks, the hook, the state directory's mode.")
+@click.option("--restore", is_flag=True, help="The store is lost: go on from its newest backup, or from nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_context
-def doctor(ctx: click.Context, fix: bool, as_json: bool) -> None:
+def doctor(ctx: click.Context, fix: bool, restore: bool, as_json: bool) -> None:
     """Check git, configuration, remote, hook, agents, disk and what a crash may have left. Exits 1 on a fault."""
     leave_outer_repository(os.environ)
     patient = _patient(find(ctx.obj["repo"]))
+    mended = tuple(_restore(patient)) if restore else ()
+    if mended:
+        patient = _patient(patient.user)
     checks = list(_checks(patient))
-    mended = tuple(_mend(patient, checks)) if fix else ()
+    mended += tuple(_mend(patient, checks)) if fix else ()
     if mended:
         checks = list(_checks(patient))
     well = all(check.ok for check in checks)
@@ -90,12 +98,14 @@ def _patient(user: UserRepository) -> Patient:
     places = Places(state_dir(user.common_dir, os.environ))
     secrets = KnownSecrets(CheckoutFiles(user.root, places.last_good_settings), os.environ)
     files = CheckoutFiles(user.root, places.last_good_settings, secrets)
-    store, fault = None, ""
-    if places.store.exists():
-        try:
+    store, fault = None, None
+    try:
+        require_store(places)
+        if places.store.exists():
             store = open_store(places.store)
-        except (TicketdError, OSError, store_checkup.Unreadable) as error:
-            fault = error.what if isinstance(error, TicketdError) else str(error)
+            store_checkup.require_sound(places.store)
+    except (TicketdError, OSError, store_checkup.Unreadable) as error:
+        fault = error if isinstance(error, TicketdError) else TicketdError(str(error))
     return Patient(user, secrets, places, files, files.settings().settings or Settings(), store, fault)
 
 
@@ -196,17 +206,10 @@ def _state(patient: Patient) -> Iterator[Check]:
     writable = os.access(there, os.W_OK | os.X_OK)
     yield judge.check_state(state, writable, private, checkup.file_system(state))
     yield judge.check_disk(checkup.free_bytes(state))
-    faults = _store_faults(patient)
-    yield judge.check_store(patient.places.store, patient.places.store.exists(), faults)
-    if patient.store is not None and not faults:
+    yield judge.check_store(patient.places.store, patient.places.store.exists(), patient.store_fault)
+    if patient.store is not None and patient.store_fault is None:
         yield judge.check_history(store_checkup.disagreements(patient.store))
     yield _leftovers(patient)
-
-
-def _store_faults(patient: Patient) -> list[str]:
-    if patient.store is None:
-        return [patient.store_fault] if patient.store_fault else []
-    return store_checkup.faults(patient.store)
 
 
 def _leftovers(patient: Patient) -> Check:
@@ -258,6 +261,29 @@ def _clear_leftovers(patient: Patient) -> Iterator[str]:
         if bell.exists():
             bell.unlink()
             yield f"removed the doorbell {bell}"
+    finally:
+        lock.release()
+
+
+def _restore(patient: Patient) -> Iterator[str]:
+    """Only what is lost: one that is locked, or was written by a newer ticketd, is well.
+
+    Raises:
+        TicketdError: it is not lost; or agents run.
+    """
+    fault = patient.store_fault
+    if not isinstance(fault, StoreLost):
+        raise fault or TicketdError(
+            "the store is well; there is nothing to go back for", mend="`ticketd doctor` looks closer."
+        )
+    lock, at = patient.lock, time.time()
+    lock.take()
+    try:
+        yield from put_back(patient.places, at)
+        sync(open_session(patient.root).session, patient.settings)
+        store = open_store(patient.places.store)
+        control = Control(patient.places.state, identity(patient.root))
+        yield from make_safe(patient.places, store, control, patient.settings.target.branch, at)
     finally:
         lock.release()
 

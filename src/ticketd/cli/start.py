@@ -63,6 +63,7 @@ class Redacted(logging.Formatter):
 
 
 def _log_to(here: View) -> None:
+    logging.raiseExceptions = False  # a log without room for more is no reason for a traceback, or for anything
     here.session.places.daemon_log.touch(mode=0o600)
     handler = logging.FileHandler(here.session.places.daemon_log)
     handler.setFormatter(Redacted(here.opened.secrets.redact_text))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ticketd.app.drift import DriftWatch
@@ -14,7 +15,7 @@ from ticketd.app.session import Works
 from ticketd.app.slots import Slots
 from ticketd.app.spare import Spare
 from ticketd.app.steps import end_left
-from ticketd.app.tickets import Intake, settings_of
+from ticketd.app.tickets import Intake
 from ticketd.app.tracker import Tracker
 from ticketd.app.trees import Trees
 from ticketd.daemon.chores import Chores
@@ -40,6 +41,8 @@ LAST_PUSH_S = 180.0
 # A pull request is asked for each third time that the target is: forges count questions.
 FOLLOW_EVERY = 3
 LAST_CHECKOUT_S = 30.0
+FIRST_ANSWER_S = 5.0
+BACK_UP_EVERY_S = 3600.0
 
 
 @dataclass(slots=True)
@@ -85,6 +88,9 @@ class Daemon:
             self._prepare()
             return self._run(until_idle)
         finally:
+            # First, and whatever became of the file: what was written last may be in no other place.
+            with suppress(TicketdError, OSError):
+                self._back_up()
             session.store.daemon_stopped(session.clock.now())
 
     def stop(self, how: Stop) -> None:
@@ -99,13 +105,26 @@ class Daemon:
         for mended in self.works.worktrees.sweep(store.worktree_names()):
             store.note(EventKind.RECOVERED, clock.now(), mended=mended)
         self.intake.sync(self.current.settings)
-        tip = self.tracker.ask()
         known = self.tracker.known()
-        if isinstance(tip, Unreachable) and (known is None or known.sha is None):
+        if known is not None and known.sha is not None:
+            self._ask_without_waiting_long()
+        elif isinstance(tip := self.tracker.ask(), Unreachable):
             raise TicketdError(
                 f"the target cannot be reached: {tip.detail}",
                 mend="Mend the remote, or `[target]` in ticketd.toml; `ticketd doctor` looks closer.",
             )
+
+    def _ask_without_waiting_long(self) -> None:
+        """Agents of an earlier daemon wait to be taken up, whatever the remote does; its answer may come later."""
+
+        def ask() -> float:
+            self.tracker.ask()
+            asking.stop()
+            return 0.0
+
+        asking = LaneThread("first question", ask)
+        asking.start()
+        asking.join(FIRST_ANSWER_S)
 
     def _run(self, until_idle: bool) -> Ending:
         chores = Chores(self.works.bell, self.works.session.clock, MOST_CHORES)
@@ -128,7 +147,8 @@ class Daemon:
             asked_to_stop=lambda: self.asked,
             scheduling=Scheduling(self.works.session.store),
         )
-        threads = (target, landing, proposals, files, spare)
+        backups = LaneThread("backups", self._back_up)
+        threads = (target, landing, proposals, files, spare, backups)
         for thread in threads:
             thread.start()
         try:
@@ -147,6 +167,10 @@ class Daemon:
         known = {name for name in store.worktree_setups() if name.isdigit()}
         return Trees(free=known - taken, taken=taken, used_names=store.worktree_names())
 
+    def _back_up(self) -> float:
+        self.works.session.store.back_up(self.works.session.clock.now())
+        return BACK_UP_EVERY_S
+
     def _look_again(self) -> bool:
         return self.intake.sync(self.current.settings)
 
@@ -160,13 +184,13 @@ class Daemon:
 
     def _reload(self) -> None:
         """A broken `ticketd.toml` changes nothing: the last good one stays in force, and status says so."""
-        settings, problems = settings_of(self.works.session)
-        broken = "\n".join(map(str, problems)) if self.works.session.files.settings().settings is None else ""
+        parsed = self.works.session.files.settings()
+        broken = "" if parsed.settings else "\n".join(map(str, parsed.problems))
         if broken and broken != self.current.broken:
             log.warning("ticketd.toml cannot be used, the last good one stays:\n%s", broken)
         self.current.broken = broken
-        if not broken and settings != self.current.settings:
-            self.current.settings = settings
+        if parsed.settings is not None and parsed.settings != self.current.settings:
+            self.current.settings = parsed.settings
             self.works.bell.ring()
 
     def _watch_target(self) -> float:

@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     PREEMPTED = "preempted"
     RESTART_ASKED = "restart-asked"
     START_REFUSED = "start-refused"
+    PASSED_OVER = "passed-over"
     STARTED = "started"
     AGENT_ENDED = "agent-ended"
     WORK_KEPT = "work-kept"
@@ -38,6 +39,7 @@ class EventKind(StrEnum):
     PUT_AHEAD = "put-ahead"
     ENTERED = "entered"
     LANDED = "landed"
+    TAKEN_OFF = "taken-off"
     ALARM = "alarm"
     REQUEUED = "requeued"
     FAILED = "failed"
@@ -69,6 +71,7 @@ NO_MOVES = frozenset(
     {
         EventKind.FILES_READ,
         EventKind.DISPATCHED,
+        EventKind.PASSED_OVER,
         EventKind.WORK_KEPT,
         EventKind.ATTEMPT_CLOSED,
         EventKind.CLAIM_EXTENDED,
@@ -80,6 +83,7 @@ NO_MOVES = frozenset(
         EventKind.VERIFIED,
         EventKind.FLATTENED,
         EventKind.PUT_AHEAD,
+        EventKind.TAKEN_OFF,
         EventKind.TARGET_TROUBLE,
         EventKind.DRIFTED,
         EventKind.RECOVERED,

@@ -60,6 +60,13 @@ class Landing:
         return self.phase is Phase.PROPOSED
 
 
+def tried_since(landing: Landing, now: float, patience_s: float) -> float:
+    """Since when it has been tried in vain. A time in which nobody tried, longer than all patience, does not count: no
+    daemon ran, the machine slept, or the clock was set forward. After one that was set back it begins anew."""
+    since, due = landing.trouble_since or now, landing.not_before or now
+    return min(since + (now - due if now - due > patience_s else 0.0), now)
+
+
 @dataclass(frozen=True, slots=True)
 class Verification:
     """What the commands have said of a tree, last of `runs` times. `detail`: which of them failed, how, and where its

@@ -88,6 +88,8 @@ class Replay:
                 self._withdrawn.remove(id_)
             case Kind.DISPATCHED:
                 self._dispatched(key, data, at)
+            case Kind.PASSED_OVER:
+                self._ticket(id_, attempts=key.number)
             case Kind.START_REFUSED:
                 del self._attempts[key], self._claims[key], self._held[id_]
                 self._collisions = {each for each in self._collisions if key not in each}
@@ -134,6 +136,8 @@ class Replay:
                 self._release(id_)
                 landed = {"landed_sha": data["commit"], "deferrals": 0, "cancel_requested": False}
                 self._moved(id_, TicketState.LANDED, detail=data["detail"], **landed)
+            case Kind.TAKEN_OFF:
+                self._ticket(id_, detail=data["detail"])
             case Kind.REQUEUED:
                 self._release(id_)
                 names = ("failures", "deferrals", "preemptions", "resume", "repairs")

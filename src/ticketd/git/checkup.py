@@ -113,6 +113,15 @@ def locks(control: Path) -> tuple[Path, ...]:
     return tuple(path for pattern in _LOCKS for path in sorted(control.glob(pattern)))
 
 
+def keeps_attempts(control: Path) -> bool:
+    """Whether the control repository keeps the work of any attempt. Read from its files: asked before each command."""
+    loose = any(path.is_file() for path in (control / "refs" / "ticketd").rglob("*"))
+    try:
+        return loose or b" refs/ticketd/" in (control / "packed-refs").read_bytes()
+    except FileNotFoundError:
+        return loose
+
+
 def nearest_existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
 

@@ -2,7 +2,8 @@
 
 Refs: `refs/ticketd/<id>/<attempt>` keeps an attempt, `refs/ticketd-extra/…` what it dropped on the way,
 `refs/target/<branch>` the target as last seen; `refs/published/<branch>/<commit>` what may have been pushed to another
-branch; `refs/heads/…` are the branches of the worktrees.
+branch; `refs/rewound/<commit>` where the target stood before somebody took commits off it; `refs/heads/…` are the
+branches of the worktrees.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Control:
     state: Path
     by: Identity
     _lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+    _fetch_lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
     # What a rebase came to, and onto what: the lane asks for it twice. Names of commits, so never out of date.
     _rebased: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
@@ -54,9 +56,16 @@ class Control:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """One hand at a time, of all threads and processes, for fetch and for worktree add, move and remove: a fetch
-        beside a `worktree add` fails with "bad object worktrees/N/HEAD" (measured 13 % on git 2.39). Not re-entrant."""
+        """One hand at a time, of all threads and processes, for worktree add, move and remove; a fetch beside a
+        `worktree add` fails with "bad object worktrees/N/HEAD" (measured 13 % on git 2.39). Not re-entrant."""
         with self._lock, (self.state / "control.lock").open("ab") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def fetching(self) -> Iterator[None]:
+        """One fetch at a time: two lock the same ref. It may last as long as a remote lets it."""
+        with self._fetch_lock, (self.state / "fetch.lock").open("ab") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
 
@@ -81,6 +90,9 @@ class Control:
 
     def count(self, base: str, tip: str) -> int:
         return int(self.git.run("rev-list", "--count", f"{base}..{tip}"))
+
+    def left(self, old: str, new: str) -> frozenset[str]:
+        return frozenset(self.git.ask("rev-list", old, f"^{new}").out.split())
 
     def changed(self, base: str, tip: str) -> tuple[str, ...]:
         answer = self.git.ask("diff-tree", "-r", "-z", "--name-only", "--no-renames", base, tip)

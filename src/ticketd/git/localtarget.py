@@ -34,6 +34,8 @@ class LocalTarget:
         return Git(self.user.common_dir, env={"GIT_DIR": str(self.user.common_dir)})
 
     def tip(self) -> str | Unreachable:
+        if not self.user.common_dir.is_dir():
+            return Unreachable(f"{self.user.common_dir} is gone; bring it back")
         answer = self._git().ask("rev-parse", "--quiet", "--verify", f"{self._ref}^{{commit}}")
         if not answer.ok:
             return Unreachable(f"there is no branch {self.branch} with a commit in {self.user.root}")

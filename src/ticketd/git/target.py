@@ -66,10 +66,15 @@ def shown_ref(branch: str) -> str:
 
 
 def fetch_tip(control: Control, git: Git, url: str, branch: str, timeout_s: float) -> str | Unreachable:
-    """Bring the branch's commit from `url` into the control repository."""
-    refspec = f"+refs/heads/{branch}:{target_ref(branch)}"
-    with control.exclusive():
-        answer = git.ask(*FETCH, "--", url, refspec, timeout_s=timeout_s)
+    """Bring the branch's commit from `url` into the control repository. One at a time, but not by the one hand: a
+    remote that stalls would keep every worktree from being made. Only a fetch that met one half made is tried again
+    by it."""
+    command = (*FETCH, "--", url, f"+refs/heads/{branch}:{target_ref(branch)}")
+    with control.fetching():
+        answer = git.ask(*command, timeout_s=timeout_s)
+        if not answer.ok and "worktrees/" in answer.err:
+            with control.exclusive():
+                answer = git.ask(*command, timeout_s=timeout_s)
     tip = control.peek_ref(target_ref(branch))
     if not answer.ok or tip is None:
         return Unreachable(read_failure(answer))
@@ -165,11 +170,11 @@ def read_push(answer: Answer, ref: str) -> Pushed | LostRace | Refused | Unreach
         flag, _, rest = line.partition("\t")
         names, _, summary = rest.partition("\t")
         if names.endswith(f":{ref}") and len(flag) == 1:
-            return _read_line(answer, flag, summary)
+            return _read_line(answer, ref, flag, summary)
     return Unreachable(read_failure(answer))
 
 
-def _read_line(answer: Answer, flag: str, summary: str) -> Pushed | LostRace | Refused | Unreachable:
+def _read_line(answer: Answer, ref: str, flag: str, summary: str) -> Pushed | LostRace | Refused | Unreachable:
     if flag != "!":
         return Pushed() if answer.ok else Unreachable(f"it may have landed: {read_failure(answer)}")
     detail = _SECRET.sub("***@", summary)
@@ -180,8 +185,15 @@ def _read_line(answer: Answer, flag: str, summary: str) -> Pushed | LostRace | R
     if any(word in summary for word in _RACE):
         # A lock that a killed server left says the same, and never goes by itself.
         stale = "File exists" in answer.err
-        return Unreachable(f"the remote's branch is locked: {read_failure(answer)}") if stale else LostRace(detail)
+        return Unreachable(_locked(ref, answer)) if stale else LostRace(detail)
     return Refused(f"{detail}; {_remote_words(answer)}".removesuffix("; "))
+
+
+def _locked(ref: str, answer: Answer) -> str:
+    return (
+        f"the remote's branch is locked: {read_failure(answer)}; if no push is under way there, a killed one has left "
+        f"{ref}.lock in the remote's repository, and whoever runs it has to remove that file"
+    )
 
 
 def _remote_words(answer: Answer) -> str:

@@ -151,6 +151,9 @@ class History(Protocol):
     def count(self, base: str, tip: str) -> int:
         """How many commits `tip` has that `base` has not."""
 
+    def left(self, old: str, new: str) -> frozenset[str]:
+        """The commits of `old` that `new` has not; none where `old` is not here."""
+
     def changed(self, base: str, tip: str) -> tuple[str, ...]:
         """Paths that differ between two commits."""
 

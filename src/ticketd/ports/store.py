@@ -47,13 +47,16 @@ class InTheWay:
 class TicketFiles(Protocol):
     """The ticket files and `ticketd.toml` of the user's checkout."""
 
+    def is_there(self) -> bool:
+        """Whether the checkout is; where it is not, no ticket is known to be gone."""
+
     def stamps(self) -> Mapping[str, str]:
         """Path (relative to the root) to stamp, of every file under `tickets/` that ends in `.md`."""
 
     def read(self, path: str, stamp: str, settings: Settings) -> FoundFile: ...
 
     def settings(self) -> ParsedSettings:
-        """What `ticketd.toml` says; the defaults where there is none."""
+        """What `ticketd.toml` says; the defaults where there never was one."""
 
     def last_good_settings(self) -> Settings | None:
         """What `ticketd.toml` said when it last had no error."""
@@ -275,8 +278,18 @@ class Store(Protocol):
         whose work the tree holds beside the target's, the topmost last; none: the target's own. Passed after it has
         failed: it is told as flaky."""
 
+    def back_up(self, at: float) -> None:
+        """A copy beside it, unless nothing has happened since the last one; of what was written though the file may be
+        gone."""
+
     def raise_alarm(self, why: str, at: float, key: AttemptKey | None = None) -> None:
         """Nothing lands until a person has looked and says `resume`."""
+
+    def landed_as(self) -> Mapping[str, str]:
+        """Each landed ticket, and the commit that it landed as."""
+
+    def take_off(self, details: Mapping[str, str], why: str, at: float) -> None:
+        """These have landed, and the target has them no longer: an alarm, and for each a word of what was done."""
 
     def landing_failed(self, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None: ...
 

@@ -15,6 +15,9 @@ from ticketd.store.standing import Standings
 class SqliteStore(Standings, Attempts, ByHand, Landings):
     """Satisfies `ports.Store`. Safe to share between threads; each gets its own connection."""
 
+    def back_up(self, at: float) -> None:
+        self.connections.back_up(at)
+
     def close(self) -> None:
         self.connections.close()
 

@@ -107,6 +107,14 @@ class Attempts(Tickets, Throttles):
             before = self._throttle(db, attempt.agent)
             self._set_throttle(db, before, refused(before, not siblings, at, detail), at)
 
+    def pass_over(self, key: AttemptKey, at: float) -> None:
+        """Attempts up to this one have been, though the store knows nothing of them: their numbers are not given again,
+        for the runs and refs that go by them are there."""
+        with self.connections.transaction() as db:
+            db.execute("UPDATE tickets SET attempts = ? WHERE id = ?", [key.number, key.ticket])
+            why = f"the next is attempt {key.number + 1}"
+            self._event(db, at, EventKind.PASSED_OVER, key.ticket, key.number, why=why)
+
     def _undo(self, db: Database, key: AttemptKey, detail: str, at: float) -> None:
         """The ticket as before its dispatch, unless a person has asked for its end meanwhile."""
         db.execute("UPDATE tickets SET attempts = ? WHERE id = ?", [key.number - 1, key.ticket])

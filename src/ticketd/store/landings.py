@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from sqlite_utils import Database
@@ -67,6 +67,17 @@ class Landings(PoolTable):
         self._move(db, key.ticket, TicketState.LANDED, **done)
         told = {"commit": commit, "detail": detail, "proposal": proposed[0]["url"] if proposed else None}
         self._event(db, at, EventKind.LANDED, key.ticket, key.number, **told)
+
+    def landed_as(self) -> dict[str, str]:
+        rows = self._rows(self.connections.db, "SELECT id, landed_sha FROM tickets WHERE state = 'landed'")
+        return {row["id"]: row["landed_sha"] for row in rows}
+
+    def take_off(self, details: Mapping[str, str], why: str, at: float) -> None:
+        with self.connections.transaction() as db:
+            for ticket, detail in details.items():
+                db.execute("UPDATE tickets SET detail = ? WHERE id = ?", [detail, ticket])
+                self._event(db, at, EventKind.TAKEN_OFF, ticket, detail=detail)
+            self._raise_alarm(db, why, at)
 
     def verification(self, tree: str, commands: str) -> Verification | None:
         return self._verification(self.connections.db, tree, commands)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlite_utils import Database
 
 from ticketd.domain.attempt import AttemptKey
@@ -24,8 +26,11 @@ class PoolTable(Throttles):
 
     def raise_alarm(self, why: str, at: float, key: AttemptKey | None = None) -> None:
         with self.connections.transaction() as db:
-            db.execute("UPDATE pool SET alarm = ?", [self._fit("why", why)])
-            self._event(db, at, EventKind.ALARM, key.ticket if key else None, key.number if key else None, why=why)
+            self._raise_alarm(db, why, at, key)
+
+    def _raise_alarm(self, db: Database, why: str, at: float, key: AttemptKey | None = None) -> None:
+        db.execute("UPDATE pool SET alarm = ?", [self._fit("why", why)])
+        self._event(db, at, EventKind.ALARM, key.ticket if key else None, key.number if key else None, why=why)
 
     def set_slots(self, slots: int | None, at: float) -> None:
         with self.connections.transaction() as db:
@@ -74,6 +79,12 @@ class PoolTable(Throttles):
     def add_worktree(self, name: str) -> None:
         with self.connections.transaction() as db:
             db.execute("INSERT OR IGNORE INTO worktrees (name) VALUES (?)", [name])
+
+    def retire_worktrees(self, names: Sequence[str]) -> None:
+        """Not used again: what is in them is unknown."""
+        with self.connections.transaction() as db:
+            for name in names:
+                db.execute("INSERT OR REPLACE INTO worktrees (name, retired) VALUES (?, 1)", [name])
 
     def set_worktree_setup(self, name: str, setup_of: str) -> None:
         with self.connections.transaction() as db:
