@@ -1,7 +1,8 @@
-"""The control repository's configuration, and its recovery from what an agent wrote into it.
+"""The control repository's two configurations: ticketd's own, and the one that agents see, with its recovery.
 
 A linked worktree shares the configuration, so an agent's `git config` could name a filter, a merge driver or an
-`insteadOf` that ticketd's own git would obey; overriding all such keys by `-c` is not possible (their names are free).
+`insteadOf` that git obeys; overriding all such keys by `-c` is not possible (their names are free). ticketd's own git
+reads another file (see `own.py`); what is put back here protects the agents from each other.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ SETTINGS = """\
 \t# `gc --prune=now` of one agent destroyed the branches of all others within 20 s; so git refuses it. It refuses
 \t# `repack -d` too; `repack` with `prune-packed` does as well.
 \tpreciousObjects = true
+"""
+OF_AGENTS = """\
 [remote]
 \tpushDefault = origin
 [remote "origin"]
@@ -42,6 +45,13 @@ SETTINGS = """\
 \tfetch = +refs/heads/*:refs/remotes/origin/*
 """
 
+OF_TICKETD = """\
+[core]
+\t# Both say what the objects hold, and nothing holds that against the objects: an agent could plant one that lies.
+\tcommitGraph = false
+\tmultiPackIndex = false
+"""
+
 _HARMLESS = re.compile(r"^(user\.(name|email)|branch\..+\.(remote|merge|rebase|description))$", re.I | re.S)
 
 
@@ -49,20 +59,23 @@ def _accepted(control: Path) -> Path:
     return control.with_name("control.config")
 
 
-def save_config(control: Path, branch: str) -> None:
-    """Decide on the configuration of the control repository. Agents read it, so it names their gate and not the user's
-    remote, whose address may hold a password. Written as text: `git config` would take a process for each key."""
+def save_config(control: Path, branch: str) -> str:
+    """Decide on the configuration of the control repository, and return ticketd's own. Agents read theirs, so it names
+    their gate and not the user's remote, whose address may hold a password. Written as text: `git config` would take a
+    process for each key."""
     accepted = _accepted(control)
     source = accepted if accepted.is_file() else control / "config"
     with tempfile.TemporaryDirectory(prefix="config-", dir=control.parent) as scratch:
         fresh = Path(scratch) / "config"
         gate = quoted(str(control.with_name(GATE)))
         push = quoted(f"HEAD:refs/heads/{branch}")
-        settings = SETTINGS.format(gate=gate, upload=quoted(UPLOAD), push=push)
-        fresh.write_bytes(_as_cloned(source) + os.fsencode(f"{MARK}\n{settings}"))
+        settings = SETTINGS + OF_AGENTS.format(gate=gate, upload=quoted(UPLOAD), push=push)
+        cloned = _as_cloned(source)
+        fresh.write_bytes(cloned + os.fsencode(f"{MARK}\n{settings}"))
         fresh.replace(accepted)
     control.with_name("control.config.seen").unlink(missing_ok=True)
     restore_config(control)
+    return f"{os.fsdecode(cloned)}{MARK}\n{SETTINGS}{OF_TICKETD}"
 
 
 def _as_cloned(source: Path) -> bytes:

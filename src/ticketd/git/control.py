@@ -18,12 +18,11 @@ from pathlib import Path
 from ticketd.domain.merging import NO_RULES, MergeRules
 from ticketd.errors import GitFailed
 from ticketd.git import leftovers
-from ticketd.git.configuration import restore_config
 from ticketd.git.conflicts import marked, unresolved
 from ticketd.git.door import Git
 from ticketd.git.moves import read_moves
 from ticketd.git.rebase import rebase
-from ticketd.git.repository import CONTROL
+from ticketd.git.repository import CONTROL, OWN
 from ticketd.ports import Conflict, Identity, Moved, NothingLeft, Rebased
 
 _NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -45,10 +44,14 @@ class Control:
         return self.state / CONTROL
 
     @property
+    def own(self) -> Path:
+        """The same repository without anything that an agent's git could have configured."""
+        return self.state / OWN
+
+    @property
     def git(self) -> Git:
         """git in the control repository. GIT_DIR is explicit: an agent can re-point what discovery would find."""
-        restore_config(self.path)
-        return Git(self.path, env={"GIT_DIR": str(self.path)})
+        return Git(self.own, env={"GIT_DIR": str(self.own)})
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

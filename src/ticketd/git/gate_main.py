@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ticketd.git.configuration import restore_config
 from ticketd.git.door import Git
 from ticketd.git.push_command import PushCommand, running_push
 from ticketd.git.receiving import Declined, Received, Taken, converse, say
+from ticketd.git.repository import OWN
 
 _NOTE = re.compile(r"ticketd/(?P<attempt>[a-z0-9][a-z0-9._-]*/[0-9]+)")
 INSTEAD = "leave your commits in the worktree: they land when you are done"
@@ -57,13 +57,13 @@ class Gate:
 
     @property
     def git(self) -> Git:
-        return Git(self.control, env={"GIT_DIR": str(self.control)})
+        own = self.control.with_name(OWN)
+        return Git(own, env={"GIT_DIR": str(own)})
 
     def decide(self, received: Sequence[Received]) -> list[Taken | Declined]:
         place = self._place()
         if isinstance(place, Declined):
             return [place for _ in received]
-        restore_config(self.control)
         return [self._refusal(one, place) or self._keep(one, place) for one in received]
 
     def _place(self) -> Place | Declined:

@@ -16,7 +16,7 @@ from ticketd.errors import GitFailed
 from ticketd.git.commits import resolve
 from ticketd.git.control import Control
 from ticketd.git.door import Git
-from ticketd.git.exactness import Change, changes, untouched
+from ticketd.git.exactness import GITLINK, Change, changes, untouched
 from ticketd.git.index import is_plain
 from ticketd.git.objects import quoted
 from ticketd.git.tree import Tree, clear_hiding_bits
@@ -97,7 +97,7 @@ def take(control: Control, tree: Tree, at: Standing, env: Mapping[str, str] | No
     Raises:
         GitFailed: git could not read it.
     """
-    git = tree.git(control, env) if at.usable else tree.git(control, {"GIT_DIR": str(control.path), **(env or {})})
+    git = tree.git(control, env) if at.usable else tree.git(control, {"GIT_DIR": str(control.own), **(env or {})})
     with tempfile.TemporaryDirectory(prefix="index-", dir=control.state) as scratch:
         index = Path(scratch) / "index"
         own = {"GIT_INDEX_FILE": str(index)}
@@ -107,7 +107,7 @@ def take(control: Control, tree: Tree, at: Standing, env: Mapping[str, str] | No
         if not (plain or (index.exists() and clear_hiding_bits(git, tree.path, own, sparse=True))):
             index.unlink(missing_ok=True)
             git.run("read-tree", at.head, env=own)
-        left_out = _add(git, own)
+        left_out = _add(git, own, () if plain else _nested(git, own))
         return _exact(git, tree.path, at, own, left_out)
 
 
@@ -137,14 +137,30 @@ def _copy_index(source: Path, target: Path) -> None:
         target.unlink(missing_ok=True)
 
 
-def _add(git: Git, own: Mapping[str, str]) -> tuple[str, ...]:
+def _add(git: Git, own: Mapping[str, str], nested: Sequence[str]) -> tuple[str, ...]:
     """Add everything; where git refuses (a repository without a commit inside, a file nobody may read), everything
-    else. The paths that stayed out."""
-    if git.ask("add", "-A", env=own).ok:
+    else. The paths that stayed out.
+
+    Of the `nested` repositories only HEAD is read: `add` would have each of them asked for changes, by a git that runs
+    what its configuration names (measured: a filter; no option and no setting of ours keeps it from that)."""
+    if nested:
+        given = os.fsencode("".join(f"{path}\0" for path in nested))
+        git.ask("update-index", "--remove", "-z", "--stdin", stdin=given, env=own)
+    if git.ask("add", "-A", "--", ".", *_but(nested), env=own).ok:
         return ()
     inner = [path.rstrip("/") for path in _untracked(git, own) if path.endswith("/")]
-    git.ask("add", "-A", "--ignore-errors", "--", ".", *(f":(exclude,top,literal){path}" for path in inner), env=own)
+    git.ask("add", "-A", "--ignore-errors", "--", ".", *_but([*nested, *inner]), env=own)
     return tuple(path.rstrip("/") for path in _untracked(git, own))
+
+
+def _but(paths: Sequence[str]) -> Iterator[str]:
+    return (f":(exclude,top,literal){path}" for path in paths)
+
+
+def _nested(git: Git, own: Mapping[str, str]) -> tuple[str, ...]:
+    """The repositories inside that the index knows."""
+    entries = git.ask("ls-files", "--stage", "-z", env=own).split0()
+    return tuple(dict.fromkeys(entry.partition("\t")[2] for entry in entries if entry.startswith(GITLINK)))
 
 
 def _untracked(git: Git, own: Mapping[str, str]) -> tuple[str, ...]:

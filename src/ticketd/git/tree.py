@@ -1,6 +1,7 @@
 """One worktree of the pool on disk: its directory, and its git directory within the control repository.
 
-git is always told both (GIT_DIR, GIT_WORK_TREE): the tree's `.git` file belongs to the agent, who can re-point it.
+git is always told all three (GIT_DIR, GIT_COMMON_DIR, GIT_WORK_TREE): the tree's `.git` file and what its git directory
+says of the repository belong to the agent, who can re-point them.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class Tree:
 
     def git(self, control: Control, env: Mapping[str, str] | None = None) -> Git:
         """git for this tree, started in the control repository (the tree may be gone)."""
-        own = {"GIT_DIR": str(self.admin), "GIT_WORK_TREE": str(self.path), **(env or {})}
+        own = {"GIT_DIR": str(self.admin), "GIT_COMMON_DIR": str(control.own), "GIT_WORK_TREE": str(self.path)}
         config = ("advice.addEmbeddedRepo=false", "core.safecrlf=false", "core.logAllRefUpdates=false")
-        return Git(control.git.cwd, config, own)
+        return Git(control.own, config, {**own, **(env or {})})
 
     @property
     def branch(self) -> str | None:
@@ -109,6 +110,13 @@ def write_whole(path: Path, text: str) -> None:
     if path.is_dir() and not path.is_symlink():
         remove(path)
     fresh.replace(path)
+
+
+def lead(link: Path, to: Path) -> None:
+    """Make `link` a symbolic link to `to`, whatever is there."""
+    if not link.is_symlink() or link.readlink() != to:
+        remove(link)
+        link.symlink_to(to)
 
 
 def remove(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ticketd.git.branches import Branches, read_branches
 from ticketd.git.conflicts import begin_merge, unmerged
 from ticketd.git.control import Control
 from ticketd.git.door import Git
-from ticketd.git.exactness import all_untouched, changes
+from ticketd.git.exactness import all_untouched, changes, content_of
 from ticketd.git.index import is_plain
 from ticketd.git.leftovers import git_lives
 from ticketd.git.looks import as_it_stands, fresh, look
@@ -79,11 +80,12 @@ class WorktreePool:
 
     def leave_out(self, names: Sequence[str]) -> None:
         """Untracked files of these names are no work of any attempt: what `[worktrees] copy` brings is not landed."""
-        file = self.control.path / "info" / "exclude"
-        wanted = "".join(f"{literal(name)}\n" for name in names).encode()
-        if not file.exists() or file.read_bytes() != wanted:
-            file.parent.mkdir(exist_ok=True)
-            write_whole(file, wanted.decode())
+        wanted = "".join(f"{literal(name)}\n" for name in names)
+        for repository in (self.control.own, self.control.path):  # ours, and that of the agents' own `git add`
+            file = repository / "info" / "exclude"
+            if content_of(file) != os.fsencode(wanted):
+                file.parent.mkdir(exist_ok=True)
+                write_whole(file, wanted)
 
     def _is_whole(self, tree: Tree) -> bool:
         """Whether git can work with it; a link that is merely gone or wrong is put back."""
@@ -144,6 +146,7 @@ class WorktreePool:
             tree.admin.parent.mkdir(exist_ok=True)
             options = ("--quiet", "--detach", "--no-checkout")
             self.control.git.run("worktree", "add", *options, "--", str(tree.path), commit)
+            tree.link()  # git has named our own side of the repository as its home
         tree.git(self.control).run("reset", "--hard", "--quiet", commit)
         tree.settle()
 
