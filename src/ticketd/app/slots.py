@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
+from ticketd.app.guard import Guard
 from ticketd.app.repairs import judge
 from ticketd.app.session import Works
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
@@ -42,6 +43,7 @@ class Slots:
 
     works: Works
     trees: Trees
+    guard: Guard
 
     def launch(self, key: AttemptKey) -> None:
         """Ready a worktree at the attempt's base and start the agent in it."""
@@ -54,6 +56,7 @@ class Slots:
         try:
             if wants_word_to_run(record, self.works.settings()):  # edited since a person approved it
                 raise StepAbandoned
+            self.guard.begins(key)
             tree = attempt.worktree or self._take_tree(attempt)
             conflicts = self._ready(tree, attempt, self.works.settings())
             if self.works.is_stopping() or self._record(key).cancel_requested:
@@ -132,6 +135,7 @@ class Slots:
         if attempt.worktree is None:
             self._close(key, None, finish, cost)
             return
+        self.guard.ended(key)
         kept = self._keep(attempt, record)
         if kept is None:
             where = self.works.worktrees.path(attempt.worktree)

@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from ticketd.git.door import Git
+from ticketd.git.exactness import content_of
 
 GATE = "gate.git"
 PEOPLE = "people.git"
@@ -95,35 +96,29 @@ def forget_config(control: Path) -> None:
     _accepted(control).unlink(missing_ok=True)
 
 
-def restore_config(control: Path) -> None:
-    """Take out what is not ticketd's, but for a name, an address and the branches' upstreams. No process while all
-    is as it was."""
+def restore_config(control: Path) -> tuple[str, ...]:
+    """Take out what is not ticketd's, but for a name, an address and the branches' upstreams; what that was, in words.
+    No process while all is as it was."""
     accepted, seen, file = _accepted(control), control.with_name("control.config.seen"), control / "config"
-    found = _read(file)
-    if found is not None and found in (_read(accepted), _read(seen)):
-        return
+    found = content_of(file)
+    if found is not None and found in (content_of(accepted), content_of(seen)):
+        return ()
     if not accepted.is_file():
-        return  # being created
+        return ()  # being created
     with tempfile.TemporaryDirectory(prefix="config-", dir=control.parent) as scratch:
         fresh = Path(scratch) / "config"
         shutil.copyfile(accepted, fresh)
-        _add(fresh, _additions(accepted, file))
+        entries = [] if found is None else [entry.partition("\n")[::2] for entry in _additions(accepted, file)]
+        for key, value in entries:
+            if _HARMLESS.match(key):
+                Git(fresh.parent).run("config", "--file", str(fresh), "--add", key, value)
         shutil.copyfile(fresh, seen)
+        remains = fresh.read_bytes()
+        if file.is_dir():
+            shutil.rmtree(file)
         fresh.replace(file)
-
-
-def _read(file: Path) -> bytes | None:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return None
-
-
-def _add(file: Path, entries: list[str]) -> None:
-    for entry in entries:
-        key, _, value = entry.partition("\n")
-        if _HARMLESS.match(key):
-            Git(file.parent).run("config", "--file", str(file), "--add", key, value)
+    taken = tuple(dict.fromkeys(key for key, _ in entries if not _HARMLESS.match(key)))
+    return taken or (() if entries or found == remains else ("something",))
 
 
 def _additions(accepted: Path, file: Path) -> list[str]:

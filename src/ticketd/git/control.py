@@ -19,9 +19,10 @@ from ticketd.domain.merging import NO_RULES, MergeRules
 from ticketd.errors import GitFailed
 from ticketd.git import leftovers
 from ticketd.git.conflicts import marked, unresolved
-from ticketd.git.door import Git
+from ticketd.git.door import Answer, Git
 from ticketd.git.moves import read_moves
 from ticketd.git.rebase import rebase
+from ticketd.git.record import NAME, Record
 from ticketd.git.repository import CONTROL, OWN
 from ticketd.ports import Conflict, Identity, Moved, NothingLeft, Rebased
 
@@ -47,6 +48,10 @@ class Control:
     def own(self) -> Path:
         """The same repository without anything that an agent's git could have configured."""
         return self.state / OWN
+
+    @property
+    def record(self) -> Record:
+        return Record(self.own / NAME)
 
     @property
     def git(self) -> Git:
@@ -157,10 +162,19 @@ class Control:
         return verdict
 
     def keep(self, ref: str, commit: str) -> None:
-        self.git.run("update-ref", "--no-deref", ref, commit)
+        self.must_move([f"update {ref} {commit}"])
 
     def drop(self, ref: str) -> None:
-        self.git.run("update-ref", "--no-deref", "-d", ref)
+        self.must_move([f"delete {ref}"])
+
+    def must_move(self, lines: Sequence[str]) -> None:
+        answer = self.move_refs(lines)
+        if not answer.ok:
+            raise GitFailed(f"git update-ref failed in {self.path} (exit {answer.code})", stderr=answer.err)
+
+    def move_refs(self, lines: Sequence[str]) -> Answer:
+        """All refs that ticketd moves go through here, as lines for `update-ref --stdin`: all of them or none."""
+        return self.record.move(self.git, lines)
 
     def is_safe(self, commit: str) -> bool:
         """Whether a kept attempt or the target holds `commit`, so that another ref to it may go."""

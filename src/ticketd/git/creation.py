@@ -13,7 +13,8 @@ from ticketd.git.control import Control
 from ticketd.git.door import Git
 from ticketd.git.gate import for_agents, open_gate
 from ticketd.git.own import NO_BRANCH, open_own
-from ticketd.git.repository import CONTROL, OWNER, UserRepository, identity
+from ticketd.git.repository import CONTROL, OWN, OWNER, UserRepository, identity
+from ticketd.git.tree import remove
 
 
 def open_control(state: Path, user: UserRepository, branch: str = "main") -> Control:
@@ -31,8 +32,10 @@ def open_control(state: Path, user: UserRepository, branch: str = "main") -> Con
         if not (state / CONTROL).is_dir():
             _check(user)
             forget_config(state / CONTROL)
+            remove(state / OWN)
             _create(state, user)
         open_own(state, save_config(state / CONTROL, branch))
+        control.record.begin(control.git)
         tip = control.peek_ref(f"refs/target/{branch}")
         open_gate(state / GATE, for_agents(control.path, branch), branch, tip)
     return control

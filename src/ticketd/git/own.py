@@ -9,8 +9,11 @@ without a sandbox has ticketd's own rights. But nothing that git itself does for
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from ticketd.git.exactness import content_of
+from ticketd.git.record import NAME as RECORD
 from ticketd.git.repository import CONTROL, OWN
 from ticketd.git.tree import lead, remove, write_whole
 
@@ -18,12 +21,14 @@ from ticketd.git.tree import lead, remove, write_whole
 NO_BRANCH = "refs/heads/ticketd-none"
 # git follows these when it locks or replaces what they lead to (measured for pack-refs, fetch, `worktree add`, 2.39).
 _SHARED = ("objects", "refs", "packed-refs", "shallow", "worktrees")
-_OURS = ("config", "HEAD", "info")
+_OURS = ("config", "HEAD", "info", RECORD)
+_INFO = ("exclude", "alternates")
 
 
 def open_own(state: Path, config: str) -> None:
-    """Make it, or put right what is not as it should be. `info/exclude` stays: it says what running attempts leave
-    out."""
+    """Make it, or put right what is not as it should be. What it says of running attempts stays: `info/exclude`, which
+    they leave out, and the record of their refs. `info/alternates` says from where the objects were borrowed at first
+    (git reads it elsewhere)."""
     own = state / OWN
     if own.is_symlink() or (own.exists() and not own.is_dir()):
         remove(own)
@@ -32,6 +37,12 @@ def open_own(state: Path, config: str) -> None:
         lead(own / name, Path("..", CONTROL, name))
     write_whole(own / "config", config)
     write_whole(own / "HEAD", f"ref: {NO_BRANCH}\n")
-    for stray in [*own.iterdir(), *(own / "info").iterdir()]:
-        if stray.name not in (*_SHARED, *_OURS, "exclude"):
+    if not (own / "info/alternates").is_file():  # nobody has worked here yet
+        borrowed = content_of(state / CONTROL / "objects/info/alternates") or b""
+        write_whole(own / "info/alternates", os.fsdecode(borrowed))
+    for stray in own.iterdir():
+        if stray.name not in (*_SHARED, *_OURS):
+            remove(stray)
+    for stray in (own / "info").iterdir():
+        if stray.name not in _INFO:
             remove(stray)

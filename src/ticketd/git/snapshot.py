@@ -214,11 +214,10 @@ def _noted(tree: Tree) -> Iterator[str]:
                 yield from (sha for sha in _SHA.findall(line.partition("\t")[0]) if sha.strip("0"))
 
 
-def render_refs(key: AttemptKey, tip: str, extra: Sequence[str], taken: int) -> bytes:
-    """Input for `update-ref --stdin`: the attempt's ref, and one for each commit that it has dropped."""
-    lines = [f"update {key.ref} {tip}"]
-    lines += [f"update {extra_ref(key)}/{taken + n} {sha}" for n, sha in enumerate(extra, start=1)]
-    return "".join(f"{line}\n" for line in lines).encode()
+def render_refs(key: AttemptKey, tip: str, extra: Sequence[str], taken: int) -> list[str]:
+    """Lines for `update-ref --stdin`: the attempt's ref, and one for each commit that it has dropped."""
+    aside = [f"update {extra_ref(key)}/{taken + n} {sha}" for n, sha in enumerate(extra, start=1)]
+    return [f"update {key.ref} {tip}", *aside]
 
 
 def extra_ref(key: AttemptKey) -> str:

@@ -25,7 +25,8 @@ from ticketd.git.looks import as_it_stands, fresh, look
 from ticketd.git.snapshot import Snapshot
 from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, remove, write_whole
 from ticketd.git.trials import Case, try_all
-from ticketd.ports import Identity, Kept, Look, Tried
+from ticketd.git.watch import tidy, watch
+from ticketd.ports import Identity, Kept, Look, Tried, Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class WorktreePool:
         moves = branches.changes()
         tree.point_head(branches.commit, None)
         if moves:
-            self.control.git.run("update-ref", "--no-deref", "--stdin", stdin=moves)
+            self.control.must_move(moves)
         tree.point_head(branches.commit, branches.branch)
         write_whole(tree.note, branches.branch or "")
 
@@ -179,7 +180,7 @@ class WorktreePool:
         tip = snapshot.commit_taken(git, taken, at, base, message, by)
         extra = snapshot.dropped(self.control, tree, at, tip, base, key)
         count = len(git.run("for-each-ref", snapshot.extra_ref(key)).splitlines()) if extra else 0
-        git.run("update-ref", "--no-deref", "--stdin", stdin=snapshot.render_refs(key, tip, extra, count))
+        self.control.must_move(snapshot.render_refs(key, tip, extra, count))
         changed = tuple(change.path for change in taken.changes)
         nested = [change.path for change in taken.changes if change.nests]
         own = [".git"] if tree.has_own_repository else []
@@ -219,6 +220,14 @@ class WorktreePool:
         with snapshot.throw_away_objects(self.control) as env:
             own = Git(self.control.git.cwd, env={**self.control.git.env, **env})
             yield own, as_it_stands(self.control, own, tree, at, env).tree
+
+    # --- watch ---
+
+    def watch(self, names: Sequence[str], suspect: AttemptKey | None) -> Watched:
+        return watch(self.control, [self._tree(name) for name in names], suspect)
+
+    def tidy(self, refs: Sequence[str], by: AttemptKey | None) -> tuple[str, ...]:
+        return tidy(self.control, refs, by)
 
     # --- sweep ---
 

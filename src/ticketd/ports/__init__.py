@@ -31,6 +31,7 @@ from ticketd.ports.repository import (
     Target,
     Tried,
     Unreachable,
+    Watched,
     Worktrees,
 )
 from ticketd.ports.store import (
@@ -77,5 +78,6 @@ __all__ = [
     "TicketFiles",
     "Tried",
     "Unreachable",
+    "Watched",
     "Worktrees",
 ]

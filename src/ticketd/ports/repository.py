@@ -183,6 +183,15 @@ class History(Protocol):
     def drop(self, ref: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What agents had made of what they share, and has been put back, in words; and refs that are neither ticketd's nor
+    the branch of a worktree."""
+
+    mended: tuple[str, ...]
+    strays: tuple[str, ...] = ()
+
+
 class Worktrees(Protocol):
     """The pool of worktrees, linked to the control repository. A name is `1`, `2`, … or `lane`."""
 
@@ -220,6 +229,13 @@ class Worktrees(Protocol):
 
     def trials(self, wanted: Sequence[Tried], onto: str, rules: MergeRules = NO_RULES) -> tuple[tuple[str, ...], ...]:
         """For each, the paths in conflict that a rebase of the tree as it stands would meet. No tree is touched."""
+
+    def watch(self, names: Sequence[str], suspect: AttemptKey | None) -> Watched:
+        """Put back what is not as ticketd left it of what the worktrees share; `names` are those of live attempts.
+        Commits that come to light by it are kept under the name of `suspect`."""
+
+    def tidy(self, refs: Sequence[str], by: AttemptKey | None) -> tuple[str, ...]:
+        """Take away refs that agents have made; what only they held is kept under the name of `by`. In words."""
 
     def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
         """After a crash: mend half-made trees and stale locks. What was mended, in words."""
