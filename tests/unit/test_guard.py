@@ -23,7 +23,7 @@ class Ground:
     """A store that only notes, and worktrees that find what they are told to."""
 
     live: list[AttemptKey] = field(default_factory=list)
-    found: Watched = Watched(())
+    found: Watched = field(default_factory=lambda: Watched(()))
     noted: list[tuple[EventKind, AttemptKey | None, Any]] = field(default_factory=list)
     tidied: list[str] = field(default_factory=list)
     broken: bool = False

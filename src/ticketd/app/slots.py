@@ -150,7 +150,7 @@ class Slots:
 
     def _hand_back(self, tree: str, kept: Kept) -> None:
         """To the pool; only once the store has the work, and never with a repository inside that no commit holds."""
-        if kept.nested:
+        if not kept.is_whole:
             self.trees.forget(tree)
         else:
             self.trees.give_back(tree)
@@ -158,7 +158,7 @@ class Slots:
     def _judged(self, attempt: Attempt, record: TicketRecord, kept: Kept, finish: Finish) -> Finish:
         changed = self._own_changes(attempt, record, kept)
         unmended = judge(self.works, record, attempt, kept, changed) if finish.outcome == "done" else None
-        return replace(finish, changed=changed, nested=kept.nested, unmended=unmended)
+        return replace(finish, changed=changed, nested=kept.nested, too_large=kept.too_large, unmended=unmended)
 
     def _own_changes(self, attempt: Attempt, record: TicketRecord, kept: Kept) -> tuple[str, ...]:
         """What the attempt itself changed: an agent that rebased onto a newer target brings others' changes along, and
@@ -176,7 +176,7 @@ class Slots:
 
     def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, cost: float | None) -> None:
         verdict = after_attempt(self._record(key), finish, self.works.settings(), self.works.session.clock.now())
-        self._store_verdict(key, kept, verdict, cost, bool(kept and kept.nested), self._learned(finish))
+        self._store_verdict(key, kept, verdict, cost, bool(kept and not kept.is_whole), self._learned(finish))
 
     def _learned(self, finish: Finish) -> Capacity | None:
         settings = self.works.settings()
@@ -198,10 +198,11 @@ class Slots:
     def _keep(self, attempt: Attempt, record: TicketRecord) -> Kept | None:
         assert attempt.worktree is not None
         message = f"{record.ticket.title}\n\nWhat the agent left uncommitted."
+        largest = self.works.settings().limits.largest_file
         for _ in range(KEEP_TRIES):
             try:
                 return self.works.worktrees.keep(
-                    attempt.worktree, attempt.key, attempt.base, message, self.works.identity
+                    attempt.worktree, attempt.key, attempt.base, message, self.works.identity, largest
                 )
             except (GitFailed, OSError) as error:
                 self.works.session.store.note(
@@ -299,7 +300,9 @@ def copy_files(root: Path, tree: Path, names: tuple[str, ...]) -> None:
         if any(parent.is_symlink() for parent in destination.parents if tree in parent.parents):
             continue
         destination.parent.mkdir(parents=True, exist_ok=True)
-        if destination.is_symlink():
-            destination.unlink()
+        if destination.is_dir() and not destination.is_symlink():
+            shutil.rmtree(destination)
+        elif not destination.is_file() or destination.is_symlink():  # an earlier agent's, which git does not mind
+            destination.unlink(missing_ok=True)
         shutil.copyfile(source, destination)
         destination.chmod(stat.S_IMODE(source.stat().st_mode))

@@ -42,7 +42,10 @@ class Tree:
 
     @property
     def has_admin(self) -> bool:
-        return all((self.admin / name).is_file() for name in ("HEAD", "commondir", "gitdir"))
+        """Whether git can work with it; a link in its place would lead our own writing elsewhere."""
+        return not self.admin.is_symlink() and all(
+            (self.admin / name).is_file() for name in ("HEAD", "commondir", "gitdir")
+        )
 
     @property
     def has_own_repository(self) -> bool:
@@ -66,7 +69,9 @@ class Tree:
     def settle(self) -> None:
         """Forget what an agent left unfinished; its commits are kept elsewhere by now."""
         for path in list(self.admin.iterdir()):
-            if path.name not in _AT_REST and not path.name.startswith("sharedindex."):
+            known = path.name in _AT_REST or path.name.startswith("sharedindex.")
+            # A pipe in place of a file would be waited for.
+            if not known or path.is_symlink() or not (path.is_file() or path.is_dir()):
                 remove(path)
 
     def remove(self) -> None:

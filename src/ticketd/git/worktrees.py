@@ -11,6 +11,7 @@ from pathlib import Path
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet, literal
 from ticketd.domain.merging import NO_RULES, MergeRules
+from ticketd.domain.settings import LARGEST_FILE
 from ticketd.errors import BadInput
 from ticketd.git import snapshot
 from ticketd.git.amending import amend
@@ -145,7 +146,8 @@ class WorktreePool:
         with self.control.exclusive():
             tree.remove()
             tree.admin.parent.mkdir(exist_ok=True)
-            options = ("--quiet", "--detach", "--no-checkout")
+            # Forced, since an agent may have left an entry of another name for this very place, and locked it.
+            options = ("--quiet", "--detach", "--no-checkout", "--force", "--force")
             self.control.git.run("worktree", "add", *options, "--", str(tree.path), commit)
             tree.link()  # git has named our own side of the repository as its home
         tree.git(self.control).run("reset", "--hard", "--quiet", commit)
@@ -162,11 +164,13 @@ class WorktreePool:
 
     # --- keep ---
 
-    def keep(self, name: str, key: AttemptKey, base: str, message: str, by: Identity) -> Kept:
+    def keep(
+        self, name: str, key: AttemptKey, base: str, message: str, by: Identity, largest: int = LARGEST_FILE
+    ) -> Kept:
         """All that the attempt has made, under its ref: its commits, then one of what is uncommitted. What it had
         committed and then dropped is kept under `refs/ticketd-extra/<id>/<attempt>/…`.
 
-        `Kept.nested` also names what could not be read; the caller takes such a tree out of the pool.
+        What could not be kept is named; the caller takes such a tree out of the pool.
 
         Raises:
             GitFailed: nothing could be kept; the tree is as it was.
@@ -174,7 +178,7 @@ class WorktreePool:
         tree, git = self._tree(name), self.control.git
         at = snapshot.look(self.control, tree, base, key.ref)
         if tree.path.is_dir():
-            taken = snapshot.take(self.control, tree, at)
+            taken = snapshot.take(self.control, tree, at, largest=largest)
         else:  # somebody has removed it; there is nothing but the commits
             taken = Snapshot(at.content, changes(git, at.base_content, at.content))
         tip = snapshot.commit_taken(git, taken, at, base, message, by)
@@ -184,8 +188,9 @@ class WorktreePool:
         changed = tuple(change.path for change in taken.changes)
         nested = [change.path for change in taken.changes if change.nests]
         own = [".git"] if tree.has_own_repository else []
-        undecided = unmerged(tree.git(self.control), tree.admin / "index", len(base) // 2) if at.usable else ()
-        return Kept(tip, changed, tuple(dict.fromkeys((*nested, *taken.left_out, *own))), undecided)
+        index = tree.admin / "index"
+        undecided = unmerged(tree.git(self.control), index, len(base) // 2) if at.usable and index.is_file() else ()
+        return Kept(tip, changed, tuple(dict.fromkeys((*nested, *taken.left_out, *own))), undecided, taken.too_large)
 
     # --- amend ---
 

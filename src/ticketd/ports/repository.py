@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.merging import NO_RULES, MergeRules
+from ticketd.domain.settings import LARGEST_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,19 @@ class Identity:
 @dataclass(frozen=True, slots=True)
 class Kept:
     """An attempt's work, safe under its ref. `changed`: paths that differ from the base. `nested`: repositories
-    inside, whose content no commit holds. `undecided`: paths that a merge has left in conflict, and that the agent has
-    not called resolved."""
+    inside, whose content no commit holds, and what cannot be read. `undecided`: paths that a merge has left in
+    conflict, and that the agent has not called resolved. `too_large`: files that were left out."""
 
     tip: str
     changed: tuple[str, ...]
     nested: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
+    too_large: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the worktree is in commits now, so that it may be used for something else."""
+        return not (self.nested or self.too_large)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +220,11 @@ class Worktrees(Protocol):
     def leave_out(self, names: Sequence[str]) -> None:
         """Untracked files of these names are no work of any attempt."""
 
-    def keep(self, name: str, key: AttemptKey, base: str, message: str, by: Identity) -> Kept:
-        """Commit what is uncommitted (without the tree's own index), and point the attempt's ref at it all."""
+    def keep(
+        self, name: str, key: AttemptKey, base: str, message: str, by: Identity, largest: int = LARGEST_FILE
+    ) -> Kept:
+        """Commit what is uncommitted (without the tree's own index), and point the attempt's ref at it all. Files of
+        more than `largest` bytes stay out."""
 
     def amend(self, name: str, commit: str, paths: PatternSet) -> str:
         """`commit`, at which the tree stands, with what the tree holds now of the files that match; itself if that is
