@@ -279,7 +279,10 @@ def test_a_worktree_and_git_s_side_of_it_may_both_be_gone(world: World) -> None:
 def test_planted_locks_keep_nobody_s_work_from_being_kept(world: World) -> None:
     tree, base = at_work(world)
     write(tree, {"mine": "m"})
-    for lock in ("worktrees/1/index.lock", "worktrees/1/HEAD.lock", "HEAD.lock", "config.lock", "index.lock"):
+    of_tree = ("worktrees/1/index.lock", "worktrees/1/HEAD.lock")
+    of_refs = (f"{KEY.ref}.lock", "refs/heads/ticketd/fix-it/1.lock", "refs/heads/ticketd/next/1.lock")
+    for lock in (*of_tree, *of_refs, "packed-refs.lock", "HEAD.lock", "config.lock", "index.lock"):
+        (world.control.path / lock).parent.mkdir(parents=True, exist_ok=True)
         (world.control.path / lock).write_text("")
     assert keep(world, base).changed == ("mine",)
     is_usable_again(world, base)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import re
 import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from ticketd.git.repository import CONTROL, OWN
 from ticketd.ports import Conflict, Identity, Moved, NothingLeft, Rebased
 
 _NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_LOCKED = re.compile(r"Unable to create '([^'\n]+\.lock)': File exists")
+_LONG_S = 30.0
 _REMEMBERED = 100
 
 
@@ -173,8 +176,27 @@ class Control:
             raise GitFailed(f"git update-ref failed in {self.path} (exit {answer.code})", stderr=answer.err)
 
     def move_refs(self, lines: Sequence[str]) -> Answer:
-        """All refs that ticketd moves go through here, as lines for `update-ref --stdin`: all of them or none."""
-        return self.record.move(self.git, lines)
+        """All refs that ticketd moves go through here, as lines for `update-ref --stdin`: all of them or none. A lock
+        that nobody can be holding, since an agent has planted it or its git was killed, is taken away."""
+        answer = self.record.move(self.git, lines)
+        for _ in range(len(lines) + 1):  # git names one at a time
+            if answer.ok or not self._unlocks(answer):
+                break
+            answer = self.record.move(self.git, lines)
+        return answer
+
+    def _unlocks(self, refused: Answer) -> bool:
+        """git holds a ref's lock for milliseconds."""
+        found = _LOCKED.search(refused.err)
+        if found is None or not Path(found[1]).is_relative_to(self.own):
+            return False
+        lock = self.path / Path(found[1]).relative_to(self.own)  # git follows our links, and names them all the same
+        if not lock.is_file():
+            return False
+        is_stale = lock.stat().st_mtime < time.time() - _LONG_S or not leftovers.git_lives(self.state)
+        if is_stale:
+            lock.unlink(missing_ok=True)
+        return is_stale
 
     def is_safe(self, commit: str) -> bool:
         """Whether a kept attempt or the target holds `commit`, so that another ref to it may go."""
