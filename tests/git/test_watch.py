@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from gitworld import ADA, World, commit, git, write
 
 from ticketd.domain.attempt import AttemptKey
+from ticketd.errors import GitFailed
+from ticketd.git.record import Record
 from ticketd.git.target import published_ref
 from ticketd.ports import Pushed, Rebased, Watched
 
@@ -177,6 +180,18 @@ def test_a_move_that_git_refused_is_not_recorded(world: World) -> None:
     assert not world.control.move_refs([f"update {OTHER.ref} {world.tip()} {world.tip()}"]).ok
     assert look(world).mended == ()
     assert ref(world, OTHER.ref) == tip
+
+
+def test_one_that_holds_the_record_and_stands_still_holds_up_no_work(world: World) -> None:
+    _, tip = two_at_work(world)
+    record = Record(world.control.record.file, patience_s=0.0)
+    with record.file.open("ab") as stopped:
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        assert record.move(world.control.git, [f"update {MINE.ref} {tip}"]).ok
+        with pytest.raises(GitFailed, match="held by somebody"), record.compared():
+            pass
+    assert ref(world, MINE.ref) == tip
+    assert look(world).mended == ()
 
 
 def test_branches_tags_and_stashes_go_and_what_only_they_held_is_kept(world: World) -> None:

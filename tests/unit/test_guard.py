@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ticketd.app.guard import Guard
-from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.attempt import AttemptKey, AttemptState
 from ticketd.domain.events import EventKind
 from ticketd.errors import GitFailed
 from ticketd.ports import Watched
@@ -27,6 +27,7 @@ class Ground:
     noted: list[tuple[EventKind, AttemptKey | None, Any]] = field(default_factory=list)
     tidied: list[str] = field(default_factory=list)
     broken: bool = False
+    preparing: list[AttemptKey] = field(default_factory=list)
 
     @property
     def guard(self) -> Guard:
@@ -36,7 +37,8 @@ class Ground:
         return Guard(works)
 
     def live_attempts(self) -> list[Any]:
-        return [SimpleNamespace(key=key, worktree=key.ticket) for key in self.live]
+        states = {key: AttemptState.PREPARING if key in self.preparing else AttemptState.RUNNING for key in self.live}
+        return [SimpleNamespace(key=key, worktree=key.ticket, state=state) for key, state in states.items()]
 
     def note(self, kind: EventKind, at: float, key: AttemptKey | None = None, **data: object) -> None:
         self.noted.append((kind, key, data))
@@ -67,16 +69,25 @@ def test_who_ran_alone_did_it(ground: Ground) -> None:
 
 
 def test_of_several_each_may_have_done_it_but_not_the_one_that_begins(ground: Ground) -> None:
-    ground.live, ground.found = [A, B, C], Watched((HOOK,))
+    ground.live, ground.preparing, ground.found = [A, B, C], [C], Watched((HOOK,))
     ground.guard.begins(C)
     assert ground.told() == {A, B}
+
+
+def test_one_whose_setup_runs_may_have_done_it(ground: Ground) -> None:
+    guard = ground.guard
+    ground.live, ground.preparing = [C], [C]
+    guard.begins(C)
+    ground.found = Watched((HOOK,))
+    guard.begins(A)
+    assert ground.told() == {C}
 
 
 def test_one_that_has_ended_since_the_last_look_may_have_done_it_and_one_before_that_not(ground: Ground) -> None:
     guard = ground.guard
     ground.live = [A, B]
     guard.ended(A)
-    ground.live, ground.found = [C], Watched((HOOK,))
+    ground.live, ground.preparing, ground.found = [C], [C], Watched((HOOK,))
     guard.begins(C)
     assert ground.told() == {B}
 
@@ -84,14 +95,14 @@ def test_one_that_has_ended_since_the_last_look_may_have_done_it_and_one_before_
 def test_the_same_of_the_same_one_is_told_once(ground: Ground) -> None:
     guard = ground.guard
     for key in (B, C):
-        ground.live, ground.found = [A, key], Watched((HOOK,))
+        ground.live, ground.preparing, ground.found = [A, key], [key], Watched((HOOK,))
         guard.begins(key)
     assert ground.told() == {A}
     assert len(ground.noted) == 1
 
 
 def test_what_changed_while_nobody_ran_is_told_without_a_name(ground: Ground) -> None:
-    ground.live, ground.found = [A], Watched((HOOK,))
+    ground.live, ground.preparing, ground.found = [A], [A], Watched((HOOK,))
     ground.guard.begins(A)
     assert ground.told() == {None}
 

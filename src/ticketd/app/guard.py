@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from ticketd.app.session import Works
-from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.attempt import AttemptKey, AttemptState
 from ticketd.domain.events import EventKind
 from ticketd.errors import TicketdError
 
@@ -24,31 +24,37 @@ class Guard:
     works: Works
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _ran: Set[AttemptKey] = frozenset()
+    _begun: set[AttemptKey] = field(default_factory=set)
     _makers: dict[str, Set[AttemptKey]] = field(default_factory=dict)
     _told: set[tuple[AttemptKey | None, str]] = field(default_factory=set)
 
     def begins(self, key: AttemptKey) -> None:
-        """Its agent has not run yet, and finds all as it should be."""
-        self._look(key, {key})
+        """Nothing of it has run yet, and it finds all as it should be."""
+        self._look(key)
+        self._begun.add(key)
 
     def ended(self, key: AttemptKey) -> None:
         """It may be its doing; and what it has left is nobody's now."""
-        self._look(key, set())
+        self._look(key)
 
-    def _look(self, key: AttemptKey, innocent: Set[AttemptKey]) -> None:
+    def _look(self, key: AttemptKey) -> None:
         """As well as can be: a repository that cannot be put right must not hold up an attempt, whose own steps say
         what is wrong."""
         with self._lock:
-            attempts = {each.key: each.worktree for each in self.works.session.store.live_attempts()}
-            suspects = sorted((self._ran | attempts.keys()) - innocent)
+            live = self.works.session.store.live_attempts()
+            attempts = {
+                each.key for each in live if each.state is not AttemptState.PREPARING or each.key in self._begun
+            }
+            suspects = sorted(self._ran | attempts)
             try:
-                trees = [tree for tree in attempts.values() if tree is not None]
+                trees = [each.worktree for each in live if each.worktree is not None and each.key in attempts]
                 found = self.works.worktrees.watch(trees, next(iter(suspects), None))
                 self._tell(found.mended, suspects)
-                self._tidy(found.strays, suspects, attempts.keys() - {key})
+                self._tidy(found.strays, suspects, attempts - {key})
             except (TicketdError, OSError) as error:
                 log.warning("what the worktrees share cannot be looked at: %s", error)
-            self._ran = attempts.keys() - {key}
+            self._ran = attempts - {key}
+            self._begun &= attempts
             self._told = {each for each in self._told if each[0] in attempts}
 
     def _tell(self, mended: Sequence[str], suspects: Sequence[AttemptKey]) -> None:

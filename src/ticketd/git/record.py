@@ -7,15 +7,18 @@ processes that move such refs share it; who compares holds them off for that mom
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ticketd.errors import GitFailed
 from ticketd.git.door import Answer, Git
 
 WATCHED = ("refs/ticketd/", "refs/ticketd-extra/", "refs/published/", "refs/target/")
@@ -23,14 +26,18 @@ NAME = "recorded"
 _LINE = re.compile(r"^(\S+) ([0-9a-f]{40}|[0-9a-f]{64}|-)$", re.MULTILINE)
 _MOVE = re.compile(r"^(?:update (?P<ref>\S+) (?P<to>\S+)|delete (?P<gone>\S+))")
 _LARGE = 1 << 20
+_PAUSE_S = 0.003
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
+    """`patience_s`: a hook of an agent's push takes part in this, and may have been stopped just now."""
+
     file: Path
+    patience_s: float = 5.0
 
     def move(self, git: Git, lines: Sequence[str]) -> Answer:
-        """`update-ref --stdin` with these lines, all or none."""
+        """`update-ref --stdin` with these lines, all or none. It does not wait for long: what keeps work goes first."""
         with self._held(fcntl.LOCK_SH) as file:
             before = file.read()
             meant = _meant(lines)
@@ -43,13 +50,18 @@ class Record:
 
     @contextmanager
     def compared(self) -> Iterator[Comparison]:
-        """What is recorded, while nobody else moves any of it."""
+        """What is recorded, while nobody else moves any of it.
+
+        Raises:
+            GitFailed: somebody does, and does not come to an end.
+        """
         with self._held(fcntl.LOCK_EX) as file:
             yield Comparison(_parse(file.read()), file)
 
     def begin(self, git: Git) -> None:
-        """Take what is there for right if nothing is recorded yet; and forget what has been moved again since."""
-        with self._held(fcntl.LOCK_EX) as file:
+        """Take what is there for right if nothing is recorded yet; and forget what has been moved again since, if
+        nobody is in the way."""
+        with contextlib.suppress(GitFailed), self._held(fcntl.LOCK_EX) as file:
             content = file.read()
             if content and len(content) < _LARGE:
                 return
@@ -63,10 +75,13 @@ class Record:
     @contextmanager
     def _held(self, how: int) -> Iterator[BinaryIO]:
         """The file, under a lock: that of the path, not of one that has just been replaced."""
+        until = time.monotonic() + self.patience_s
         while True:
             with self.file.open("a+b") as file:
-                fcntl.flock(file, how)
-                if _is_at(self.file, file.fileno()):
+                has_lock = _lock(file.fileno(), how, until)
+                if not has_lock and how == fcntl.LOCK_EX:
+                    raise GitFailed(f"{self.file} is held by somebody")
+                if not has_lock or _is_at(self.file, file.fileno()):
                     file.seek(0)
                     yield cast("BinaryIO", file)
                     return
@@ -92,6 +107,18 @@ def list_refs(git: Git) -> dict[str, str]:
     lines = git.ask("for-each-ref", "--format=%(objectname) %(refname) %(symref)").out.splitlines()
     fields = (line.split(" ", 2) for line in lines)
     return {ref: sha if not leads_to else "" for sha, ref, leads_to in fields}
+
+
+def _lock(handle: int, how: int, until: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(_PAUSE_S)
+        else:
+            return True
 
 
 def _is_at(path: Path, handle: int) -> bool:
