@@ -293,6 +293,7 @@ def test_grafts_and_commit_graphs_that_lie_are_not_believed(world: World) -> Non
     first, second = commit(tree, {"one": "1"}), commit(tree, {"two": "2"})
     git(tree, "commit-graph", "write", "--reachable")
     assert list((world.control.path / "objects/info").glob("commit-graph*"))
+    (world.control.path / "objects/info/commit-graph").unlink()
     write(world.control.path, {"info/grafts": f"{second}\n", "objects/info/commit-graph": "rubbish"})
     assert world.control.count(base, second) == 2
     assert world.control.contains(second, first)
