@@ -11,7 +11,9 @@ from gitworld import ADA, World, commit, git, write
 
 from ticketd.domain.attempt import AttemptKey
 from ticketd.errors import GitFailed
+from ticketd.git.creation import open_control
 from ticketd.git.record import Record
+from ticketd.git.repository import find
 from ticketd.git.target import published_ref
 from ticketd.ports import Pushed, Rebased, Watched
 
@@ -56,6 +58,21 @@ def test_files_that_all_share_are_put_back_and_a_name_is_left(world: World) -> N
     assert git(tree, "config", "core.hooksPath", ok=False) == ""
     assert git(tree, "status", "--porcelain") == ""
     assert look(world) == Watched(())
+
+
+def test_what_was_changed_while_no_daemon_ran_is_told_by_the_next(world: World) -> None:
+    tree, tip = two_at_work(world)
+    git(tree, "config", "user.name", "Robot")
+    git(tree, "config", "core.hooksPath", "/elsewhere")
+    git(tree, "update-ref", "-d", OTHER.ref)
+    open_control(world.state, find(world.user))
+    assert look(world).mended == (
+        "core.hookspath taken out of the shared configuration",
+        f"{OTHER.ref} put back to {tip[:7]}",
+    )
+    open_control(world.state, find(world.user))
+    assert look(world).mended == ()
+    assert git(tree, "config", "user.name") == "Robot"
 
 
 def test_a_configuration_that_is_no_file_is_put_back(world: World) -> None:

@@ -64,8 +64,9 @@ def save_config(control: Path, branch: str) -> str:
     """Decide on the configuration of the control repository, and return ticketd's own. Agents read theirs, so it names
     their gate and not the user's remote, whose address may hold a password. Written as text: `git config` would take a
     process for each key."""
-    accepted = _accepted(control)
+    accepted, seen = _accepted(control), control.with_name("control.config.seen")
     source = accepted if accepted.is_file() else control / "config"
+    is_ours = source is not accepted or content_of(control / "config") in (content_of(accepted), content_of(seen))
     with tempfile.TemporaryDirectory(prefix="config-", dir=control.parent) as scratch:
         fresh = Path(scratch) / "config"
         gate = quoted(str(control.with_name(GATE)))
@@ -74,8 +75,9 @@ def save_config(control: Path, branch: str) -> str:
         cloned = _as_cloned(source)
         fresh.write_bytes(cloned + os.fsencode(f"{MARK}\n{settings}"))
         fresh.replace(accepted)
-    control.with_name("control.config.seen").unlink(missing_ok=True)
-    restore_config(control)
+    seen.unlink(missing_ok=True)
+    if is_ours:  # what somebody has changed while no daemon ran is for the first look at it to put back, and to tell
+        restore_config(control)
     return f"{os.fsdecode(cloned)}{MARK}\n{SETTINGS}{OF_TICKETD}"
 
 
