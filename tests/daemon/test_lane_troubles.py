@@ -101,6 +101,33 @@ def test_a_target_that_answers_again_ends_the_patience_also_with_those_far_behin
     assert {each.trouble_since for each in lane.works.session.store.landings()} == {None}
 
 
+def test_a_push_whose_answer_was_lost_has_landed_though_others_have_pushed_on_top_of_it(lane: LaneYard) -> None:
+    lane.config(GOOD)
+    base = lane.target()
+    # With a merge in it: of what lands as one commit no patch tells that it is on the target already.
+    lane.kept("a", base=base, merges=lane.outsider(**{"other.txt": ""}), **{"shared.txt": "a\n", "other.txt": ""})
+    lane.turn()
+    target = lane.works.target
+
+    class Mute:
+        """Takes the push, and is away before it could say so; meanwhile somebody changes the same file."""
+
+        tip = target.tip
+
+        def push(self, candidate: str, onto: str) -> Unreachable:
+            target.push(candidate, onto)
+            lane.outsider(**{"shared.txt": "a, and theirs\n"})
+            object.__setattr__(lane.works, "target", Away())
+            return Unreachable("away")
+
+    object.__setattr__(lane.works, "target", Mute())
+    lane.go_on()
+    object.__setattr__(lane.works, "target", target)
+    lane.time_passes()
+    assert lane.states("a") == ["landed"]
+    assert lane.subjects() == ["From elsewhere", "Work of a", "From elsewhere"]
+
+
 def test_work_that_is_damaged_keeps_no_other_from_landing(lane: LaneYard) -> None:
     lane.config(GOOD)
     lane.kept("a", "b", "c")

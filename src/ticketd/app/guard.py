@@ -22,7 +22,7 @@ class Guard:
     the next one takes all that live for possible makers of what it finds."""
 
     works: Works
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Lock = field(default_factory=lambda: threading.Lock())
     _ran: Set[AttemptKey] = frozenset()
     _begun: set[AttemptKey] = field(default_factory=set)
     _makers: dict[str, Set[AttemptKey]] = field(default_factory=dict)

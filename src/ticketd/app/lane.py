@@ -336,6 +336,7 @@ class Lane:
                 self.stack.land(len(candidates))
                 return True
             case Unclear(phase=phase, trouble=trouble):
+                self.stack.cut(0)  # they may be on the target, below what others have pushed since
                 self.pushing.put_off(self._stored(candidates), phase, trouble)
                 return False
             case LostRace():

@@ -34,7 +34,8 @@ from ticketd.domain.verdict import (
 from ticketd.errors import BadInput, GitFailed, TicketdError
 from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunSpec, RunState, Unreachable
 
-KEEP_TRIES = 3
+KEEP_PATIENCE_S = 600.0
+"""A disk without room passes, and nobody waits for the slot: it is free already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,19 +197,24 @@ class Slots:
         self.works.session.store.close_attempt(key, kept, verdict, cost, now, retire=retire, capacity=capacity)
 
     def _keep(self, attempt: Attempt, record: TicketRecord) -> Kept | None:
+        """None if it has been tried for long enough.
+
+        Raises:
+            GitFailed, OSError: not now; the chore is taken up again.
+        """
         assert attempt.worktree is not None
         message = f"{record.ticket.title}\n\nWhat the agent left uncommitted."
         largest = self.works.settings().limits.largest_file
-        for _ in range(KEEP_TRIES):
-            try:
-                return self.works.worktrees.keep(
-                    attempt.worktree, attempt.key, attempt.base, message, self.works.identity, largest
-                )
-            except (GitFailed, OSError) as error:
-                self.works.session.store.note(
-                    EventKind.RECOVERED, self.works.session.clock.now(), attempt.key, keep_failed=str(error)
-                )
-        return None
+        try:
+            return self.works.worktrees.keep(
+                attempt.worktree, attempt.key, attempt.base, message, self.works.identity, largest
+            )
+        except (GitFailed, OSError) as error:
+            now = self.works.session.clock.now()
+            self.works.session.store.note(EventKind.RECOVERED, now, attempt.key, keep_failed=str(error))
+            if now - (attempt.ended_at or 0.0) < KEEP_PATIENCE_S:
+                raise
+            return None
 
     def _finish(self, attempt: Attempt, state: RunState) -> tuple[Finish, float | None]:
         how = attempt.outcome or "lost"
