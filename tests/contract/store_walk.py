@@ -320,6 +320,7 @@ class Walk:
         yield "target", lambda: store.set_target(TargetRecord("origin", "main", TIP, self.at, "slow"), self.at)
         yield "spare", lambda: store.add_worktree("7")
         yield "note", lambda: store.note(EventKind.RECOVERED, self.at, mended="a lock")
+        yield "tampered", lambda: store.note(EventKind.TAMPERED, self.at, what=["a ref"], suspects=["a/1"])
         for _ in range(4 if pool.paused else 1):
             yield "resume", lambda: store.resume(self.at)
         for _ in range(4 if pool.stop else 1):

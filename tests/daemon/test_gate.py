@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from ticketd.app.guard import Guard
 from ticketd.app.places import Places
 from ticketd.app.slots import Slots
 from ticketd.clock import SystemClock
@@ -36,7 +37,7 @@ def test_a_ticket_edited_between_its_dispatch_and_its_launch_waits_for_a_person_
     session = SimpleNamespace(store=store, clock=SystemClock(), places=Places(tmp_path))
     works: Any = SimpleNamespace(session=session, settings=Settings)
     trees: Any = None  # none is taken
-    Slots(works, trees).launch(key)
+    Slots(works, trees, Guard(works)).launch(key)
     attempt = store.attempt(key)
     assert attempt is not None
     assert (attempt.state, attempt.outcome) == (AttemptState.COLLECTING, "never-started")

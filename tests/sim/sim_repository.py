@@ -28,6 +28,7 @@ from ticketd.ports import (
     Refused,
     Tried,
     Unreachable,
+    Watched,
 )
 
 Files = Mapping[str, str]
@@ -372,8 +373,8 @@ class SimWorktrees:
     def leave_out(self, names: Sequence[str]) -> None:
         del names
 
-    def keep(self, name: str, key: AttemptKey, base: str, message: str, by: Identity) -> Kept:
-        del by
+    def keep(self, name: str, key: AttemptKey, base: str, message: str, by: Identity, largest: int = 0) -> Kept:
+        del by, largest
         self._port(f"keep {key}")
         self._stumbles("keep")
         tree = self._disk.trees.get(name) or SimTree(base, dict(self._disk.get(base).files))
@@ -417,6 +418,15 @@ class SimWorktrees:
             fork = self._disk.base_of(tree.head, onto) or each.base
             found.append(merge(self._disk.get(fork).files, self._disk.get(onto).files, tree.files)[1])
         return tuple(found)
+
+    def watch(self, names: Sequence[str], suspect: AttemptKey | None) -> Watched:
+        """Agents of this world keep to their trees."""
+        del names, suspect
+        return Watched(())
+
+    def tidy(self, refs: Sequence[str], by: AttemptKey | None) -> tuple[str, ...]:
+        del refs, by
+        return ()
 
     def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
         self._port("sweep")

@@ -19,7 +19,7 @@ from sim_store import SimStore, new_store
 from sim_world import CALM_AT, WALL, World
 
 from ticketd.agents import agent_of
-from ticketd.app import spare, tracker, trees, verifying
+from ticketd.app import guard, spare, tracker, trees, verifying
 from ticketd.app.observe import snapshot_of
 from ticketd.app.places import Places
 from ticketd.app.session import Session, Works
@@ -345,7 +345,8 @@ def _in_virtual_time(complaints: list[str]) -> Iterator[None]:
     before = log.propagate
     log.propagate = False
     log.addHandler(handler)
-    patches = [mock.patch.object(each, "threading", Threading) for each in (lanes, chores, trees, tracker, verifying)]
+    waiting = (lanes, chores, trees, tracker, verifying, guard)
+    patches = [mock.patch.object(each, "threading", Threading) for each in waiting]
     patches += [mock.patch.object(each, "ThreadPoolExecutor", SimPool) for each in (chores, daemon_main)]
     patches += [
         mock.patch.object(spare, "REST_S", 5.0),

@@ -49,6 +49,7 @@ def test_work_within_the_claim_goes_to_landing() -> None:
         (Finish("log-limit", "failed", "its log passed 9 bytes"), Reason.AGENT_FAILED),
         (Finish("exited", "done", ""), Reason.NO_CHANGES),
         (replace(DONE, nested=("vendor/x",)), Reason.AGENT_FAILED),
+        (replace(DONE, too_large=("model.bin",)), Reason.AGENT_FAILED),
     ],
 )
 def test_the_tickets_own_failure_uses_up_a_retry_and_then_fails_it(finish: Finish, reason: Reason) -> None:

@@ -244,7 +244,8 @@ class Lane:
     # --- what is decided ---
 
     def _move(self) -> bool:
-        moves = next_moves(self.stack.as_train(self._settings.landing.reruns), *self._size())
+        train = self.stack.as_train(self._settings.landing.reruns, self.works.session.clock.now())
+        moves = next_moves(train, *self._size())
         assert moves or self.verifications.running, "the lane waits for nothing"
         done = [self._do(move) for move in moves]
         return any(done)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
+from ticketd.app.guard import Guard
 from ticketd.app.leaks import redact_log
 from ticketd.app.places import make_private
 from ticketd.app.repairs import judge
@@ -46,6 +47,7 @@ class Slots:
 
     works: Works
     trees: Trees
+    guard: Guard
 
     def launch(self, key: AttemptKey) -> None:
         """Ready a worktree at the attempt's base and start the agent in it."""
@@ -58,6 +60,7 @@ class Slots:
         try:
             if wants_word_to_run(record, self.works.settings()):  # edited since a person approved it
                 raise StepAbandoned
+            self.guard.begins(key)
             tree = attempt.worktree or self._take_tree(attempt)
             conflicts = self._ready(tree, attempt, self.works.settings())
             if self.works.is_stopping() or self._record(key).cancel_requested:
@@ -154,6 +157,7 @@ class Slots:
         if attempt.worktree is None:
             self._close(key, None, finish, cost)
             return
+        self.guard.ended(key)
         kept = self._keep(attempt, record)
         if kept is None:
             where = self.works.worktrees.path(attempt.worktree)
@@ -168,7 +172,7 @@ class Slots:
 
     def _hand_back(self, tree: str, kept: Kept) -> None:
         """To the pool; only once the store has the work, and never with a repository inside that no commit holds."""
-        if kept.nested:
+        if not kept.is_whole:
             self.trees.forget(tree)
         else:
             self.trees.give_back(tree)
@@ -176,7 +180,8 @@ class Slots:
     def _judged(self, attempt: Attempt, record: TicketRecord, kept: Kept, finish: Finish) -> Finish:
         changed = self._own_changes(attempt, record, kept)
         unmended = judge(self.works, record, attempt, kept, changed) if finish.outcome == "done" else None
-        return replace(finish, changed=changed, nested=kept.nested, unmended=unmended, unread=kept.unread)
+        told = replace(finish, changed=changed, nested=kept.nested, too_large=kept.too_large, unread=kept.unread)
+        return replace(told, unmended=unmended)
 
     def _own_changes(self, attempt: Attempt, record: TicketRecord, kept: Kept) -> tuple[str, ...]:
         """What the attempt itself changed: an agent that rebased onto a newer target brings others' changes along, and
@@ -194,7 +199,7 @@ class Slots:
 
     def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, cost: float | None) -> None:
         verdict = after_attempt(self._record(key), finish, self.works.settings(), self.works.session.clock.now())
-        self._store_verdict(key, kept, verdict, cost, bool(kept and kept.nested), self._learned(finish))
+        self._store_verdict(key, kept, verdict, cost, bool(kept and not kept.is_whole), self._learned(finish))
 
     def _learned(self, finish: Finish) -> Capacity | None:
         settings = self.works.settings()
@@ -221,8 +226,11 @@ class Slots:
         """
         assert attempt.worktree is not None
         message = f"{record.ticket.title}\n\nWhat the agent left uncommitted."
+        largest = self.works.settings().limits.largest_file
         try:
-            return self.works.worktrees.keep(attempt.worktree, attempt.key, attempt.base, message, self.works.identity)
+            return self.works.worktrees.keep(
+                attempt.worktree, attempt.key, attempt.base, message, self.works.identity, largest
+            )
         except (GitFailed, OSError) as error:
             now = self.works.session.clock.now()
             self.works.session.store.note(EventKind.RECOVERED, now, attempt.key, keep_failed=str(error))
@@ -323,7 +331,9 @@ def copy_files(root: Path, tree: Path, names: tuple[str, ...]) -> None:
         if any(parent.is_symlink() for parent in destination.parents if tree in parent.parents):
             continue
         destination.parent.mkdir(parents=True, exist_ok=True)
-        if destination.is_symlink():
-            destination.unlink()
+        if destination.is_dir() and not destination.is_symlink():
+            shutil.rmtree(destination)
+        elif not destination.is_file() or destination.is_symlink():  # an earlier agent's, which git does not mind
+            destination.unlink(missing_ok=True)
         shutil.copyfile(source, destination)
         destination.chmod(stat.S_IMODE(source.stat().st_mode))

@@ -113,11 +113,12 @@ class Stack:
         known = self.of(candidate.commit)
         return bool(known.runs) or known.order is not None
 
-    def as_train(self, reruns: int) -> Train:
-        """`reruns`: how often a verification that failed is run again."""
+    def as_train(self, reruns: int, now: float) -> Train:
+        """`reruns`: how often a verification that failed is run again. Nothing was queued after `now` (epoch seconds),
+        unless the clock was set back: then that says nothing of which came first."""
         first, target = self.of(self.candidates[0].commit), self.of(self.on or "")
         # What a database that is away has broken is no ticket's fault: the target has to pass at that time, too.
-        is_old = target.result is Result.PASSED and target.at < self.candidates[0].landing.queued_at
+        is_old = target.result is Result.PASSED and target.at < self.candidates[0].landing.queued_at <= now
         return Train(
             tuple(self.of(each.commit).result for each in self.candidates),
             None if is_old else target.result,

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ticketd.app.drift import DriftWatch
+from ticketd.app.guard import Guard
 from ticketd.app.lane import Lane
 from ticketd.app.proposals import Follower
 from ticketd.app.session import Works
@@ -139,7 +140,7 @@ class Daemon:
         files = LaneThread("files", self._watch_files)
         loop = Loop(
             works=self.works,
-            slots=Slots(self.works, trees),
+            slots=Slots(self.works, trees, Guard(self.works)),
             chores=chores,
             landing=landing,
             until_idle=until_idle,

@@ -63,6 +63,7 @@ class EventKind(StrEnum):
     THROTTLE_LIFTED = "throttle-lifted"
     RECOVERED = "recovered"
     WORKTREE_RETIRED = "worktree-retired"
+    TAMPERED = "tampered"
     STALLED = "stalled"
     SHADOW_DIFFERED = "shadow-differed"
 
@@ -88,6 +89,7 @@ NO_MOVES = frozenset(
         EventKind.DRIFTED,
         EventKind.RECOVERED,
         EventKind.WORKTREE_RETIRED,
+        EventKind.TAMPERED,
         EventKind.STALLED,
         EventKind.SHADOW_DIFFERED,
     }

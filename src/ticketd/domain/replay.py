@@ -197,6 +197,7 @@ class Replay:
                 | Kind.DRIFTED
                 | Kind.RECOVERED
                 | Kind.WORKTREE_RETIRED
+                | Kind.TAMPERED
             ):
                 pass  # they tell of the world, not of what stands
             case _:

@@ -218,6 +218,10 @@ class ScopeSettings:
     max_slots: int | None = None
 
 
+LARGEST_FILE = 100 * 10**6
+"""What forges refuse to take; and who writes more has rarely meant to."""
+
+
 @dataclass(frozen=True, slots=True)
 class SecretSettings:
     """Beside the variables of profiles and scopes whose names tell: `env`, more variables; `files`, paths in the
@@ -230,11 +234,13 @@ class SecretSettings:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`grace_s` is what an agent gets between being asked to end and being ended."""
+    """`grace_s` is what an agent gets between being asked to end and being ended; `largest_file`: in bytes, what more
+    than that is in no commit of ticketd's."""
 
     retries: int = 1
     budget_usd: float | None = None
     grace_s: float = 10.0
+    largest_file: int = LARGEST_FILE
     timeouts: Mapping[Size, float] = field(default_factory=lambda: {Size.S: 1800.0, Size.M: 3600.0, Size.L: 10800.0})
 
 

@@ -257,6 +257,7 @@ _LIMITS_KEYS = {
     "retries": Key("retries", whole(0, values.MAX_RETRIES)),
     "budget_usd": Key("budget_usd", dollars),
     "grace": Key("grace_s", duration),
+    "largest_file": Key("largest_file", text(values.amount, 'an amount like "100 MB"')),
     "timeouts": Key("timeouts", named(_size, lambda _: duration)),
 }
 

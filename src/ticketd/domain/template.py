@@ -133,6 +133,7 @@ critical = "land"
 [limits]
 # retries = 1                    # attempts after the first that a ticket's own failure may use up
 # grace = "10s"                  # between asking an agent to end and ending it
+# largest_file = "100 MB"        # work with a larger one is kept where it is, and does not land
 
 # [limits.timeouts]              # wall clock of one attempt, by size
 # S = "30m"

@@ -61,15 +61,16 @@ Verdict = ToLanding | Requeue | Fail | Cancel
 @dataclass(frozen=True, slots=True)
 class Finish:
     """How an attempt ended. `how`: exited, timeout, ended, log-limit, cannot-run, no-capacity, spawn-failed, lost,
-    lost-with-machine or never-started; `outcome`: done, later or failed; `changed` and `nested`: paths, as kept.
-    `agent`: the profile that ran it; `until`: when it may be asked again (epoch seconds), if it said so; `unmended`:
-    why what it leaves may not land."""
+    lost-with-machine or never-started; `outcome`: done, later or failed; `changed`, `nested` and `too_large`: paths,
+    as kept. `agent`: the profile that ran it; `until`: when it may be asked again (epoch seconds), if it said so;
+    `unmended`: why what it leaves may not land."""
 
     how: str
     outcome: str
     detail: str
     changed: tuple[str, ...] = ()
     nested: tuple[str, ...] = ()
+    too_large: tuple[str, ...] = ()
     agent: str = ""
     until: float | None = None
     preempted: bool = False
@@ -161,13 +162,14 @@ def _judge_work(record: TicketRecord, finish: Finish, settings: Settings) -> Ver
     if finish.unmended is not None:
         why, again = finish.unmended.why, finish.unmended.again
         return after_failure(record, settings, reason_of(record.repair), why, again)
+    if finish.too_large:
+        why = f"larger than `largest_file` under [limits] allows: {some(finish.too_large)}; it is left in its worktree"
+        return after_failure(record, settings, Reason.AGENT_FAILED, why)
+    if finish.nested:
+        why = f"cannot be landed, being a repository of its own or not to be read: {some(finish.nested)}"
+        return after_failure(record, settings, Reason.AGENT_FAILED, why)
     if not finish.changed:
         return after_failure(record, settings, Reason.NO_CHANGES, "the agent ended well but changed nothing")
-    if finish.nested:
-        where = ", ".join(finish.nested)
-        return after_failure(
-            record, settings, Reason.AGENT_FAILED, f"a repository inside the worktree ({where}) cannot be landed"
-        )
     scope = settings.scopes.get(record.ticket.scope)
     if scope and scope.paths and (foreign := _unmatched(finish.changed, scope.paths)):
         return after_failure(

@@ -25,11 +25,10 @@ class Branches:
     previous_at: str | None
     safe: frozenset[str]
 
-    def changes(self) -> bytes:
-        """Input for `update-ref --stdin`: the branch at the commit, and the one before gone if it can. Whatever only
+    def changes(self) -> list[str]:
+        """Lines for `update-ref --stdin`: the branch at the commit, and the one before gone if it can. Whatever only
         a branch held is kept."""
-        lines = [*self._moves(), *self._farewell()]
-        return "".join(f"{line}\n" for line in lines).encode()
+        return [*self._moves(), *self._farewell()]
 
     def _moves(self) -> list[str]:
         if not self.branch or self.old == self.commit:

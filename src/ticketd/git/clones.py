@@ -88,9 +88,7 @@ def borrowed(control: Control) -> str:
 
 
 def _config(control: Control, name_length: int, *, sandboxed: bool) -> str:
-    abilities = b"".join(
-        b"\t%s\n" % line.strip() for line in _ABILITIES.findall((control.path / "config").read_bytes())
-    )
+    abilities = b"".join(b"\t%s\n" % line.strip() for line in _ABILITIES.findall((control.own / "config").read_bytes()))
     branch = next((name.removeprefix("refs/remotes/origin/") for name, _ in _shown(control)), None)
     pushes = f"\tpush = {quoted(f'HEAD:refs/heads/{branch}')}\n" if branch else ""
     if sandboxed:

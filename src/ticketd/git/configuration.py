@@ -1,7 +1,8 @@
-"""The control repository's configuration, and its recovery from what an agent wrote into it.
+"""The control repository's two configurations: ticketd's own, and the one that agents see, with its recovery.
 
 A linked worktree shares the configuration, so an agent's `git config` could name a filter, a merge driver or an
-`insteadOf` that ticketd's own git would obey; overriding all such keys by `-c` is not possible (their names are free).
+`insteadOf` that git obeys; overriding all such keys by `-c` is not possible (their names are free). ticketd's own git
+reads another file (see `own.py`); what is put back here protects the agents from each other.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from ticketd.git.door import Git
+from ticketd.git.exactness import content_of
 
 GATE = "gate.git"
 PEOPLE = "people.git"
@@ -33,6 +35,8 @@ SETTINGS = """\
 \t# `gc --prune=now` of one agent destroyed the branches of all others within 20 s; so git refuses it. It refuses
 \t# `repack -d` too; `repack` with `prune-packed` does as well.
 \tpreciousObjects = true
+"""
+OF_AGENTS = """\
 [remote]
 \tpushDefault = origin
 [remote "origin"]
@@ -42,6 +46,13 @@ SETTINGS = """\
 \tfetch = +refs/heads/*:refs/remotes/origin/*
 """
 
+OF_TICKETD = """\
+[core]
+\t# Both say what the objects hold, and nothing holds that against the objects: an agent could plant one that lies.
+\tcommitGraph = false
+\tmultiPackIndex = false
+"""
+
 _HARMLESS = re.compile(r"^(user\.(name|email)|branch\..+\.(remote|merge|rebase|description))$", re.I | re.S)
 
 
@@ -49,20 +60,25 @@ def _accepted(control: Path) -> Path:
     return control.with_name("control.config")
 
 
-def save_config(control: Path, branch: str) -> None:
-    """Decide on the configuration of the control repository. Agents read it, so it names their gate and not the user's
-    remote, whose address may hold a password. Written as text: `git config` would take a process for each key."""
-    accepted = _accepted(control)
+def save_config(control: Path, branch: str) -> str:
+    """Decide on the configuration of the control repository, and return ticketd's own. Agents read theirs, so it names
+    their gate and not the user's remote, whose address may hold a password. Written as text: `git config` would take a
+    process for each key."""
+    accepted, seen = _accepted(control), control.with_name("control.config.seen")
     source = accepted if accepted.is_file() else control / "config"
+    is_ours = source is not accepted or content_of(control / "config") in (content_of(accepted), content_of(seen))
     with tempfile.TemporaryDirectory(prefix="config-", dir=control.parent) as scratch:
         fresh = Path(scratch) / "config"
         gate = quoted(str(control.with_name(GATE)))
         push = quoted(f"HEAD:refs/heads/{branch}")
-        settings = SETTINGS.format(gate=gate, upload=quoted(UPLOAD), push=push)
-        fresh.write_bytes(_as_cloned(source) + os.fsencode(f"{MARK}\n{settings}"))
+        settings = SETTINGS + OF_AGENTS.format(gate=gate, upload=quoted(UPLOAD), push=push)
+        cloned = _as_cloned(source)
+        fresh.write_bytes(cloned + os.fsencode(f"{MARK}\n{settings}"))
         fresh.replace(accepted)
-    control.with_name("control.config.seen").unlink(missing_ok=True)
-    restore_config(control)
+    seen.unlink(missing_ok=True)
+    if is_ours:  # what somebody has changed while no daemon ran is for the first look at it to put back, and to tell
+        restore_config(control)
+    return f"{os.fsdecode(cloned)}{MARK}\n{SETTINGS}{OF_TICKETD}"
 
 
 def _as_cloned(source: Path) -> bytes:
@@ -82,35 +98,29 @@ def forget_config(control: Path) -> None:
     _accepted(control).unlink(missing_ok=True)
 
 
-def restore_config(control: Path) -> None:
-    """Take out what is not ticketd's, but for a name, an address and the branches' upstreams. No process while all
-    is as it was."""
+def restore_config(control: Path) -> tuple[str, ...]:
+    """Take out what is not ticketd's, but for a name, an address and the branches' upstreams; what that was, in words.
+    No process while all is as it was."""
     accepted, seen, file = _accepted(control), control.with_name("control.config.seen"), control / "config"
-    found = _read(file)
-    if found is not None and found in (_read(accepted), _read(seen)):
-        return
+    found = content_of(file)
+    if found is not None and found in (content_of(accepted), content_of(seen)):
+        return ()
     if not accepted.is_file():
-        return  # being created
+        return ()  # being created
     with tempfile.TemporaryDirectory(prefix="config-", dir=control.parent) as scratch:
         fresh = Path(scratch) / "config"
         shutil.copyfile(accepted, fresh)
-        _add(fresh, _additions(accepted, file))
+        entries = [] if found is None else [entry.partition("\n")[::2] for entry in _additions(accepted, file)]
+        for key, value in entries:
+            if _HARMLESS.match(key):
+                Git(fresh.parent).run("config", "--file", str(fresh), "--add", key, value)
         shutil.copyfile(fresh, seen)
+        remains = fresh.read_bytes()
+        if file.is_dir():
+            shutil.rmtree(file)
         fresh.replace(file)
-
-
-def _read(file: Path) -> bytes | None:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return None
-
-
-def _add(file: Path, entries: list[str]) -> None:
-    for entry in entries:
-        key, _, value = entry.partition("\n")
-        if _HARMLESS.match(key):
-            Git(file.parent).run("config", "--file", str(file), "--add", key, value)
+    taken = tuple(dict.fromkeys(key for key, _ in entries if not _HARMLESS.match(key)))
+    return taken or (() if entries or found == remains else ("something",))
 
 
 def _additions(accepted: Path, file: Path) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import re
 import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,16 +21,18 @@ from ticketd.domain.merging import NO_RULES, MergeRules
 from ticketd.errors import GitFailed
 from ticketd.git import leftovers
 from ticketd.git.additions import read_additions
-from ticketd.git.configuration import restore_config
 from ticketd.git.conflicts import marked, unresolved
-from ticketd.git.door import Git
+from ticketd.git.door import Answer, Git
 from ticketd.git.moves import read_moves
 from ticketd.git.objects import objects_of
 from ticketd.git.rebase import rebase
-from ticketd.git.repository import CONTROL
+from ticketd.git.record import NAME, Record
+from ticketd.git.repository import CONTROL, OWN
 from ticketd.ports import Addition, Conflict, Identity, Moved, NothingLeft, Rebased
 
 _NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_LOCKED = re.compile(r"Unable to create '([^'\n]+\.lock)': File exists")
+_LONG_S = 30.0
 _REMEMBERED = 100
 
 
@@ -49,10 +52,18 @@ class Control:
         return self.state / CONTROL
 
     @property
+    def own(self) -> Path:
+        """The same repository without anything that an agent's git could have configured."""
+        return self.state / OWN
+
+    @property
+    def record(self) -> Record:
+        return Record(self.own / NAME)
+
+    @property
     def git(self) -> Git:
         """git in the control repository. GIT_DIR is explicit: an agent can re-point what discovery would find."""
-        restore_config(self.path)
-        return Git(self.path, env={"GIT_DIR": str(self.path)})
+        return Git(self.own, env={"GIT_DIR": str(self.own)})
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -172,10 +183,38 @@ class Control:
         return verdict
 
     def keep(self, ref: str, commit: str) -> None:
-        self.git.run("update-ref", "--no-deref", ref, commit)
+        self.must_move([f"update {ref} {commit}"])
 
     def drop(self, ref: str) -> None:
-        self.git.run("update-ref", "--no-deref", "-d", ref)
+        self.must_move([f"delete {ref}"])
+
+    def must_move(self, lines: Sequence[str]) -> None:
+        answer = self.move_refs(lines)
+        if not answer.ok:
+            raise GitFailed(f"git update-ref failed in {self.path} (exit {answer.code})", stderr=answer.err)
+
+    def move_refs(self, lines: Sequence[str]) -> Answer:
+        """All refs that ticketd moves go through here, as lines for `update-ref --stdin`: all of them or none. A lock
+        that nobody can be holding, since an agent has planted it or its git was killed, is taken away."""
+        answer = self.record.move(self.git, lines)
+        for _ in range(len(lines) + 1):  # git names one at a time
+            if answer.ok or not self._unlocks(answer):
+                break
+            answer = self.record.move(self.git, lines)
+        return answer
+
+    def _unlocks(self, refused: Answer) -> bool:
+        """git holds a ref's lock for milliseconds."""
+        found = _LOCKED.search(refused.err)
+        if found is None or not Path(found[1]).is_relative_to(self.own):
+            return False
+        lock = self.path / Path(found[1]).relative_to(self.own)  # git follows our links, and names them all the same
+        if not lock.is_file():
+            return False
+        is_stale = lock.stat().st_mtime < time.time() - _LONG_S or not leftovers.git_lives(self.state)
+        if is_stale:
+            lock.unlink(missing_ok=True)
+        return is_stale
 
     def is_safe(self, commit: str) -> bool:
         """Whether a kept attempt or the target holds `commit`, so that another ref to it may go."""

@@ -12,10 +12,9 @@ from ticketd.git.configuration import GATE, forget_config, save_config
 from ticketd.git.control import Control
 from ticketd.git.door import Git
 from ticketd.git.gate import for_agents, open_gate
-from ticketd.git.repository import CONTROL, OWNER, UserRepository, identity
-
-# An unborn branch that nobody uses: a bare repository's HEAD must name one.
-_NO_BRANCH = "refs/heads/ticketd-none"
+from ticketd.git.own import NO_BRANCH, open_own
+from ticketd.git.repository import CONTROL, OWN, OWNER, UserRepository, identity
+from ticketd.git.tree import remove
 
 
 def open_control(state: Path, user: UserRepository, branch: str = "main") -> Control:
@@ -33,8 +32,10 @@ def open_control(state: Path, user: UserRepository, branch: str = "main") -> Con
         if not (state / CONTROL).is_dir():
             _check(user)
             forget_config(state / CONTROL)
+            remove(state / OWN)
             _create(state, user)
-        save_config(state / CONTROL, branch)
+        open_own(state, save_config(state / CONTROL, branch))
+        control.record.begin(control.git)
         tip = control.peek_ref(f"refs/target/{branch}")
         open_gate(state / GATE, for_agents(control.path, branch), branch, tip)
     return control
@@ -76,7 +77,7 @@ def _clone(user: UserRepository, fresh: Path) -> None:
 
 def _drop_refs(fresh: Path) -> None:
     git = Git(fresh, env={"GIT_DIR": str(fresh)})
-    git.run("symbolic-ref", "HEAD", _NO_BRANCH)
+    git.run("symbolic-ref", "HEAD", NO_BRANCH)
     refs = git.run("for-each-ref", "--format=%(refname)").splitlines()
     git.run("update-ref", "--no-deref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in refs).encode())
     (fresh / "info").mkdir(exist_ok=True)

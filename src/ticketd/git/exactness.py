@@ -19,7 +19,7 @@ from ticketd.errors import GitFailed
 from ticketd.git.door import Git
 
 _REGULAR = ("100644", "100755")
-_NESTED = "160000"
+GITLINK = "160000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Change:
     @property
     def nests(self) -> bool:
         """Whether it is a repository now and was not."""
-        return self.new_mode == _NESTED != self.old_mode
+        return self.new_mode == GITLINK != self.old_mode
 
 
 def changes(git: Git, before: str, after: str, env: Mapping[str, str] | None = None) -> tuple[Change, ...]:

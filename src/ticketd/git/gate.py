@@ -17,7 +17,7 @@ from pathlib import Path
 from ticketd.git.configuration import GATE, PEOPLE, quoted
 from ticketd.git.door import Git
 from ticketd.git.repository import CONTROL
-from ticketd.git.tree import remove, write_whole
+from ticketd.git.tree import lead, remove, write_whole
 
 SHOWN = "refs/namespaces/shown"
 
@@ -57,7 +57,7 @@ def open_gate(gate: Path, command: str, branch: str, tip: str | None) -> None:
         (gate / folder).mkdir(parents=True, exist_ok=True)
     form = Git(control, env={"GIT_DIR": str(control)}).run("rev-parse", "--show-object-format")
     for shared in ("objects", "shallow"):
-        _link(gate / shared, Path("..", CONTROL, shared))
+        lead(gate / shared, Path("..", CONTROL, shared))
     write_whole(gate / "config", _CONFIG.format(hooks=quoted(str(gate / "hooks")), format=form))
     write_whole(gate / SHOWN / "HEAD", f"ref: {SHOWN}/refs/heads/{branch}\n")
     _write_hook(gate / "hooks" / "proc-receive", f"{HOOK}exec {command}\n")
@@ -67,12 +67,6 @@ def open_gate(gate: Path, command: str, branch: str, tip: str | None) -> None:
         remove(other)  # the target was another branch before, maybe one whose name is in the way of this one's
     if tip is not None:
         _show(gate, branch, tip)
-
-
-def _link(link: Path, to: Path) -> None:
-    if not link.is_symlink() or link.readlink() != to:
-        remove(link)
-        link.symlink_to(to)
 
 
 def _write_hook(hook: Path, text: str) -> None:

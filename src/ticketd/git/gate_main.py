@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ticketd.git.configuration import restore_config
 from ticketd.git.door import Git
 from ticketd.git.push_command import PushCommand, running_push
 from ticketd.git.receiving import Declined, Received, Taken, converse, say
+from ticketd.git.record import NAME, Record
+from ticketd.git.repository import OWN
 
 _NOTE = re.compile(r"ticketd/(?P<attempt>[a-z0-9][a-z0-9._-]*/[0-9]+)")
 INSTEAD = "leave your commits in the worktree: they land when you are done"
@@ -57,13 +58,13 @@ class Gate:
 
     @property
     def git(self) -> Git:
-        return Git(self.control, env={"GIT_DIR": str(self.control)})
+        own = self.control.with_name(OWN)
+        return Git(own, env={"GIT_DIR": str(own)})
 
     def decide(self, received: Sequence[Received]) -> list[Taken | Declined]:
         place = self._place()
         if isinstance(place, Declined):
             return [place for _ in received]
-        restore_config(self.control)
         return [self._refusal(one, place) or self._keep(one, place) for one in received]
 
     def _place(self) -> Place | Declined:
@@ -123,8 +124,7 @@ class Gate:
         lines = [f"update {place.ref} {one.new} {former or zeros}"]
         if former is not None and not self._contains(one.new, former):
             lines.append(f"update refs/ticketd-extra/{place.attempt}/pushed-{former} {former}")
-        given = "".join(f"{line}\n" for line in lines).encode()
-        kept = self.git.ask("update-ref", "--no-deref", "--stdin", stdin=given)
+        kept = Record(self.control.with_name(OWN) / NAME).move(self.git, lines)
         if not kept.ok:
             return Declined(f"it could not be kept ({kept.err.strip()}); {INSTEAD}")
         say(f"kept {one.new[:7]} as {place.ref}; it is rebased, verified and landed on {self.branch} when you are done")

@@ -69,7 +69,7 @@ def hand_over(user: UserRepository, control: Control, ref: str, branch: str) -> 
         mend = f"Switch to another branch there, or rename it: git branch -m {branch} NEW-NAME"
         raise BadInput(f"the branch {branch} is checked out in {where}", mend=mend)
     bring = git.with_config("fetch.prune=false", "fetch.pruneTags=false", "fetch.writeCommitGraph=false")
-    answer = bring.ask(*FETCH, "--", str(control.path), f"{ref}:refs/heads/{branch}")
+    answer = bring.ask(*FETCH, "--", str(control.own), f"{ref}:refs/heads/{branch}")
     if answer.ok:
         return True
     # Refused after its objects had come; git is asked, since `--quiet` hides why.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from ticketd.git.exactness import content_of
+
 _HEADER = struct.Struct(">4sII")
 _EXTENSION = struct.Struct(">4sI")
 _STAT = 40  # times, device, inode, mode, owner, size
@@ -20,7 +22,7 @@ def is_plain(index: Path, name_bytes: int) -> bool:
     away all that it lists. False also for what is not read here (versions from 4, a split or sparse index): then git
     must be asked. `name_bytes` is the length of an object's name."""
     try:
-        data = index.read_bytes()
+        data = content_of(index) or b""
         magic, version, count = _HEADER.unpack_from(data)
         if magic != b"DIRC" or version not in (2, 3):
             return False

@@ -72,7 +72,7 @@ class LocalTarget:
         git = self._git().with_config("protocol.version=2", "fetch.writeCommitGraph=false", "fetch.unpackLimit=1000")
         if git.ask("rev-parse", "--quiet", "--verify", f"{candidate}^{{commit}}").ok:
             return Answer(0, "", "")
-        return git.ask(*FETCH, "--", str(self.control.path), candidate, timeout_s=self.timeout_s)
+        return git.ask(*FETCH, "--", str(self.control.own), candidate, timeout_s=self.timeout_s)
 
     def _checkouts(self) -> list[Path]:
         """The worktrees whose HEAD is on the branch, and those that are rebasing it."""

@@ -101,6 +101,6 @@ def show_landed(user: UserRepository, control: Control, commit: str, tracking: s
         TicketdError: git could not; the next fetch does it.
     """
     git = Git(user.root).with_config("fetch.prune=false", "fetch.pruneTags=false", "fetch.writeCommitGraph=false")
-    answer = git.ask(*FETCH, "--", str(control.path), f"+{commit}:{tracking}")
+    answer = git.ask(*FETCH, "--", str(control.own), f"+{commit}:{tracking}")
     if not answer.ok:
         raise TicketdError(f"it has landed, but {tracking} could not be updated ({last_line(answer)}); run git fetch")

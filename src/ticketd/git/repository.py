@@ -15,6 +15,7 @@ from ticketd.git.door import Git
 from ticketd.ports import Identity
 
 CONTROL = "control.git"
+OWN = "own.git"
 OWNER = "repository"
 NOBODY = Identity("ticketd", "ticketd@localhost")
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.settings import LARGEST_FILE
 from ticketd.errors import GitFailed
 from ticketd.git.commits import resolve
 from ticketd.git.control import Control
 from ticketd.git.door import Git
-from ticketd.git.exactness import Change, changes, untouched
+from ticketd.git.exactness import GITLINK, Change, changes, untouched
 from ticketd.git.index import is_plain
 from ticketd.git.objects import quoted
 from ticketd.git.tree import Tree, clear_hiding_bits
@@ -47,12 +49,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A tree object, what it changes of the base's, and the paths whose content could not be put into it. `amends`: it
-    takes back what HEAD's commits had changed without having touched it."""
+    """A tree object, what it changes of the base's, and the paths whose content could not be put into it, or was not
+    since there is too much of it. `amends`: it takes back what HEAD's commits had changed without having touched it."""
 
     tree: str
     changes: tuple[Change, ...]
     left_out: tuple[str, ...] = ()
+    too_large: tuple[str, ...] = ()
     amends: bool = False
 
 
@@ -90,7 +93,9 @@ def _merge_heads(tree: Tree) -> list[str]:
     return _SHA.findall(note.read_text(errors="replace")) if note.is_file() else []
 
 
-def take(control: Control, tree: Tree, at: Standing, env: Mapping[str, str] | None = None) -> Snapshot:
+def take(
+    control: Control, tree: Tree, at: Standing, env: Mapping[str, str] | None = None, largest: int = LARGEST_FILE
+) -> Snapshot:
     """The content of the working tree as a tree object; ignored files stay out, conflicted ones come as they are, and
     files that are what a checkout writes are unchanged, whatever `add` makes of them.
 
@@ -99,7 +104,7 @@ def take(control: Control, tree: Tree, at: Standing, env: Mapping[str, str] | No
     Raises:
         GitFailed: git could not read it.
     """
-    git = tree.git(control, env) if at.usable else tree.git(control, {"GIT_DIR": str(control.path), **(env or {})})
+    git = tree.git(control, env) if at.usable else tree.git(control, {"GIT_DIR": str(control.own), **(env or {})})
     with tempfile.TemporaryDirectory(prefix="index-", dir=control.state) as scratch:
         index = Path(scratch) / "index"
         own = {"GIT_INDEX_FILE": str(index)}
@@ -109,11 +114,28 @@ def take(control: Control, tree: Tree, at: Standing, env: Mapping[str, str] | No
         if not (plain or (index.exists() and clear_hiding_bits(git, tree.path, own, sparse=True))):
             index.unlink(missing_ok=True)
             git.run("read-tree", at.head, env=own)
-        left_out = _add(git, own)
-        return _exact(git, tree.path, at, own, left_out)
+        large = _larger(git, tree.path, own, largest)
+        left_out = _add(git, own, () if plain else _nested(git, own), large)
+        taken = _exact(git, tree.path, at, own, largest)
+        return replace(taken, left_out=left_out, too_large=tuple(dict.fromkeys((*large, *taken.too_large))))
 
 
-def _exact(git: Git, root: Path, at: Standing, own: Mapping[str, str], left_out: tuple[str, ...]) -> Snapshot:
+def _larger(git: Git, root: Path, own: Mapping[str, str], largest: int) -> tuple[str, ...]:
+    """Files that the index does not know, found before `add` would fill the disk with them. One that it knows shows
+    when it has been added."""
+    found = git.ask("ls-files", "-z", "--others", "--exclude-standard", env=own).split0()
+    return tuple(path for path in found if _size(root / path) > largest)
+
+
+def _size(path: Path) -> int:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _exact(git: Git, root: Path, at: Standing, own: Mapping[str, str], largest: int) -> Snapshot:
     """What `add` has put into the index, less what is as it was: in HEAD's commit, or even in the base, where the
     agent's own `add -A` has fallen for it. But one that changes attributes may well mean what follows from them."""
     content = git.run("write-tree", env=own)
@@ -121,32 +143,58 @@ def _exact(git: Git, root: Path, at: Standing, own: Mapping[str, str], left_out:
     of_base = of_head if at.content == at.base_content else changes(git, at.base_content, content, own)
     meant = any(PurePosixPath(change.path).name == ".gitattributes" for change in of_base)
     none = untouched(git, root, of_head if meant else tuple(dict.fromkeys((*of_head, *of_base))), own)
+    large = tuple(change for change in of_base if change.new != change.old and _size(root / change.path) > largest)
+    none += tuple(change for change in large if change not in none)
     if not none:
-        return Snapshot(content, of_base, left_out)
+        return Snapshot(content, of_base)
     # Where a file is as it was in both, the base's entry comes last and stays.
-    lines = "".join(f"{change.new_mode} {change.old}\t{change.path}\0" for change in none)
+    lines = "".join(f"{_mode(change)} {change.old}\t{change.path}\0" for change in none)
     git.run("update-index", "-z", "--index-info", stdin=os.fsencode(lines), env=own)
     content = git.run("write-tree", env=own)
     amends = not set(none) <= set(of_head)
-    return Snapshot(content, changes(git, at.base_content, content, own), left_out, amends)
+    too_large = tuple(change.path for change in large)
+    return Snapshot(content, changes(git, at.base_content, content, own), too_large=too_large, amends=amends)
+
+
+def _mode(change: Change) -> str:
+    """0 takes it out of the index, as it was not there before."""
+    return change.new_mode if change.old.strip("0") else "0"
 
 
 def _copy_index(source: Path, target: Path) -> None:
-    """With its time: git takes files as new as the index for suspect, and would trust them under a younger one."""
+    """With its time: git takes files as new as the index for suspect, and would trust them under a younger one. A link
+    could lead to a file without an end."""
     try:
-        shutil.copy2(source, target)
+        if not source.is_symlink():
+            shutil.copy2(source, target)
     except OSError:
         target.unlink(missing_ok=True)
 
 
-def _add(git: Git, own: Mapping[str, str]) -> tuple[str, ...]:
+def _add(git: Git, own: Mapping[str, str], nested: Sequence[str], large: Sequence[str]) -> tuple[str, ...]:
     """Add everything; where git refuses (a repository without a commit inside, a file nobody may read), everything
-    else. The paths that stayed out."""
-    if git.ask("add", "-A", env=own).ok:
+    else. The paths that stayed out.
+
+    Of the `nested` repositories only HEAD is read: `add` would have each of them asked for changes, by a git that runs
+    what its configuration names (measured: a filter; no option and no setting of ours keeps it from that)."""
+    if nested:
+        given = os.fsencode("".join(f"{path}\0" for path in nested))
+        git.ask("update-index", "--remove", "-z", "--stdin", stdin=given, env=own)
+    if git.ask("add", "-A", "--", ".", *_but([*nested, *large]), env=own).ok:
         return ()
     inner = [path.rstrip("/") for path in _untracked(git, own) if path.endswith("/")]
-    git.ask("add", "-A", "--ignore-errors", "--", ".", *(f":(exclude,top,literal){path}" for path in inner), env=own)
-    return tuple(path.rstrip("/") for path in _untracked(git, own))
+    git.ask("add", "-A", "--ignore-errors", "--", ".", *_but([*nested, *large, *inner]), env=own)
+    return tuple(path.rstrip("/") for path in _untracked(git, own) if path not in large)
+
+
+def _but(paths: Sequence[str]) -> Iterator[str]:
+    return (f":(exclude,top,literal){path}" for path in paths)
+
+
+def _nested(git: Git, own: Mapping[str, str]) -> tuple[str, ...]:
+    """The repositories inside that the index knows."""
+    entries = git.ask("ls-files", "--stage", "-z", env=own).split0()
+    return tuple(dict.fromkeys(entry.partition("\t")[2] for entry in entries if entry.startswith(GITLINK)))
 
 
 def _untracked(git: Git, own: Mapping[str, str]) -> tuple[str, ...]:
@@ -200,11 +248,10 @@ def _noted(tree: Tree) -> Iterator[str]:
                 yield from (sha for sha in _SHA.findall(line.partition("\t")[0]) if sha.strip("0"))
 
 
-def render_refs(key: AttemptKey, tip: str, extra: Sequence[str], taken: int) -> bytes:
-    """Input for `update-ref --stdin`: the attempt's ref, and one for each commit that it has dropped."""
-    lines = [f"update {key.ref} {tip}"]
-    lines += [f"update {extra_ref(key)}/{taken + n} {sha}" for n, sha in enumerate(extra, start=1)]
-    return "".join(f"{line}\n" for line in lines).encode()
+def render_refs(key: AttemptKey, tip: str, extra: Sequence[str], taken: int) -> list[str]:
+    """Lines for `update-ref --stdin`: the attempt's ref, and one for each commit that it has dropped."""
+    aside = [f"update {extra_ref(key)}/{taken + n} {sha}" for n, sha in enumerate(extra, start=1)]
+    return [f"update {key.ref} {tip}", *aside]
 
 
 def extra_ref(key: AttemptKey) -> str:

@@ -54,8 +54,7 @@ def target_ref(branch: str) -> str:
 def note_tip(control: Control, branch: str, tip: str) -> None:
     """Remember the target's commit, and show it to the agents as `origin/<branch>` (as well as can be: their own
     fetch may hold that ref's lock) and at their gate."""
-    both = f"update {target_ref(branch)} {tip}\nupdate {shown_ref(branch)} {tip}\n".encode()
-    if not control.git.ask("update-ref", "--no-deref", "--stdin", stdin=both).ok:
+    if not control.move_refs([f"update {target_ref(branch)} {tip}", f"update {shown_ref(branch)} {tip}"]).ok:
         control.keep(target_ref(branch), tip)
     show_tip(control.state, branch, tip)
 
@@ -69,17 +68,17 @@ def fetch_tip(control: Control, git: Git, url: str, branch: str, timeout_s: floa
     """Bring the branch's commit from `url` into the control repository. One at a time, but not by the one hand: a
     remote that stalls would keep every worktree from being made. Only a fetch that met one half made is tried again
     by it."""
-    command = (*FETCH, "--", url, f"+refs/heads/{branch}:{target_ref(branch)}")
+    fetched = f"refs/fetched/{branch}"
+    command = (*FETCH, "--", url, f"+refs/heads/{branch}:{fetched}")
     with control.fetching():
         answer = git.ask(*command, timeout_s=timeout_s)
         if not answer.ok and "worktrees/" in answer.err:
             with control.exclusive():
                 answer = git.ask(*command, timeout_s=timeout_s)
-    tip = control.peek_ref(target_ref(branch))
-    if not answer.ok or tip is None:
-        return Unreachable(read_failure(answer))
-    control.git.ask("update-ref", "--no-deref", shown_ref(branch), tip)
-    show_tip(control.state, branch, tip)
+        tip = control.peek_ref(fetched)
+        if not answer.ok or tip is None:
+            return Unreachable(read_failure(answer))
+        note_tip(control, branch, tip)
     return tip
 
 

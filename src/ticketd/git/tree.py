@@ -1,6 +1,7 @@
 """One worktree of the pool on disk: its directory, and its git directory within the control repository.
 
-git is always told both (GIT_DIR, GIT_WORK_TREE): the tree's `.git` file belongs to the agent, who can re-point it.
+git is always told all three (GIT_DIR, GIT_COMMON_DIR, GIT_WORK_TREE): the tree's `.git` file and what its git directory
+says of the repository belong to the agent, who can re-point them.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class Tree:
 
     def git(self, control: Control, env: Mapping[str, str] | None = None) -> Git:
         """git for this tree, started in the control repository (the tree may be gone)."""
-        own = {"GIT_DIR": str(self.admin), "GIT_WORK_TREE": str(self.path), **(env or {})}
+        own = {"GIT_DIR": str(self.admin), "GIT_COMMON_DIR": str(control.own), "GIT_WORK_TREE": str(self.path)}
         config = ("advice.addEmbeddedRepo=false", "core.safecrlf=false", "core.logAllRefUpdates=false")
-        return Git(control.git.cwd, config, own)
+        return Git(control.own, config, {**own, **(env or {})})
 
     @property
     def branch(self) -> str | None:
@@ -41,7 +42,10 @@ class Tree:
 
     @property
     def has_admin(self) -> bool:
-        return all((self.admin / name).is_file() for name in ("HEAD", "commondir", "gitdir"))
+        """Whether git can work with it; a link in its place would lead our own writing elsewhere."""
+        return not self.admin.is_symlink() and all(
+            (self.admin / name).is_file() for name in ("HEAD", "commondir", "gitdir")
+        )
 
     @property
     def clone_mark(self) -> Path:
@@ -76,7 +80,9 @@ class Tree:
     def settle(self) -> None:
         """Forget what an agent left unfinished; its commits are kept elsewhere by now."""
         for path in list(self.admin.iterdir()):
-            if path.name not in _AT_REST and not path.name.startswith("sharedindex."):
+            known = path.name in _AT_REST or path.name.startswith("sharedindex.")
+            # A pipe in place of a file would be waited for.
+            if not known or path.is_symlink() or not (path.is_file() or path.is_dir()):
                 remove(path)
 
     def remove(self) -> None:
@@ -121,6 +127,13 @@ def write_whole(path: Path, text: str) -> None:
     if path.is_dir() and not path.is_symlink():
         remove(path)
     fresh.replace(path)
+
+
+def lead(link: Path, to: Path) -> None:
+    """Make `link` a symbolic link to `to`, whatever is there."""
+    if not link.is_symlink() or link.readlink() != to:
+        remove(link)
+        link.symlink_to(to)
 
 
 def remove(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet, literal
 from ticketd.domain.merging import NO_RULES, MergeRules
+from ticketd.domain.settings import LARGEST_FILE
 from ticketd.errors import BadInput
 from ticketd.git import snapshot
 from ticketd.git.amending import amend
@@ -19,7 +21,7 @@ from ticketd.git.clones import furnish, unfurnish
 from ticketd.git.conflicts import begin_merge, unmerged
 from ticketd.git.control import Control
 from ticketd.git.door import Git
-from ticketd.git.exactness import all_untouched, changes
+from ticketd.git.exactness import all_untouched, changes, content_of
 from ticketd.git.index import is_plain
 from ticketd.git.ingest import alone, ingest, rescue
 from ticketd.git.leftovers import git_lives
@@ -27,7 +29,8 @@ from ticketd.git.looks import as_it_stands, fresh, look
 from ticketd.git.snapshot import Snapshot
 from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, remove, write_whole
 from ticketd.git.trials import Case, try_all
-from ticketd.ports import Identity, Kept, Look, Tried
+from ticketd.git.watch import tidy, watch
+from ticketd.ports import Identity, Kept, Look, Tried, Watched
 
 
 class Layout(Enum):
@@ -112,11 +115,12 @@ class WorktreePool:
 
     def leave_out(self, names: Sequence[str]) -> None:
         """Untracked files of these names are no work of any attempt: what `[worktrees] copy` brings is not landed."""
-        file = self.control.path / "info" / "exclude"
-        wanted = "".join(f"{literal(name)}\n" for name in names).encode()
-        if not file.exists() or file.read_bytes() != wanted:
-            file.parent.mkdir(exist_ok=True)
-            write_whole(file, wanted.decode())
+        wanted = "".join(f"{literal(name)}\n" for name in names)
+        for repository in (self.control.own, self.control.path):  # ours, and that of the agents' own `git add`
+            file = repository / "info" / "exclude"
+            if content_of(file) != os.fsencode(wanted):
+                file.parent.mkdir(exist_ok=True)
+                write_whole(file, wanted)
 
     def _is_whole(self, tree: Tree) -> bool:
         """Whether git can work with it; a link that is merely gone or wrong is put back."""
@@ -175,8 +179,10 @@ class WorktreePool:
         with self.control.exclusive():
             tree.remove()
             tree.admin.parent.mkdir(exist_ok=True)
-            options = ("--quiet", "--detach", "--no-checkout")
+            # Forced, since an agent may have left an entry of another name for this very place, and locked it.
+            options = ("--quiet", "--detach", "--no-checkout", "--force", "--force")
             self.control.git.run("worktree", "add", *options, "--", str(tree.path), commit)
+            tree.link()  # git has named our own side of the repository as its home
         tree.git(self.control).run("reset", "--hard", "--quiet", commit)
         tree.settle()
 
@@ -185,17 +191,19 @@ class WorktreePool:
         moves = branches.changes()
         tree.point_head(branches.commit, None)
         if moves:
-            self.control.git.run("update-ref", "--no-deref", "--stdin", stdin=moves)
+            self.control.must_move(moves)
         tree.point_head(branches.commit, branches.branch)
         write_whole(tree.note, branches.branch or "")
 
     # --- keep ---
 
-    def keep(self, name: str, key: AttemptKey, base: str, message: str, by: Identity) -> Kept:
+    def keep(
+        self, name: str, key: AttemptKey, base: str, message: str, by: Identity, largest: int = LARGEST_FILE
+    ) -> Kept:
         """All that the attempt has made, under its ref: its commits, then one of what is uncommitted. What it had
         committed and then dropped is kept under `refs/ticketd-extra/<id>/<attempt>/…`.
 
-        `Kept.nested` also names what could not be read; the caller takes such a tree out of the pool.
+        What could not be kept is named; the caller takes such a tree out of the pool.
 
         Raises:
             GitFailed: nothing could be kept; the tree is as it was.
@@ -204,18 +212,20 @@ class WorktreePool:
         unread = ingest(self.control, tree, everything=True) if tree.is_clone else ""
         at = snapshot.look(self.control, tree, base, key.ref)
         if tree.path.is_dir():
-            taken = snapshot.take(self.control, tree, at)
+            taken = snapshot.take(self.control, tree, at, largest=largest)
         else:  # somebody has removed it; there is nothing but the commits
             taken = Snapshot(at.content, changes(git, at.base_content, at.content))
         tip = snapshot.commit_taken(git, taken, at, base, message, by)
         extra = snapshot.dropped(self.control, tree, at, tip, base, key)
         count = len(git.run("for-each-ref", snapshot.extra_ref(key)).splitlines()) if extra else 0
-        git.run("update-ref", "--no-deref", "--stdin", stdin=snapshot.render_refs(key, tip, extra, count))
+        self.control.must_move(snapshot.render_refs(key, tip, extra, count))
         changed = tuple(change.path for change in taken.changes)
         nested = [change.path for change in taken.changes if change.nests]
         own = [".git"] if tree.has_own_repository or (unread and tree.path.is_dir()) else []
-        undecided = unmerged(tree.git(self.control), tree.admin / "index", len(base) // 2) if at.usable else ()
-        return Kept(tip, changed, tuple(dict.fromkeys((*nested, *taken.left_out, *own))), undecided, unread)
+        index = tree.admin / "index"
+        undecided = unmerged(tree.git(self.control), index, len(base) // 2) if at.usable and index.is_file() else ()
+        left = tuple(dict.fromkeys((*nested, *taken.left_out, *own)))
+        return Kept(tip, changed, left, undecided, unread, taken.too_large)
 
     # --- amend ---
 
@@ -257,6 +267,14 @@ class WorktreePool:
         with snapshot.throw_away_objects(self.control) as env:
             own = Git(self.control.git.cwd, env={**self.control.git.env, **env})
             yield own, as_it_stands(self.control, own, tree, at, env).tree
+
+    # --- watch ---
+
+    def watch(self, names: Sequence[str], suspect: AttemptKey | None) -> Watched:
+        return watch(self.control, [self._tree(name) for name in names], suspect)
+
+    def tidy(self, refs: Sequence[str], by: AttemptKey | None) -> tuple[str, ...]:
+        return tidy(self.control, refs, by)
 
     # --- sweep ---
 

@@ -32,6 +32,7 @@ from ticketd.ports.repository import (
     Target,
     Tried,
     Unreachable,
+    Watched,
     Worktrees,
 )
 from ticketd.ports.store import (
@@ -79,5 +80,6 @@ __all__ = [
     "TicketFiles",
     "Tried",
     "Unreachable",
+    "Watched",
     "Worktrees",
 ]

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.merging import NO_RULES, MergeRules
+from ticketd.domain.settings import LARGEST_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +24,21 @@ class Identity:
 @dataclass(frozen=True, slots=True)
 class Kept:
     """An attempt's work, safe under its ref. `changed`: paths that differ from the base. `nested`: repositories
-    inside, whose content no commit holds. `undecided`: paths that a merge has left in conflict, and that the agent has
-    not called resolved. `unread`: why what the tree's own clone says is not believed or not whole; then it is the files
-    on top of what was last known."""
+    inside, whose content no commit holds, and what cannot be read. `undecided`: paths that a merge has left in
+    conflict, and that the agent has not called resolved. `unread`: why what the tree's own clone says is not believed
+    or not whole; then it is the files on top of what was last known. `too_large`: files that were left out."""
 
     tip: str
     changed: tuple[str, ...]
     nested: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
     unread: str = ""
+    too_large: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the worktree is in commits now, so that it may be used for something else."""
+        return not (self.nested or self.too_large)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +208,15 @@ class History(Protocol):
     def drop(self, ref: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What agents had made of what they share, and has been put back, in words; and refs that are neither ticketd's nor
+    the branch of a worktree."""
+
+    mended: tuple[str, ...]
+    strays: tuple[str, ...] = ()
+
+
 class Worktrees(Protocol):
     """The pool of worktrees, linked to the control repository. A name is `1`, `2`, … or `lane`."""
 
@@ -222,8 +238,11 @@ class Worktrees(Protocol):
     def leave_out(self, names: Sequence[str]) -> None:
         """Untracked files of these names are no work of any attempt."""
 
-    def keep(self, name: str, key: AttemptKey, base: str, message: str, by: Identity) -> Kept:
-        """Commit what is uncommitted (without the tree's own index), and point the attempt's ref at it all."""
+    def keep(
+        self, name: str, key: AttemptKey, base: str, message: str, by: Identity, largest: int = LARGEST_FILE
+    ) -> Kept:
+        """Commit what is uncommitted (without the tree's own index), and point the attempt's ref at it all. Files of
+        more than `largest` bytes stay out."""
 
     def amend(self, name: str, commit: str, paths: PatternSet) -> str:
         """`commit`, at which the tree stands, with what the tree holds now of the files that match; itself if that is
@@ -238,6 +257,13 @@ class Worktrees(Protocol):
 
     def trials(self, wanted: Sequence[Tried], onto: str, rules: MergeRules = NO_RULES) -> tuple[tuple[str, ...], ...]:
         """For each, the paths in conflict that a rebase of the tree as it stands would meet. No tree is touched."""
+
+    def watch(self, names: Sequence[str], suspect: AttemptKey | None) -> Watched:
+        """Put back what is not as ticketd left it of what the worktrees share; `names` are those of live attempts.
+        Commits that come to light by it are kept under the name of `suspect`."""
+
+    def tidy(self, refs: Sequence[str], by: AttemptKey | None) -> tuple[str, ...]:
+        """Take away refs that agents have made; what only they held is kept under the name of `by`. In words."""
 
     def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
         """After a crash: mend half-made trees and stale locks. What was mended, in words."""

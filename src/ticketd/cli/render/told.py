@@ -46,6 +46,13 @@ def _recovered(data: dict[str, Any]) -> str:
     return _why({"detail": "; ".join(str(value) for value in data.values() if value)}, "put right")
 
 
+def _tampered(data: dict[str, Any]) -> str:
+    """Of several that ran side by side nobody can say which it was."""
+    suspects = data.get("suspects") or []
+    who = f"one of {', '.join(suspects)}" if len(suspects) > 1 else "".join(suspects) or "somebody while no agent ran"
+    return f"{who} has changed what all worktrees share: {'; '.join(data.get('what') or [])}"
+
+
 def _url(data: dict[str, Any]) -> str:
     return str((data.get("proposal") or {}).get("url", ""))
 
@@ -121,6 +128,7 @@ OF_TICKET: dict[EventKind, Words] = {
     EventKind.PAUSED: lambda data: _why(data, "the pool is paused"),
     EventKind.STOP_ASKED: lambda data: _why(data, "the pool stops"),
     EventKind.RECOVERED: _recovered,
+    EventKind.TAMPERED: _tampered,
 }
 
 OF_POOL: dict[EventKind, Words] = {
@@ -138,6 +146,7 @@ OF_POOL: dict[EventKind, Words] = {
     EventKind.SHADOW_DIFFERED: _shadow,
     EventKind.TARGET_TROUBLE: lambda data: f"the target gives no answer: {data['detail']}",
     EventKind.RECOVERED: _recovered,
+    EventKind.TAMPERED: _tampered,
 }
 
 
