@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
 from ticketd.domain.problems import Problem, Severity
+from ticketd.domain.recovery import Left, Mend
 from ticketd.domain.settings import AgentProfile, TargetSettings
 
 OLDEST_GIT = (2, 38)  # `git merge-tree --write-tree`
 OLDEST_PYTHON = (3, 11)
 OLDEST_SQLITE = (3, 37)  # STRICT tables
 LITTLE_BYTES = 2 * 2**30
+MOST_LEFT = 20
 TOO_LITTLE_BYTES = 200 * 2**20
 # SQLite's WAL needs memory that is shared, and locks that hold; a network gives neither.
 NETWORKS = frozenset(
@@ -217,11 +219,25 @@ def check_history(disagreements: Sequence[str]) -> Check:
     return Check("history", False, f"the store is not what its events tell: {disagreements[0]}{more}", mend)
 
 
-def check_leftovers(running: bool, locks: Sequence[Path], doorbell: Path | None, live: Sequence[str]) -> Check:
-    """What a daemon that did not end by itself left; while one runs all of this is its own."""
+def check_leftovers(
+    running: bool, found: Sequence[Mend | Left], doorbell: Path | None, live: Sequence[str]
+) -> Iterator[Check]:
+    """What a daemon that did not end by itself left, or an agent; and what is left alone, each with its mend."""
+    yield _check_mendable(running, [each for each in found if isinstance(each, Mend)], doorbell, live)
+    stays = [each for each in found if isinstance(each, Left)]
+    for each in stays[:MOST_LEFT]:
+        yield Check("left alone", "warn", f"{each.what}: {each.why}", each.mend)
+    if len(stays) > MOST_LEFT:
+        more = f"and {len(stays) - MOST_LEFT} more that no record explains"
+        yield Check("left alone", "warn", more, "Mend these first; then look again.")
+
+
+def _check_mendable(running: bool, mends: Sequence[Mend], doorbell: Path | None, live: Sequence[str]) -> Check:
+    found = [f"{mend.what.partition(chr(10))[0]} ({mend.deed})" for mend in mends]
     if running:
-        return Check("leftovers", True, "a daemon runs; what there is is its own")
-    found = [f"a lock {path}" for path in locks] + [f"a doorbell {doorbell}"] * bool(doorbell)
+        what = f"; it mends {found[0]}" if found else ""
+        return Check("leftovers", True, f"a daemon runs; what there is is its own{what}")
+    found += [f"a doorbell {doorbell}"] * bool(doorbell)
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         return Check("leftovers", "warn", f"left by a crash: {found[0]}{more}", "Run `ticketd doctor --fix`.")

@@ -30,8 +30,16 @@ class Places:
     def daemon_log(self) -> Path:
         return self.state / "daemon.log"
 
+    @property
+    def runs(self) -> Path:
+        return self.state / "runs"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
     def run_dir(self, key: AttemptKey) -> Path:
-        return self.state / "runs" / key.ticket / str(key.number)
+        return self.runs / key.ticket / str(key.number)
 
     def brief(self, key: AttemptKey) -> Path:
         return self.run_dir(key) / "brief.md"
@@ -42,10 +50,10 @@ class Places:
 
     def side_run_dir(self, key: AttemptKey, what: str) -> Path:
         """Of a process run for an attempt beside its agent: its `setup` or `verify` steps."""
-        return self.state / "runs" / key.ticket / f"{key.number}-{what}"
+        return self.runs / key.ticket / f"{key.number}-{what}"
 
     def log(self, key: AttemptKey, what: str = "agent") -> Path:
-        return self.state / "logs" / key.ticket / f"{key.number}.{what}.log"
+        return self.logs / key.ticket / f"{key.number}.{what}.log"
 
     def worktree(self, name: str) -> Path:
         return self.state / "worktrees" / name

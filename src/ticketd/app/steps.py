@@ -153,7 +153,10 @@ def exit_words(state: RunState) -> str:
 
 
 def make_ready(works: Works, name: str, commit: str, branch: str | None, settings: Settings) -> None:
-    """A worktree at `commit`. What setup has made is kept in one that is reused, and forgotten with one made anew."""
+    """A worktree at `commit`. What setup has made is kept in one that is reused, and forgotten with one made anew. It
+    is known before it is made, so that what a crash leaves of it is found."""
+    if name not in works.session.store.worktree_names():
+        works.session.store.add_worktree(name)
     made = works.worktrees.prepare(name, commit, branch, keep_ignored=bool(settings.worktrees.setup))
     if made and works.session.store.worktree_setups().get(name):
         works.session.store.set_worktree_setup(name, "")

@@ -15,9 +15,13 @@ import click
 from ticketd.app import doctor as judge
 from ticketd.app.doctor import Check, Program
 from ticketd.app.places import Places
+from ticketd.app.recovering import Recovering
 from ticketd.cli.lint import Finding, read_all
+from ticketd.clock import SystemClock
+from ticketd.domain.recovery import Left
 from ticketd.domain.settings import LandingMode, Settings
 from ticketd.doorbell import DaemonLock, doorbell_path
+from ticketd.engines.local import LocalEngine
 from ticketd.errors import DaemonRuns, TicketdError
 from ticketd.files import CONFIG, TICKETS, CheckoutFiles
 from ticketd.forges import forge_of
@@ -25,6 +29,7 @@ from ticketd.git import checkup, hook
 from ticketd.git.control import Control
 from ticketd.git.door import leave_outer_repository
 from ticketd.git.repository import NOBODY, UserRepository, find, identity, remote_url, state_dir
+from ticketd.git.worktrees import WorktreePool
 from ticketd.ports import Refused
 from ticketd.store import SqliteStore, open_store
 from ticketd.store import checkup as store_checkup
@@ -54,7 +59,7 @@ class Patient:
 
 
 @click.command()
-@click.option("--fix", is_flag=True, help="Mend what is safe: stale locks, the hook, the state directory's mode.")
+@click.option("--fix", is_flag=True, help="Mend what is safe: what a crash left, the hook, the state directory's mode.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_context
 def doctor(ctx: click.Context, fix: bool, as_json: bool) -> None:
@@ -177,7 +182,7 @@ def _state(patient: Patient) -> Iterator[Check]:
     yield judge.check_store(patient.places.store, patient.places.store.exists(), faults)
     if patient.store is not None and not faults:
         yield judge.check_history(store_checkup.disagreements(patient.store))
-    yield _leftovers(patient)
+    yield from _leftovers(patient)
 
 
 def _store_faults(patient: Patient) -> list[str]:
@@ -186,16 +191,23 @@ def _store_faults(patient: Patient) -> list[str]:
     return store_checkup.faults(patient.store)
 
 
-def _leftovers(patient: Patient) -> Check:
-    if patient.lock.is_taken():
-        return judge.check_leftovers(True, (), None, ())
-    bell = doorbell_path(patient.places.state)
+def _leftovers(patient: Patient) -> Iterator[Check]:
+    running, bell = patient.lock.is_taken(), doorbell_path(patient.places.state)
     try:
         live = [str(attempt.key) for attempt in patient.store.live_attempts()] if patient.store else []
-    except store_checkup.Unreadable:
-        live = []
-    locks = checkup.locks(patient.places.control)
-    return judge.check_leftovers(False, locks, bell if bell.exists() else None, live)
+        recovering = _recovering(patient)
+        found = recovering.look(at_rest=not running) if recovering else ()
+    except (TicketdError, store_checkup.Unreadable, OSError) as error:
+        live, found = [], (Left("the control repository", str(error), "See the check of the store."),)
+    yield from judge.check_leftovers(running, found, bell if bell.exists() else None, live)
+
+
+def _recovering(patient: Patient) -> Recovering | None:
+    """None where there are no records to hold the world against, or no world."""
+    if patient.store is None or not patient.places.control.is_dir():
+        return None
+    pool = WorktreePool(Control(patient.places.state, identity(patient.root)))
+    return Recovering(patient.places, SystemClock(), patient.store, pool, LocalEngine())
 
 
 # --- mending --------------------------------------------------------------------------------------------------------
@@ -229,8 +241,8 @@ def _clear_leftovers(patient: Patient) -> Iterator[str]:
     except DaemonRuns:
         return
     try:
-        if patient.places.control.is_dir():
-            yield from Control(patient.places.state, identity(patient.root)).sweep()
+        if (recovering := _recovering(patient)) is not None:
+            yield from recovering.mend(recovering.look(at_rest=True))
         bell = doorbell_path(patient.places.state)
         if bell.exists():
             bell.unlink()

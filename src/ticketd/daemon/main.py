@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ticketd.app.drift import DriftWatch
 from ticketd.app.lane import Lane
 from ticketd.app.proposals import Follower
+from ticketd.app.recovering import Recovering, recovering_of
 from ticketd.app.session import Works
 from ticketd.app.slots import Slots
 from ticketd.app.spare import Spare
@@ -20,7 +21,6 @@ from ticketd.daemon.chores import Chores
 from ticketd.daemon.lanes import LaneThread
 from ticketd.daemon.loop import Ending, Loop
 from ticketd.daemon.scheduling import Scheduling
-from ticketd.domain.events import EventKind
 from ticketd.domain.pool import DaemonRecord, Stop
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import MAX_LANES
@@ -59,6 +59,7 @@ class Daemon:
     tracker: Tracker = field(init=False)
     watch: DriftWatch = field(init=False)
     intake: Intake = field(init=False)
+    recovering: Recovering = field(init=False)
     asked: Stop | None = None
     _asked_at: float = 0.0
     _looked_at: float = 0.0
@@ -69,6 +70,7 @@ class Daemon:
         target = self.current.settings.target
         self.intake = Intake(self.works.session)
         self.tracker = Tracker(self.works, target.remote, target.branch)
+        self.recovering = recovering_of(self.works)
         self.watch = DriftWatch(self.works, f"origin/{target.branch}")
 
     def run(self, pid: int, slots: int | None, until_idle: bool) -> Ending:
@@ -93,9 +95,7 @@ class Daemon:
 
     def _prepare(self) -> None:
         """Take up what an earlier daemon left, and learn where the target stands."""
-        store, clock = self.works.session.store, self.works.session.clock
-        for mended in self.works.worktrees.sweep(store.worktree_names()):
-            store.note(EventKind.RECOVERED, clock.now(), mended=mended)
+        self.recovering.mend(self.recovering.look(at_rest=True))
         self.intake.sync(self.current.settings)
         tip = self.tracker.ask()
         known = self.tracker.known()

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from ticketd.domain.merging import NO_RULES, MergeRules
 from ticketd.errors import GitFailed
-from ticketd.git import leftovers
 from ticketd.git.configuration import restore_config
 from ticketd.git.conflicts import marked, unresolved
 from ticketd.git.door import Git
@@ -28,6 +27,8 @@ from ticketd.ports import Conflict, Identity, Moved, NothingLeft, Rebased
 
 _NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REMEMBERED = 100
+# Refs that are not moved or removed but by ticketd, on purpose: what they hold is safe.
+KEPT = ("--glob=refs/ticketd/*", "--glob=refs/ticketd-extra/*", "--glob=refs/target/*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +162,18 @@ class Control:
 
     def is_safe(self, commit: str) -> bool:
         """Whether a kept attempt or the target holds `commit`, so that another ref to it may go."""
-        kept = ("--glob=refs/ticketd/*", "--glob=refs/ticketd-extra/*", "--glob=refs/target/*")
-        answer = self.git.ask("rev-list", "-n1", commit, "--not", *kept)
+        answer = self.git.ask("rev-list", "-n1", commit, "--not", *KEPT)
         return answer.ok and not answer.line
 
-    def sweep(self) -> tuple[str, ...]:
-        """Remove the locks and half-written objects that a killed git left; what went, in words. Does nothing while
-        a git process of this repository lives (agents that outlived the daemon have some)."""
-        with self.exclusive():
-            return leftovers.sweep(self.path)
+    def unsafe(self, commits: Collection[str]) -> frozenset[str]:
+        """Those that neither a kept attempt nor the target holds; what is not there at all is no longer anybody's."""
+        if not commits:
+            return frozenset()
+        given = "".join(f"{commit}\n" for commit in sorted(commits)).encode()
+        answer = self.git.ask("rev-list", "--ignore-missing", "--stdin", "--not", *KEPT, stdin=given)
+        if not answer.ok:
+            return frozenset(commits)
+        return frozenset(commits) & frozenset(answer.out.split())
 
 
 def _by_tip(fields: Sequence[str], tips: Sequence[str]) -> tuple[frozenset[str], ...]:

@@ -15,6 +15,7 @@ from ticketd.domain.landing import Landed, Landing, Verification
 from ticketd.domain.lint import Outline
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.problems import Problem
+from ticketd.domain.recovery import Records
 from ticketd.domain.review import Stale
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
@@ -292,6 +293,13 @@ class Store(Protocol):
     def enter(self, ticket: Ticket, base: str, tip: str, by: str, shared: PatternSet, at: float) -> bool:
         """A new ticket with work that no agent has made, straight into the lane; False if its id is taken. `by`: what
         stands for the agent."""
+
+    # what there should be in the world
+    def records(self) -> Records:
+        """All attempts and worktrees that there have ever been."""
+
+    def landed_at(self) -> Mapping[str, float]:
+        """When each ticket that has landed did (epoch seconds)."""
 
     # worktrees
     def worktree_setups(self) -> Mapping[str, str]:
