@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
+from ticketd.domain.keeping import TOO_LITTLE_BYTES
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.recovery import Left, Mend
 from ticketd.domain.settings import AgentProfile, TargetSettings
@@ -18,7 +19,6 @@ OLDEST_PYTHON = (3, 11)
 OLDEST_SQLITE = (3, 37)  # STRICT tables
 LITTLE_BYTES = 2 * 2**30
 MOST_LEFT = 20
-TOO_LITTLE_BYTES = 200 * 2**20
 # SQLite's WAL needs memory that is shared, and locks that hold; a network gives neither.
 NETWORKS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "glusterfs", "lustre", "fuse.sshfs", "fuse.glusterfs"}

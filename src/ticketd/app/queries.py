@@ -40,7 +40,7 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
     than they otherwise might), `lane_hint` (what would help where tickets wait for each other's verification),
     `stalled` (where nothing runs and nothing can: each ticket with the cause), `ended` (what failed or was skipped, and
     the commands that mend it), `problems` (of ticket files and the configuration), `daemon.alarm` (why nothing lands),
-    and in each part what a screen shows of it."""
+    `daemon.short` (why the disk lets nothing start), and in each part what a screen shows of it."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
     outlook = outlook_of(board, settings, running, now)
     return {
@@ -85,6 +85,7 @@ def _daemon(board: Board, running: bool) -> Document:
         "stopping": board.pool.stop if running else None,
         "aborted": board.pool.aborted,
         "alarm": board.pool.alarm,
+        "short": board.pool.short if running else "",
         "engine": record.engine if record else "local",
     }
 

@@ -29,13 +29,14 @@ class Recovering:
     worktrees: Worktrees
     engine: Engine
 
-    def look(self, at_rest: bool) -> tuple[Mend | Left, ...]:
-        """The store is read before the world and after: what was dispatched or has ended meanwhile counts as live."""
+    def look(self, at_rest: bool, outdated: frozenset[str] = frozenset()) -> tuple[Mend | Left, ...]:
+        """The store is read before the world and after: what was dispatched or has ended meanwhile counts as live.
+        `outdated`: tickets that landed so long ago that only their work is kept."""
         before = self.store.records()
         tips = [tip for tip in before.ended.values() if tip]
         world = self.worktrees.found(before.names, tips, at_rest, self.clock.now())
         world = replace(world, runs=tuple(self._runs()))
-        return reconcile(_meanwhile(before, self.store.records()), world)
+        return reconcile(replace(_meanwhile(before, self.store.records()), outdated=outdated), world)
 
     def mend(self, found: Iterable[Mend | Left]) -> tuple[str, ...]:
         """What was done, in words; each is an event."""

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ticketd.app.drift import DriftWatch
+from ticketd.app.keeping import Keeping
 from ticketd.app.lane import Lane
 from ticketd.app.proposals import Follower
 from ticketd.app.recovering import Recovering, recovering_of
@@ -113,6 +114,7 @@ class Daemon:
         target = LaneThread("target", self._watch_target)
         trees = self._trees()
         spare = LaneThread("spare", Spare(self.works, trees).step)
+        keeping = LaneThread("keeping", Keeping(self.works, trees, self.recovering).step)
         landing = LaneThread("landing", lambda: self._land(lane, target))
         proposals = LaneThread("proposals", follower.step)
         files = LaneThread("files", self._watch_files)
@@ -126,7 +128,7 @@ class Daemon:
             asked_to_stop=lambda: self.asked,
             scheduling=Scheduling(self.works.session.store),
         )
-        threads = (target, landing, proposals, files, spare)
+        threads = (target, landing, proposals, files, spare, keeping)
         for thread in threads:
             thread.start()
         try:
@@ -136,6 +138,7 @@ class Daemon:
                 thread.stop()
             chores.close()
             spare.join(LAST_CHECKOUT_S)
+            keeping.join(LAST_CHECKOUT_S)
             landing.join(LAST_PUSH_S)
             verifications.shutdown(wait=True)
 

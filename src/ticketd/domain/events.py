@@ -61,6 +61,9 @@ class EventKind(StrEnum):
     THROTTLE_LIFTED = "throttle-lifted"
     RECOVERED = "recovered"
     WORKTREE_RETIRED = "worktree-retired"
+    CLEARED = "cleared"
+    DISK_SHORT = "disk-short"
+    DISK_EASED = "disk-eased"
     STALLED = "stalled"
     SHADOW_DIFFERED = "shadow-differed"
 
@@ -84,6 +87,8 @@ NO_MOVES = frozenset(
         EventKind.DRIFTED,
         EventKind.RECOVERED,
         EventKind.WORKTREE_RETIRED,
+        EventKind.CLEARED,
+        EventKind.DISK_SHORT,
         EventKind.STALLED,
         EventKind.SHADOW_DIFFERED,
     }

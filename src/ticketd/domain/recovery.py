@@ -15,6 +15,8 @@ from ticketd.domain.attempt import AttemptKey
 EXTRA = "refs/ticketd-extra"
 _ATTEMPT_REF = re.compile(r"refs/ticketd/([^/]+)/([1-9]\d*)")
 _ATTEMPT_HEAD = re.compile(r"refs/heads/ticketd/([^/]+)/([1-9]\d*)")
+# What was made of an attempt's work, to be shown to others or mended.
+_CANDIDATE = re.compile(r"refs/published/ticketd/([^/]+)/.+|refs/ticketd-extra/([^/]+)/[1-9]\d*/verified")
 _RUN = re.compile(r"([^/]+)/([1-9]\d*)(-.+)?")
 # Refs are files: one of these names, or one below an attempt's, keeps git from making the attempt's.
 _IN_THE_WAY = re.compile(r"refs/(heads/)?ticketd(/[^/]+(/[1-9]\d*/.+)?)?|refs/target")
@@ -130,12 +132,13 @@ class World:
 @dataclass(frozen=True, slots=True)
 class Records:
     """`names`: all worktrees there have ever been. `live`: attempts that have not ended; `ended`: the others, each with
-    the commit that it was kept as. `target`: the commit last seen."""
+    the commit that it was kept as. `target`: the commit last seen. `outdated`: tickets that landed long ago."""
 
     names: frozenset[str]
     live: frozenset[AttemptKey]
     ended: Mapping[AttemptKey, str | None]
     target: str | None = None
+    outdated: frozenset[str] = frozenset()
 
     def knows(self, key: AttemptKey) -> bool:
         return key in self.live or key in self.ended
@@ -218,6 +221,9 @@ def _of_refs(records: Records, world: World) -> Iterator[Mend | Left]:
         elif (key := _key(_ATTEMPT_REF, ref.name)) is not None and not records.knows(key):
             mend = f"`git -C $(ticketd path)/control.git update-ref -d {ref.name}`, if nobody wants it"
             yield Left(ref.name, f"no record names attempt {key}, and it may be the only copy", mend)
+        elif (found := _CANDIDATE.fullmatch(ref.name)) and (found[1] or found[2]) in records.outdated:
+            told = f"removed {ref.name}: its ticket landed long ago"
+            yield Mend(Deed.DROP_REF, ref.name, told, at=ref.commit)
         elif ref.name.startswith("refs/heads/") and ref.name not in used and _is_over(records, world, ref.name):
             yield _branch(ref)
     yield from _of_kept(records, world)

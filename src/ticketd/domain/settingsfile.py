@@ -233,6 +233,8 @@ _LIMITS_KEYS = {
     "retries": Key("retries", whole(0, values.MAX_RETRIES)),
     "budget_usd": Key("budget_usd", dollars),
     "grace": Key("grace_s", duration),
+    "disk": Key("disk", text(values.amount, 'an amount like "20 GB"')),
+    "keep": Key("keep_s", duration),
     "timeouts": Key("timeouts", named(_size, lambda _: duration)),
 }
 

@@ -22,13 +22,15 @@ MAX_ID = 64
 MAX_TITLE = 200
 MAX_RETRIES = 100
 MAX_BUDGET_USD = 1e6
+MIN_AMOUNT, MAX_AMOUNT = 10**6, 10**15
 MAX_DURATION_S = 366 * 24 * 3600
 
 PRIORITY_ALIASES = {f"p{p.rank}": p.value for p in Priority}
 
 E = TypeVar("E", bound=StrEnum)
 
-_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_AMOUNT = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?([kmgt])b", re.ASCII | re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REF_BAD = re.compile(r"\s|\.\.|@\{|//|[~^:?*\[\\]")
@@ -159,24 +161,36 @@ def priority(text: str) -> Priority:
 
 # --- durations and numbers ------------------------------------------------------------------------------------------
 
-_DURATION_MEND = "write hours, minutes and seconds like `90s`, `45m`, `2h` or `1h30m`"
+_DURATION_MEND = "write days, hours, minutes and seconds like `90s`, `45m`, `2h`, `1h30m` or `30d`"
+_AMOUNT_MEND = "write an amount like `500 MB`, `20 GB` or `1.5 TB`"
 
 
 def duration(text: str) -> float:
-    """Seconds of `90s`, `45m`, `2h`, `1h30m`."""
+    """Seconds of `90s`, `45m`, `2h`, `1h30m`, `30d`."""
     word = text.strip()
     found = _DURATION.fullmatch(word)
     if not word or not found:
         if re.fullmatch(r"\d+", word, re.ASCII):
             raise Fault(f"{shown(word)} has no unit", f"write `{word[:9]}s` for seconds or `{word[:9]}m` for minutes")
         raise Fault(f"{shown(text)} is not a duration", _DURATION_MEND)
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    total = hours * 3600 + minutes * 60 + seconds
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    total = days * 86400 + hours * 3600 + minutes * 60 + seconds
     if total == 0:
         raise Fault(f"{shown(text)} is no time at all", "write a duration above zero")
     if total > MAX_DURATION_S:
         raise Fault(f"{shown(text)} is longer than a year", _DURATION_MEND)
     return float(total)
+
+
+def amount(text: str) -> int:
+    """Bytes of `500 MB`, `20 GB`, `1.5 TB`."""
+    found = _AMOUNT.fullmatch(text.strip())
+    if found is None:
+        raise Fault(f"{shown(text)} is not an amount", _AMOUNT_MEND)
+    total = int(float(found[1]) * 1000 ** (" KMGT".index(found[2].upper())))
+    if not MIN_AMOUNT <= total <= MAX_AMOUNT:
+        raise Fault(f"{shown(text)} is out of range", "write an amount from `1 MB` to `1000 TB`")
+    return total
 
 
 # --- names ----------------------------------------------------------------------------------------------------------

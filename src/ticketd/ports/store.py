@@ -184,6 +184,10 @@ class Store(Protocol):
     def resume(self, at: float) -> None:
         """No pause, no alarm and no throttle: a person says that all may be tried again."""
 
+    def set_short(self, why: str, at: float, kept: Sequence[str] = ()) -> None:
+        """Why nothing is started until there is room on the disk again; empty: there is. `kept`: what could not go,
+        and why."""
+
     def set_slots(self, slots: int | None, at: float) -> None: ...
 
     def ask_stop(self, stop: Stop, at: float) -> None: ...

@@ -232,6 +232,7 @@ class Reading(History):
             row["stop"] and Stop(row["stop"]),
             row["aborted"],
             row["alarm"],
+            row["short"],
         )
 
     def _daemon(self, db: Database) -> DaemonRecord | None:

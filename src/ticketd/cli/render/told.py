@@ -136,6 +136,9 @@ OF_POOL: dict[EventKind, Words] = {
     EventKind.SHADOW_DIFFERED: _shadow,
     EventKind.TARGET_TROUBLE: lambda data: f"the target gives no answer: {data['detail']}",
     EventKind.RECOVERED: _recovered,
+    EventKind.CLEARED: lambda data: f"cleared {data['what']}: {data['why']}",
+    EventKind.DISK_SHORT: lambda data: f"nothing is started: {data['why']}",
+    EventKind.DISK_EASED: lambda data: "there is room on the disk again",
 }
 
 
