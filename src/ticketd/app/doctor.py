@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-from ticketd.domain.keeping import TOO_LITTLE_BYTES
+from ticketd.domain.keeping import TOO_LITTLE_BYTES, amount
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.recovery import Left, Mend
 from ticketd.domain.settings import AgentProfile, TargetSettings
@@ -19,6 +19,7 @@ OLDEST_PYTHON = (3, 11)
 OLDEST_SQLITE = (3, 37)  # STRICT tables
 LITTLE_BYTES = 2 * 2**30
 MOST_LEFT = 20
+LARGEST = 3
 # SQLite's WAL needs memory that is shared, and locks that hold; a network gives neither.
 NETWORKS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "glusterfs", "lustre", "fuse.sshfs", "fuse.glusterfs"}
@@ -201,6 +202,20 @@ def check_disk(free: int) -> Check:
     said = f"{free / 2**30:.1f} GiB are free for worktrees and logs"
     ok: Ok = False if free < TOO_LITTLE_BYTES else "warn" if free < LITTLE_BYTES else True
     return Check("disk", ok, said, "" if ok is True else "Make room, or set XDG_STATE_HOME to a larger disk.")
+
+
+def check_limit(limit: int, sizes: Mapping[str, int], kept: Sequence[str]) -> Check:
+    """`sizes`: of each place in the state directory; `kept`: what a daemon last could not clear away, and why."""
+    used = sum(sizes.values())
+    largest = sorted(sizes, key=lambda place: -sizes[place])[:LARGEST]
+    said = f"{amount(used)} of {amount(limit)} are in use; most by " + ", ".join(
+        f"{place} ({amount(sizes[place])})" for place in largest
+    )
+    if used <= limit:
+        return Check("disk limit", True, said)
+    stays = f"; stays: {'; '.join(kept)}" if kept else ""
+    mend = "Raise `disk` under [limits], or take out of the worktrees what is not needed (`ticketd path`)."
+    return Check("disk limit", "warn", f"{said}{stays}", mend)
 
 
 def check_store(path: Path, there: bool, faults: Sequence[str]) -> Check:

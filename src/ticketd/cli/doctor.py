@@ -9,15 +9,18 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ticketd.app import doctor as judge
+from ticketd.app.disk import places, size_of
 from ticketd.app.doctor import Check, Program
 from ticketd.app.places import Places
 from ticketd.app.recovering import Recovering
 from ticketd.cli.lint import Finding, read_all
 from ticketd.clock import SystemClock
+from ticketd.domain.events import EventKind
 from ticketd.domain.recovery import Left
 from ticketd.domain.settings import LandingMode, Settings
 from ticketd.doorbell import DaemonLock, doorbell_path
@@ -178,11 +181,24 @@ def _state(patient: Patient) -> Iterator[Check]:
     writable = os.access(there, os.W_OK | os.X_OK)
     yield judge.check_state(state, writable, private, checkup.file_system(state))
     yield judge.check_disk(checkup.free_bytes(state))
+    if (limit := patient.settings.limits.disk) is not None:
+        sizes = {place: size_of(state / place) for place in places(state)}
+        yield judge.check_limit(limit, sizes, _kept(patient))
     faults = _store_faults(patient)
     yield judge.check_store(patient.places.store, patient.places.store.exists(), faults)
     if patient.store is not None and not faults:
         yield judge.check_history(store_checkup.disagreements(patient.store))
     yield from _leftovers(patient)
+
+
+def _kept(patient: Patient) -> list[str]:
+    """What the last word of a daemon on the limit says that could not be cleared."""
+    try:
+        said = patient.store.last_event(EventKind.DISK_SHORT) if patient.store else None
+    except (TicketdError, store_checkup.Unreadable):
+        return []  # the check of the store tells
+    kept: Any = said.data.get("kept") if said else None
+    return list(kept or ())
 
 
 def _store_faults(patient: Patient) -> list[str]:

@@ -124,6 +124,10 @@ class Reading(History):
         rows = self._rows(self.connections.db, f"{found} ORDER BY number LIMIT ?", *given, limit)
         return tuple(event_of(row) for row in rows)
 
+    def last_event(self, kind: EventKind) -> Event | None:
+        rows = self._rows(self.connections.db, "SELECT * FROM events WHERE kind = ? ORDER BY number DESC LIMIT 1", kind)
+        return event_of(rows[0]) if rows else None
+
     def moves(self) -> int:
         quiet = ", ".join(f"'{kind}'" for kind in NO_MOVES)
         rows = self._rows(
