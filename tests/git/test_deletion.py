@@ -109,6 +109,18 @@ def test_what_is_nowhere_else_keeps_it(world: World, tree: Path, what: str) -> N
     assert sorted(tree.rglob("*")) == before
 
 
+def test_what_an_agent_left_uncommitted_does_not_keep_it_as_long_as_it_is_what_was_kept(
+    world: World, tree: Path
+) -> None:
+    world.pool.prepare("1", world.tip(), f"ticketd/{KEY}", keep_ignored=False)
+    write(tree, {"a.txt": "changed", "src/new.py": "new"})
+    world.pool.keep("1", KEY, world.tip(), "left over", ADA)
+    write(tree, {"src/new.py": "changed since"})
+    assert "it holds an un" in discard(world)
+    write(tree, {"src/new.py": "new"})
+    assert discard(world) == ""
+
+
 def test_a_link_in_place_of_the_worktrees_directory_keeps_all(world: World, tree: Path) -> None:
     tree.parent.rename(world.state / "elsewhere")
     tree.parent.symlink_to(world.state / "elsewhere")

@@ -4,7 +4,6 @@ half a second, so a place is counted anew only after a rest that is many times a
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,5 +45,7 @@ def names_in(path: Path) -> list[str]:
         return []
 
 
-def free_on(path: Path) -> int:
-    return shutil.disk_usage(path).free
+def free_on(path: Path) -> tuple[int, int | None]:
+    """Bytes, and files that can still be made: None where the file system counts none."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None

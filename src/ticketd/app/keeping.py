@@ -22,9 +22,9 @@ from ticketd.ports import Alive
 
 log = logging.getLogger("ticketd")
 
-LEAST_REST_S = 1.0
+REST_S = 1.0
 REST = 20.0
-"""How many times as long as a step took it rests."""
+"""How many times as long as it took to count a place the next one has to wait."""
 LOOK_EVERY_S = 30.0
 CLEAR_EVERY_S = 600.0
 
@@ -33,32 +33,36 @@ WORDS = {Sort.RUN: "records of runs", Sort.LOG: "logs", Sort.TREE: "worktrees"}
 
 @dataclass(slots=True)
 class Keeping:
-    """`free`: the bytes that are free on the disk of a path."""
+    """`free`: bytes and files that a path's disk has room for."""
 
     works: Works
     trees: Trees
     recovering: Recovering
-    free: Callable[[Path], int] = free_on
+    free: Callable[[Path], tuple[int, int | None]] = free_on
     _sizes: dict[str, int] = field(default_factory=dict)
     _to_count: list[str] = field(default_factory=list)
+    _counted: bool = False
+    _count_at: float = 0.0
     _look_at: float = 0.0
     _clear_at: float = 0.0
     _room_at: float = 0.0
     _kept: tuple[str, ...] = ()
 
     def step(self) -> float:
-        """Count one place, and do what that asks for; how long to rest (seconds)."""
+        """Count one place if its turn has come, and do what that asks for; how long to rest (seconds)."""
         clock = self.works.session.clock
         began = clock.monotonic()
-        self._count_next()
+        if began >= self._count_at:
+            self._count_next()
+            self._count_at = began + REST * (clock.monotonic() - began)
         if began >= self._look_at:
             self._look_at = began + LOOK_EVERY_S
             self.recovering.mend(self.recovering.look(at_rest=False))
         if began >= self._clear_at:
             self._clear_at = began + CLEAR_EVERY_S
             self._clear_old()
-        self._see_to_room(began)
-        return max(LEAST_REST_S, REST * (clock.monotonic() - began))
+        self.see_to_room()
+        return REST_S
 
     def _clear_old(self) -> None:
         now, keep_s = self.works.session.clock.now(), self.works.settings().limits.keep_s
@@ -66,20 +70,33 @@ class Keeping:
         self._clear(tuple(self._records_of(landed)), "landed long ago")
         self.recovering.mend(self.recovering.look(at_rest=False, outdated=frozenset(landed)))
 
-    def _see_to_room(self, now: float) -> None:
-        store = self.works.session.store
+    def see_to_room(self) -> None:
+        """Before anything is started, too: by then only what is free on the disk is known."""
+        now, store = self.works.session.clock.monotonic(), self.works.session.store
         disk = self.disk()
         if (wanted := needed(disk)) and now >= self._room_at:
             self._room_at = now + LOOK_EVERY_S
-            self._kept = self._clear(choose(self._items(), wanted), f"{amount(wanted)} too much")
+            self._make_room(wanted)
             disk = self.disk()
         short = store.pool().short
         store.set_short(why_short(disk, bool(short)), self.works.session.clock.now(), self._kept)
 
+    def _make_room(self, wanted: int) -> None:
+        """Where one thing stays that was to go, another goes in its place."""
+        stays: list[str] = []
+        left = set(self._items())
+        while chosen := choose(left, wanted):
+            left -= set(chosen)
+            kept = self._clear(chosen, f"{amount(wanted)} had to go")
+            wanted -= sum(item.size for item in chosen if item.what not in kept)
+            stays += kept.values()
+        self._kept = tuple(stays)
+
     def disk(self) -> Disk:
-        """As far as it has been counted."""
+        """Nothing is in use until all of it has been counted once."""
         state = self.works.session.places.state
-        return Disk(sum(self._sizes.values()), self.works.settings().limits.disk, self.free(state))
+        used = sum(self._sizes.values()) if self._counted else 0
+        return Disk(used, self.works.settings().limits.disk, *self.free(state))
 
     def _count_next(self) -> None:
         state = self.works.session.places.state
@@ -87,6 +104,7 @@ class Keeping:
             self._to_count = list(places(state))
             self._sizes = {place: size for place, size in self._sizes.items() if place in self._to_count}
         place = self._to_count.pop()
+        self._counted = self._counted or not self._to_count
         self._sizes[place] = size_of(state / place)
 
     # --- what may go ---
@@ -95,8 +113,11 @@ class Keeping:
         """All that may go where there is no room, if it must."""
         return (
             *self._records_of(self.works.session.store.landed_at()),
-            *(Item(Sort.TREE, name, self._sizes.get(f"worktrees/{name}", 0)) for name in self.trees.free),
+            *(Item(Sort.TREE, name, self._size(f"worktrees/{name}")) for name in self.trees.free),
         )
+
+    def _size(self, place: str) -> int:
+        return self._sizes.get(place) or size_of(self.works.session.places.state / place)
 
     def _records_of(self, landed: Mapping[str, float]) -> Iterator[Item]:
         """What runs and logs have left of tickets that have landed: nobody looks at those any more to mend them."""
@@ -109,22 +130,18 @@ class Keeping:
 
     # --- what goes ---
 
-    def _clear(self, items: Sequence[Item], why: str) -> tuple[str, ...]:
+    def _clear(self, items: Sequence[Item], why: str) -> dict[str, str]:
         """What stays though it was to go, and why; an event says what went."""
-        gone, stays = [], []
-        for item in items:
-            if told := self._try(item):
-                stays.append(told)
-            else:
-                gone.append(item)
+        told = {item.what: self._try(item) for item in items}
+        gone = [item for item in items if not told[item.what]]
+        stays = {what: words for what, words in told.items() if words}
         if gone:
             count = Counter(WORDS[item.sort] for item in gone)
             what = ", ".join(f"{number} {words}" for words, number in count.items())
             size = sum(item.size for item in gone)
-            told, now = f"{what} ({amount(size)})", self.works.session.clock.now()
-            note = self.works.session.store.note
-            note(EventKind.CLEARED, now, count=len(gone), size=size, what=told, why=why, kept=stays)
-        return tuple(stays)
+            note, now = self.works.session.store.note, self.works.session.clock.now()
+            note(EventKind.CLEARED, now, count=len(gone), size=size, what=f"{what} ({amount(size)})", why=why)
+        return stays
 
     def _try(self, item: Item) -> str:
         try:

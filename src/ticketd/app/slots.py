@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
+from ticketd.app.removal import remove_below
 from ticketd.app.repairs import judge
 from ticketd.app.session import Works
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
@@ -79,7 +81,9 @@ class Slots:
     def _refused(self, attempt: Attempt, tree: str, detail: str) -> None:
         """As if it had never been dispatched. Its number will be given again, so first all that goes by that number
         goes: should the daemon be killed in between, the attempt is launched anew."""
-        shutil.rmtree(self.works.session.places.run_dir(attempt.key), ignore_errors=True)
+        run_dir = self.works.session.places.run_dir(attempt.key)
+        with suppress(OSError):
+            remove_below(run_dir.parent, run_dir.name)
         self.works.worktrees.leave(tree, attempt.base)
         self.works.session.store.start_refused(attempt.key, detail, self.works.session.clock.now())
         self.trees.give_back(tree, attempt.base)

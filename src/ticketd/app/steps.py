@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.app.environment import step_environment
+from ticketd.app.removal import remove_below
 from ticketd.app.session import Works
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.settings import Argv, Settings
@@ -107,7 +108,8 @@ def _run(
         )
     )
     over = _wait(works, run_dir, is_abandoned) if isinstance(begun, Alive) else begun
-    shutil.rmtree(run_dir, ignore_errors=True)  # its output stays in the log
+    with suppress(OSError):
+        remove_below(run_dir.parent, run_dir.name)  # its output stays in the log
     if isinstance(over, NoCapacity):
         raise StepRefused(over.detail)
     if not isinstance(over, Exited) or over.reason == "ended":

@@ -114,7 +114,8 @@ class Daemon:
         target = LaneThread("target", self._watch_target)
         trees = self._trees()
         spare = LaneThread("spare", Spare(self.works, trees).step)
-        keeping = LaneThread("keeping", Keeping(self.works, trees, self.recovering).step)
+        keep = Keeping(self.works, trees, self.recovering)
+        keeping = LaneThread("keeping", keep.step)
         landing = LaneThread("landing", lambda: self._land(lane, target))
         proposals = LaneThread("proposals", follower.step)
         files = LaneThread("files", self._watch_files)
@@ -128,6 +129,7 @@ class Daemon:
             asked_to_stop=lambda: self.asked,
             scheduling=Scheduling(self.works.session.store),
         )
+        keep.see_to_room()
         threads = (target, landing, proposals, files, spare, keeping)
         for thread in threads:
             thread.start()

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-TOO_LITTLE_BYTES = 200 * 2**20
-"""With less than this free, nothing is started: a checkout or a store that cannot be written costs an attempt."""
+TOO_LITTLE_BYTES, TOO_FEW_FILES = 200 * 2**20, 5000
+"""With less free, or with room for fewer files, nothing is started: a checkout that has no room costs an attempt."""
 EASED = 1.5
 """How many times as much must be free before something is started again, lest it go on and off."""
 LOW = 0.9
@@ -36,11 +36,13 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """In bytes: what the state directory takes up, what it may (None: no limit), and what is free on its disk."""
+    """In bytes: what the state directory takes up, what it may (None: no limit), and what is free on its disk. `files`:
+    how many can still be made there; None: as many as there is room for."""
 
     used: int
     limit: int | None
     free: int
+    files: int | None = None
 
 
 def past_their_time(landed: Mapping[str, float], now: float, keep_s: float) -> dict[str, float]:
@@ -69,8 +71,11 @@ def why_short(disk: Disk, before: bool) -> str:
     """Why nothing may be started; empty while there is room. `before`: whether there was none a moment ago."""
     if disk.limit is not None and disk.used > disk.limit:
         return f"{LIMIT_REACHED} of {amount(disk.limit)} is reached: {amount(disk.used)} are in use"
-    if disk.free < TOO_LITTLE_BYTES * (EASED if before else 1):
+    factor = EASED if before else 1
+    if disk.free < TOO_LITTLE_BYTES * factor:
         return f"{DISK_FULL}: {amount(disk.free)} are free"
+    if disk.files is not None and disk.files < TOO_FEW_FILES * factor:
+        return f"{DISK_FULL}: it has room for {disk.files} more files"
     return ""
 
 

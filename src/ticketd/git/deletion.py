@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from ticketd.git.control import Control
 from ticketd.git.door import Git
 from ticketd.git.index import is_plain
-from ticketd.git.snapshot import noted_commits
+from ticketd.git.snapshot import look, noted_commits, take, throw_away_objects
 from ticketd.git.tree import Tree
 
 # What programs make again by themselves, wherever they run.
@@ -41,7 +41,7 @@ def why_it_stays(control: Control, tree: Tree, set_up: bool, copied: Collection[
     if not head:
         return "its HEAD names no commit"
     hidden = "" if is_plain(tree.admin / "index", len(head) // 2) else _hidden(git)
-    return hidden or _uncommitted(git, set_up, copied) or _unkept(control, git, tree, head)
+    return hidden or _uncommitted(control, tree, set_up, copied) or _unkept(control, git, tree, head)
 
 
 def _who_works_in(path: Path) -> int | None:
@@ -56,18 +56,36 @@ def _who_works_in(path: Path) -> int | None:
     return None
 
 
-def _uncommitted(git: Git, set_up: bool, copied: Collection[str]) -> str:
+def _uncommitted(control: Control, tree: Tree, set_up: bool, copied: Collection[str]) -> str:
     ignored = "--ignored=no" if set_up else "--ignored=matching"
-    answer = git.ask("status", "--porcelain", "-z", "--untracked-files=all", ignored, "--ignore-submodules=all")
+    options = ("--porcelain", "-z", "--untracked-files=all", "--no-renames", ignored, "--ignore-submodules=all")
+    answer = tree.git(control).ask("status", *options)
     if not answer.ok or answer.err.strip():
         return f"git cannot read all of it: {answer.err.strip() or 'no answer'}"
-    for entry in answer.split0():
-        kind, path = entry[:2], entry[3:]
-        if kind == "!!" and (path in copied or CACHES & set(PurePosixPath(path).parts)):
-            continue
-        words = {"!!": "an ignored file", "??": "an untracked file"}
-        return f"it holds {words.get(kind, 'an uncommitted change')}: {path}"
-    return ""
+    entries = [(entry[:2], entry[3:]) for entry in answer.split0()]
+    for kind, path in entries:
+        if kind == "!!" and not (path in copied or CACHES & set(PurePosixPath(path).parts)):
+            return f"it holds an ignored file: {path}"
+    differing = next(((kind, path) for kind, path in entries if kind != "!!"), None)
+    if differing is None or _is_as_kept(control, tree):
+        return ""
+    return f"it holds an {'untracked file' if differing[0] == '??' else 'uncommitted change'}: {differing[1]}"
+
+
+def _is_as_kept(control: Control, tree: Tree) -> bool:
+    """Whether all that is uncommitted is in the commit that the last attempt in it was kept as: agents need not commit.
+    A repository inside is in no commit."""
+    ref = f"refs/{tree.branch}" if (tree.branch or "").startswith("ticketd/") else ""
+    kept = control.read_ref(ref) if ref else None
+    if kept is None or any(line.startswith("160000") for line in _lines(control, kept)):
+        return False
+    with throw_away_objects(control) as env:
+        taken = take(control, tree, look(control, tree, kept), env)
+    return not taken.left_out and taken.tree == control.tree(kept)
+
+
+def _lines(control: Control, commit: str) -> tuple[str, ...]:
+    return control.git.ask("ls-tree", "-r", "-z", "--full-tree", commit).split0()
 
 
 def _hidden(git: Git) -> str:
