@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,8 @@ def plant(path: Path, content: bytes = b"") -> Path:
     return path
 
 
-def stays(world: World, *names: str, at_rest: bool = True) -> list[Left]:
-    found = world.pool.found(names, [], at_rest, time.time())
+def stays(world: World, *names: str) -> list[Left]:
+    found = world.pool.found(names, [], True, time.time())
     decided = reconcile(Records(frozenset(names), frozenset(), {}), found)
     return [each for each in decided if isinstance(each, Left)]
 
@@ -92,17 +93,18 @@ def test_a_lock_that_came_after_the_look_is_left(world: World) -> None:
     assert lock.exists()
 
 
-def test_while_a_daemon_runs_only_old_temporary_files_are_nobodys(world: World) -> None:
-    """The daemon writes objects and indexes itself."""
+def test_while_a_daemon_runs_only_old_locks_and_temporary_files_are_nobodys(world: World) -> None:
+    """The daemon writes objects itself, and not every program that holds a lock is called git."""
     young, old = plant(world.control.path / HALVES[0]), plant(world.control.path / HALVES[1])
+    held = plant(world.control.path / "packed-refs.lock")
     for name in ("trial-young", "trial-old"):
         (world.state / name).mkdir()
     for path in (old, world.state / "trial-old"):
         os.utime(path, (1.0, 1.0))
-    found = world.pool.found([], [], False, time.time())
+    found = replace(world.pool.found([], [], False, time.time()), at_rest=False)
     for mend in reconcile(Records(frozenset(), frozenset(), {}), found):
         assert not isinstance(mend, Left) and world.pool.mend(mend)
-    assert (young.exists(), old.exists()) == (True, False)
+    assert (young.exists(), old.exists(), held.exists()) == (True, False, True)
     assert [path.name for path in world.state.glob("trial-*")] == ["trial-young"]
 
 

@@ -34,8 +34,8 @@ class Recovering:
         `outdated`: tickets that landed so long ago that only their work is kept."""
         before = self.store.records()
         tips = [tip for tip in before.ended.values() if tip]
-        world = self.worktrees.found(before.names, tips, at_rest, self.clock.now())
-        world = replace(world, runs=tuple(self._runs()))
+        world = self.worktrees.found(before.names, tips, at_rest and not before.live, self.clock.now())
+        world = replace(world, runs=tuple(self._runs()), at_rest=at_rest)
         return reconcile(replace(_meanwhile(before, self.store.records()), outdated=outdated), world)
 
     def mend(self, found: Iterable[Mend | Left]) -> tuple[str, ...]:

@@ -232,7 +232,7 @@ def _of_refs(records: Records, world: World) -> Iterator[Mend | Left]:
 def _is_over(records: Records, world: World, head: str) -> bool:
     """A branch that no worktree is on: of an attempt that has ended; or any, once nobody can be about to use it."""
     key = _key(_ATTEMPT_HEAD, head)
-    return key in records.ended if key is not None else world.at_rest and not records.live
+    return key in records.ended or (world.at_rest and not records.live)
 
 
 def _branch(ref: FoundRef) -> Mend:

@@ -17,7 +17,7 @@ from ticketd.git.control import Control
 from ticketd.git.repository import CONTROL
 from ticketd.git.tree import Tree, is_name
 
-HOUR_S = 3600.0
+MINUTE_S, HOUR_S = 60.0, 3600.0
 REPOSITORIES = (CONTROL, GATE, PEOPLE)
 _LOCKS = (
     *("*.lock", "gc.pid", "refs/**/*.lock", "logs/**/*.lock", "objects/info/**/*.lock", "objects/pack/*.lock"),
@@ -29,12 +29,13 @@ _SCRATCH = ("creating-*", "config-*", "index-*", "trial-*", "*.ticketd", "worktr
 _NAMES_ONE = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?\s*|ref: refs/\S+\s*")
 
 
-def find(control: Control, trees: Collection[Tree], tips: Collection[str], at_rest: bool, now: float) -> World:
+def find(control: Control, trees: Collection[Tree], tips: Collection[str], quiet: bool, now: float) -> World:
     """The world but for the runs. `tips`: commits that are recorded. Locks are looked for before git processes are: one
-    that was there when none lived is stale, whatever comes after."""
+    that was there when none lived is stale, whatever comes after. Unless all is `quiet` that is not enough: the daemon
+    writes objects itself, and agents may have programs that work on repositories and are not called git."""
     state = control.state
-    locks, newest = tuple(_locks(state)), now if at_rest else now - HOUR_S
-    halves = tuple(_old(control.path, _HALVES, newest))
+    locks = tuple(_locks(state, now if quiet else now - MINUTE_S))
+    halves = tuple(_old(control.path, _HALVES, now if quiet else now - HOUR_S))
     refs = _refs(control)
     found = tuple(_tree(control, tree) for tree in trees)
     heads = {tree.name: sha for tree in trees if (sha := _detached(tree)) is not None}
@@ -47,7 +48,6 @@ def find(control: Control, trees: Collection[Tree], tips: Collection[str], at_re
         scratch=tuple(_old(state, _SCRATCH, now - HOUR_S)),
         here=here,
         git_lives=bool(locks or halves or any(_is_half(tree) for tree in found)) and git_lives(state),
-        at_rest=at_rest,
     )
 
 
@@ -67,11 +67,11 @@ def _names(folder: Path) -> list[str]:
 # --- locks and temporary files --------------------------------------------------------------------------------------
 
 
-def _locks(state: Path) -> Iterator[FoundLock]:
+def _locks(state: Path, newest: float) -> Iterator[FoundLock]:
     for repository in REPOSITORIES:
-        for path in (path for pattern in _LOCKS for path in sorted((state / repository).glob(pattern))):
-            if (stamp := stamp_of(path)) is not None:
-                yield FoundLock(str(path.relative_to(state)), stamp)
+        for name in _old(state / repository, _LOCKS, newest):
+            if (stamp := stamp_of(state / repository / name)) is not None:
+                yield FoundLock(f"{repository}/{name}", stamp)
 
 
 def stamp_of(path: Path) -> str | None:

@@ -223,10 +223,10 @@ class WorktreePool:
 
     # --- what a crash left ---
 
-    def found(self, known: Iterable[str], tips: Collection[str], at_rest: bool, now: float) -> World:
+    def found(self, known: Iterable[str], tips: Collection[str], quiet: bool, now: float) -> World:
         """All but the runs, of the `known` and whatever else there is."""
         names = sorted({*known, *names_on_disk(self.control)})
-        return find(self.control, [self._tree(name) for name in names], tips, at_rest, now)
+        return find(self.control, [self._tree(name) for name in names], tips, quiet, now)
 
     def mend(self, mend: Mend) -> bool:
         """Whether it was done: what has changed since it was found is left."""

@@ -222,9 +222,9 @@ class Worktrees(Protocol):
     def trials(self, wanted: Sequence[Tried], onto: str, rules: MergeRules = NO_RULES) -> tuple[tuple[str, ...], ...]:
         """For each, the paths in conflict that a rebase of the tree as it stands would meet. No tree is touched."""
 
-    def found(self, known: Iterable[str], tips: Collection[str], at_rest: bool, now: float) -> World:
+    def found(self, known: Iterable[str], tips: Collection[str], quiet: bool, now: float) -> World:
         """What lies in the control repository and among the worktrees, as far as a crash may have left it; all but the
-        runs. `tips`: commits that are recorded."""
+        runs. `tips`: commits that are recorded; `quiet`: no daemon works, and no agent."""
 
     def mend(self, mend: Mend) -> bool:
         """Whether it was done: what has changed since it was found is left."""
