@@ -55,13 +55,13 @@ class Keeping:
         if began >= self._count_at:
             self._count_next()
             self._count_at = began + REST * (clock.monotonic() - began)
+        self.see_to_room()
         if began >= self._look_at:
             self._look_at = began + LOOK_EVERY_S
             self.recovering.mend(self.recovering.look(at_rest=False))
         if began >= self._clear_at:
             self._clear_at = began + CLEAR_EVERY_S
             self._clear_old()
-        self.see_to_room()
         return REST_S
 
     def _clear_old(self) -> None:
@@ -75,22 +75,25 @@ class Keeping:
         now, store = self.works.session.clock.monotonic(), self.works.session.store
         disk = self.disk()
         if (wanted := needed(disk)) and now >= self._room_at:
-            self._room_at = now + LOOK_EVERY_S
-            self._make_room(wanted)
+            if not self._make_room(wanted):
+                self._room_at = now + LOOK_EVERY_S
             disk = self.disk()
-        short = store.pool().short
-        store.set_short(why_short(disk, bool(short)), self.works.session.clock.now(), self._kept)
+        before = bool(store.pool().short)
+        if bool(why := why_short(disk, before)) != before:
+            store.set_short(why, self.works.session.clock.now(), self._kept)
 
-    def _make_room(self, wanted: int) -> None:
-        """Where one thing stays that was to go, another goes in its place."""
+    def _make_room(self, wanted: int) -> bool:
+        """Where one thing stays that was to go, another goes in its place. Whether anything went."""
         stays: list[str] = []
-        left = set(self._items())
+        items = set(self._items())
+        left = set(items)
         while chosen := choose(left, wanted):
             left -= set(chosen)
             kept = self._clear(chosen, f"{amount(wanted)} had to go")
             wanted -= sum(item.size for item in chosen if item.what not in kept)
             stays += kept.values()
         self._kept = tuple(stays)
+        return len(items) - len(left) > len(stays)
 
     def disk(self) -> Disk:
         """Nothing is in use until all of it has been counted once."""
@@ -104,8 +107,8 @@ class Keeping:
             self._to_count = list(places(state))
             self._sizes = {place: size for place, size in self._sizes.items() if place in self._to_count}
         place = self._to_count.pop()
-        self._counted = self._counted or not self._to_count
         self._sizes[place] = size_of(state / place)
+        self._counted = self._counted or not self._to_count
 
     # --- what may go ---
 

@@ -51,9 +51,10 @@ def past_their_time(landed: Mapping[str, float], now: float, keep_s: float) -> d
 
 
 def needed(disk: Disk) -> int:
-    """How many bytes should go."""
+    """How many bytes should go; one, and so one thing at a time, where it is files that there is no room for."""
     over = disk.used - LOW * disk.limit if disk.limit is not None and disk.used > disk.limit else 0
-    return max(0, int(over), int(EASED * TOO_LITTLE_BYTES) - disk.free if disk.free < TOO_LITTLE_BYTES else 0)
+    short = EASED * TOO_LITTLE_BYTES - disk.free if disk.free < TOO_LITTLE_BYTES else 0
+    return int(max(over, short, disk.files is not None and disk.files < TOO_FEW_FILES))
 
 
 def choose(items: Iterable[Item], bytes_needed: int) -> tuple[Item, ...]:

@@ -119,6 +119,15 @@ def test_records_of_what_landed_long_ago_go_without_any_limit_and_its_work_stays
     assert git(used.yard.control, "rev-parse", "refs/ticketd/good/1") == commit
 
 
+def test_where_there_is_no_room_for_files_one_thing_goes_at_a_time(used: Used) -> None:
+    keeping = used.keeping()
+    used.free = (10**12, 100)
+    before = len(used.there())
+    keeping.step()
+    assert len(used.there()) == before - 1
+    assert "room for 100 more files" in used.store.pool().short
+
+
 def test_a_disk_that_is_nearly_full_is_told_once_and_so_is_its_end(used: Used) -> None:
     keeping = used.keeping()
     used.free = (10**8, None)
