@@ -109,6 +109,9 @@ def test_no_commit_is_without_a_ref_that_had_one_but_for_what_was_shown_of_a_tic
 ) -> None:
     done = mends(records, world)
     after = set(commits_after(world, done).values())
+    safe = {ref.name for ref in world.refs if ref.safe}
+    heads = {mend.what for mend in done if mend.deed is Deed.DROP_REF and mend.what.startswith("refs/heads/")}
+    assert heads <= safe
     for ref in world.refs:
         if ref.commit and not ref.safe and "published" not in ref.name and not ref.name.endswith("/verified"):
             assert ref.commit in after, ref
