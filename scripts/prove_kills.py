@@ -34,6 +34,7 @@ from pathlib import Path
 from kept_work import IDENTITY, git
 
 from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.recovery import Mend, Records, reconcile
 from ticketd.errors import TicketdError
 from ticketd.git.control import Control
 from ticketd.git.creation import open_control
@@ -274,11 +275,21 @@ def clear_up(scene: Scene) -> None:
     """As a daemon does, when it begins or when it finds that no git lives. A server's locks are its own people's."""
     for lock in scene.origin.rglob("*.lock"):
         lock.unlink()
-    known = ["1", "2"]
     give_up_at = time.monotonic() + 30
-    scene.pool.sweep(known)
+    mend(scene)
     while any(scene.control.path.glob("**/*.lock")) and time.monotonic() < give_up_at:
-        scene.pool.sweep(known)
+        mend(scene)
+
+
+def mend(scene: Scene) -> None:
+    trees = frozenset(path.name for path in (scene.control.state / "worktrees").iterdir() if path.name.isalnum())
+    numbers = {number: scene.kept.get(AttemptKey("struck", number).ref) for number in range(1, scene.number + 1)}
+    ended = {AttemptKey("struck", number): commit for number, commit in numbers.items() if number < scene.number}
+    live = frozenset({scene.key, AttemptKey("bystander", 1)})
+    found = scene.pool.found(trees, [commit for commit in ended.values() if commit], True, time.time())
+    for each in reconcile(Records(trees, live, ended, scene.main), found):
+        if isinstance(each, Mend):
+            scene.pool.mend(each)
 
 
 def check(scene: Scene, head: str, left: dict[str, str]) -> None:

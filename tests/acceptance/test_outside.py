@@ -153,8 +153,8 @@ def test_a_full_disk_stops_nothing_for_good_and_loses_nothing(yard: Yard) -> Non
         ballast = yard.state / "ballast"
         fill(ballast)
         go.touch()
-        wait_until(lambda: yard.status()["daemon"]["no_room"], "it is told")
-        assert "make room" in yard.status()["daemon"]["no_room"]
+        wait_until(lambda: yard.status()["daemon"]["short"], "it is told")
+        assert "make room" in yard.status()["daemon"]["short"]
         fill(ballast)
         assert daemon.poll() is None
         ballast.unlink()

@@ -278,6 +278,26 @@ def test_leftovers_of_a_crash_are_named_and_cleared(used: Hands) -> None:
     bell.close()
 
 
+def test_what_no_record_explains_is_left_alone_and_told_with_its_mend(used: Hands) -> None:
+    git(used.state / "control.git", "update-ref", "refs/ticketd/unheard-of/1", git(used.work, "rev-parse", "HEAD"))
+    (used.state / "worktrees" / "notes").mkdir(parents=True)
+    before = used.json("doctor", "--fix")
+    left = [check for check in before["checks"] if check["name"] == "left alone"]
+    assert [check["what"].partition(":")[0] for check in left] == ["worktrees/notes", "refs/ticketd/unheard-of/1"]
+    assert all(check["ok"] == "warn" and check["mend"] for check in left)
+    assert (before["mended"], (used.state / "worktrees" / "notes").is_dir()) == ([], True)
+    assert used.json("doctor") == before | {"mended": []}
+
+
+def test_what_a_crash_left_among_refs_is_put_right(used: Hands) -> None:
+    tip = git(used.work, "rev-parse", "HEAD")
+    git(used.state / "control.git", "update-ref", "refs/heads/ticketd/gone/1", tip)
+    (used.state / "control.git" / "refs" / "heads" / "empty").touch()
+    assert len(used.json("doctor", "--fix")["mended"]) == 2
+    assert git(used.state / "control.git", "for-each-ref", "refs/heads") == ""
+    assert used.json("doctor", "--fix")["mended"] == []
+
+
 def test_while_a_daemon_runs_nothing_of_its_own_is_touched(used: Hands) -> None:
     lock = leave_a_lock(used)
     daemon = DaemonLock(used.state)

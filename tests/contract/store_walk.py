@@ -93,7 +93,7 @@ def empty(store: SqliteStore) -> None:
     with store.connections.transaction() as db:
         for table in TABLES:
             db.execute(f"DELETE FROM {table}")
-        db.execute("UPDATE pool SET slots = NULL, paused = '', stop = NULL, aborted = '', alarm = ''")
+        db.execute("UPDATE pool SET slots = NULL, paused = '', stop = NULL, aborted = '', alarm = '', short = ''")
 
 
 @dataclass
@@ -314,6 +314,9 @@ class Walk:
         yield "pause", lambda: store.pause("by a person", self.at)
         for id_ in store.landed_as():
             yield "taken off", lambda id_=id_: store.take_off({id_: "the target went back"}, "it is gone", self.at)
+        yield "disk short", lambda: store.set_short("the disk is full \udcff", self.at, ("worktree 1: dirty",))
+        for _ in range(4 if pool.short else 1):
+            yield "disk eased", lambda: store.set_short("", self.at)
         yield "slots", lambda: store.set_slots(None if pool.slots else 2, self.at)
         yield "stop", lambda: store.ask_stop(Stop.NOW if pool.stop else Stop.DRAIN, self.at)
         yield "daemon ends", lambda: store.daemon_stopped(self.at)

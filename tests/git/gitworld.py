@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.domain.attempt import AttemptKey, Drift
 from ticketd.domain.drift import judge
 from ticketd.domain.globs import NOTHING
+from ticketd.domain.recovery import Mend, Records, reconcile
 from ticketd.git.control import Control
 from ticketd.git.target import RemoteTarget
 from ticketd.git.worktrees import WorktreePool
@@ -17,6 +19,7 @@ from ticketd.ports import Identity, Tried
 
 ADA = Identity("Ada Tester", "ada@example.org")
 KEY = AttemptKey("fix-it", 1)
+NONE: Mapping[AttemptKey, str] = {}
 
 
 def git(where: Path, *args: str, ok: bool = True, stdin: bytes | None = None) -> str:
@@ -68,6 +71,15 @@ class World:
         wanted = [Tried(name, base, found.touched, judged.tried)] if judged.tried else []
         conflicts = next(iter(self.pool.trials(wanted, onto)), ())
         return (Drift.CONFLICT, conflicts) if conflicts else (judged.level, judged.paths)
+
+    def mended(
+        self, *names: str, live: Collection[AttemptKey] = (), ended: Mapping[AttemptKey, str] = NONE
+    ) -> list[str]:
+        """What a daemon that begins would do, and does; in words."""
+        tip = self.control.read_ref("refs/target/main")
+        found = self.pool.found(names, list(ended.values()), True, time.time())
+        decided = reconcile(Records(frozenset(names), frozenset(live), ended, tip), found)
+        return [each.told for each in decided if isinstance(each, Mend) and self.pool.mend(each)]
 
     def tip(self) -> str:
         tip = self.target.tip()

@@ -120,7 +120,7 @@ def test_what_a_kill_leaves_half_written_is_swept(world: World, monkeypatch: pyt
     monkeypatch.undo()
     assert objects.load([name_of("blob", b"content", like)]) == [None]
     assert len(list(world.control.path.glob("objects/??/tmp_obj_*"))) == 1
-    assert world.control.sweep() == ("removed 1 half-written objects",)
+    assert world.mended() == ["removed 1 half-written objects"]
 
 
 def test_a_folder_that_is_removed_meanwhile_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,6 @@ def test_a_whole_cycle_leaves_the_users_repository_byte_for_byte(world: World) -
     done = control.rebase(base, kept.tip, onto, (("Ticket", "fix-it"),))
     assert isinstance(done, Rebased)
     assert target.push(done.tip, onto) == Pushed()
-    pool.sweep([])
 
     assert everything(user) == before
     assert git(world.origin, "ls-tree", "--name-only", "main").split() == [".gitignore", "a.txt", "c", "d", "e", "src"]
@@ -258,14 +257,6 @@ def _must_wait(state: Path) -> None:
 
     with (state / "control.lock").open("ab") as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def test_locks_stay_while_a_git_of_ours_lives(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = world.control.path / "packed-refs.lock"
-    lock.write_text("")
-    monkeypatch.setattr("ticketd.git.leftovers.git_lives", lambda _: True)
-    assert world.control.sweep() == ()
-    assert lock.exists()
 
 
 def test_refs_are_read_kept_and_dropped(world: World) -> None:

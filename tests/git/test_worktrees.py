@@ -534,7 +534,7 @@ def test_a_half_made_tree_is_removed_and_fetching_works_again(world: World) -> N
     (admin / "commondir").write_text("../..\n")
     (admin / "HEAD").write_text("0" * 40 + "\n")
     write(world.pool.path("1"), {"half": "filled"})
-    assert world.pool.sweep(["1"]) == ("removed the half-made worktree 1",)
+    assert world.mended("1") == ["removed the half-made worktree 1"]
     assert not world.pool.path("1").exists()
     world.move_target({"c": "c"})
     assert world.tip() != base
@@ -549,12 +549,12 @@ def test_locks_of_a_killed_git_go_and_work_stays(world: World) -> None:
     locks = [ref / "1.lock", world.control.path / "packed-refs.lock", world.control.path / "worktrees/1/index.lock"]
     for lock in locks:
         lock.write_text("")
-    said = world.pool.sweep(["1"])
+    said = world.mended("1", live=[KEY])
     assert not any(lock.exists() for lock in locks)
     assert len(said) == 4
     assert "linked worktree 1 again" in said
     assert keep(world, base).changed == ("mine",)
-    assert world.pool.sweep(["1"]) == ()
+    assert world.mended("1", ended={KEY: str(world.control.read_ref(KEY.ref))}) == []
 
 
 @both

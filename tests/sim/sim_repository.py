@@ -14,6 +14,7 @@ from pathlib import Path
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.merging import NO_RULES, MergeRules
+from ticketd.domain.recovery import Deed, FoundRef, FoundTree, Mend, World
 from ticketd.errors import GitFailed
 from ticketd.ports import (
     Conflict,
@@ -351,6 +352,8 @@ class SimWorktrees:
         tree = self._disk.trees[name] = SimTree(commit, {HALF: HALF}, branch)
         self._port(f"half of {name} is there")
         tree.files = dict(self._disk.get(commit).files)
+        if branch is not None:
+            self._disk.refs[f"refs/heads/{branch}"] = commit
         self._port(f"prepared {name}")
         return known is None
 
@@ -428,7 +431,42 @@ class SimWorktrees:
         del refs, by
         return ()
 
-    def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
-        self._port("sweep")
-        del known
-        return ()
+    # --- what a crash left ---
+
+    def found(self, known: Iterable[str], tips: Collection[str], quiet: bool, now: float) -> World:
+        del known, quiet, now
+        self._port("found")
+        disk = self._disk
+        kept = [sha for ref, sha in disk.refs.items() if ref.startswith(KEPT)]
+        safe = frozenset().union(*map(disk.ancestors, kept))
+        trees = tuple(FoundTree(name, branch=_head(tree)) for name, tree in sorted(disk.trees.items()))
+        refs = tuple(FoundRef(ref, sha, sha in safe) for ref, sha in sorted(disk.refs.items()))
+        return World(trees=trees, refs=refs, here=frozenset(tips) & disk.objects.keys())
+
+    def mend(self, mend: Mend) -> bool:
+        self._port(f"mend {mend.deed} {mend.what}")
+        refs = self._disk.refs
+        if refs.get(mend.what, "") != mend.at:
+            return False
+        match mend.deed:
+            case Deed.DROP_REF | Deed.MOVE_REF:
+                if mend.deed is Deed.MOVE_REF:
+                    refs[mend.to] = mend.at
+                del refs[mend.what]
+            case Deed.RESTORE_REF:
+                refs[mend.what] = mend.to
+            case _:
+                self._disk.violations.append(f"nothing of this world asks for {mend}")
+        self._port("mended")
+        return True
+
+    def discard(self, name: str, set_up: bool, copied: Collection[str]) -> str:
+        del set_up, copied
+        return f"worktree {name} stays"
+
+
+KEPT = ("refs/ticketd/", "refs/ticketd-extra/", "refs/target/")
+
+
+def _head(tree: SimTree) -> str:
+    return f"refs/heads/{tree.branch}" if tree.branch else ""

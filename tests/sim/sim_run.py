@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -19,7 +20,8 @@ from sim_store import SimStore, new_store
 from sim_world import CALM_AT, WALL, World
 
 from ticketd.agents import agent_of
-from ticketd.app import guard, spare, tracker, trees, verifying
+from ticketd.app import guard, keeping, spare, tracker, trees, verifying
+from ticketd.app.keeping import Keeping
 from ticketd.app.observe import snapshot_of
 from ticketd.app.places import Places
 from ticketd.app.session import Session, Works
@@ -104,7 +106,7 @@ class Simulation:
             self.kernel.trace = []
         self.clock = SimClock(self.kernel)
         self.machine = Machine(self.kernel, self.clock.now)
-        with _scratch() as root, _in_virtual_time(self.violations):
+        with _scratch() as root, _in_virtual_time(self.violations, self._free):
             self.places = Places(root)
             self.store = new_store()
             self.kernel.run(self._live)
@@ -223,6 +225,11 @@ class Simulation:
         )
         return Daemon(works, current, 10.0)
 
+    def _free(self, state: Path) -> tuple[int, None]:
+        """Bytes and files that are free on the disk."""
+        del state
+        return 0 if self.world.weather.strikes("disk") else 10**12, None
+
     def _later(self, act: Callable[[], None]) -> None:
         self.kernel.after(self.kernel.random.uniform(0.1, 60), act)
 
@@ -338,7 +345,7 @@ def _scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def _in_virtual_time(complaints: list[str]) -> Iterator[None]:
+def _in_virtual_time(complaints: list[str], free: Callable[[Path], tuple[int, None]]) -> Iterator[None]:
     """The daemon's modules find our threads where they look for the system's; and they look up seldom, since each look
     costs real time, and nothing may depend on it."""
     log, handler = logging.getLogger("ticketd"), Tripped(complaints)
@@ -349,6 +356,8 @@ def _in_virtual_time(complaints: list[str]) -> Iterator[None]:
     patches = [mock.patch.object(each, "threading", Threading) for each in waiting]
     patches += [mock.patch.object(each, "ThreadPoolExecutor", SimPool) for each in (chores, daemon_main)]
     patches += [
+        mock.patch.object(daemon_main, "Keeping", partial(Keeping, free=free)),
+        mock.patch.object(keeping, "REST_S", 20.0),
         mock.patch.object(spare, "REST_S", 5.0),
         mock.patch.object(spare, "IDLE_REST_S", 20.0),
         mock.patch.object(loop, "LONGEST_WAIT_S", 20.0),

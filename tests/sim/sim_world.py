@@ -120,7 +120,14 @@ class Weather:
     spans: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
 
     def draw(self) -> None:
-        for what, how_often in (("tip", 0.4), ("push", 0.5), ("store", 0.3), ("git", 0.4), ("room", 0.3)):
+        for what, how_often in (
+            ("tip", 0.4),
+            ("push", 0.5),
+            ("store", 0.3),
+            ("git", 0.4),
+            ("room", 0.3),
+            ("disk", 0.2),
+        ):
             if self.dice.random() < how_often:
                 for _ in range(self.dice.randint(1, 3)):
                     begin = self.dice.uniform(0, CALM_AT * 0.8)

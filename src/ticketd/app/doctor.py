@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
+from ticketd.domain.keeping import TOO_LITTLE_BYTES, amount
 from ticketd.domain.problems import Problem, Severity
+from ticketd.domain.recovery import Left, Mend
 from ticketd.domain.settings import AgentProfile, SandboxMode, TargetSettings
 from ticketd.errors import TicketdError
 
@@ -17,7 +19,8 @@ OLDEST_GIT = (2, 38)  # `git merge-tree --write-tree`
 OLDEST_PYTHON = (3, 11)
 OLDEST_SQLITE = (3, 37)  # STRICT tables
 LITTLE_BYTES = 2 * 2**30
-TOO_LITTLE_BYTES = 200 * 2**20
+MOST_LEFT = 20
+LARGEST = 3
 # SQLite's WAL needs memory that is shared, and locks that hold; a network gives neither.
 NETWORKS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "glusterfs", "lustre", "fuse.sshfs", "fuse.glusterfs"}
@@ -239,6 +242,20 @@ def check_disk(free: int) -> Check:
     return Check("disk", ok, said, "" if ok is True else "Make room, or set XDG_STATE_HOME to a larger disk.")
 
 
+def check_limit(limit: int, sizes: Mapping[str, int], kept: Sequence[str]) -> Check:
+    """`sizes`: of each place in the state directory; `kept`: what a daemon last could not clear away, and why."""
+    used = sum(sizes.values())
+    largest = sorted(sizes, key=lambda place: -sizes[place])[:LARGEST]
+    said = f"{amount(used)} of {amount(limit)} are in use; most by " + ", ".join(
+        f"{place} ({amount(sizes[place])})" for place in largest
+    )
+    if used <= limit:
+        return Check("disk limit", True, said)
+    stays = f"; stays: {'; '.join(kept)}" if kept else ""
+    mend = "Raise `disk` under [limits], or take out of the worktrees what is not needed (`ticketd path`)."
+    return Check("disk limit", "warn", f"{said}{stays}", mend)
+
+
 def check_store(path: Path, there: bool, fault: TicketdError | None) -> Check:
     if fault is None:
         return Check("store", True, str(path) if there else "not made yet")
@@ -254,11 +271,25 @@ def check_history(disagreements: Sequence[str]) -> Check:
     return Check("history", False, f"the store is not what its events tell: {disagreements[0]}{more}", mend)
 
 
-def check_leftovers(running: bool, locks: Sequence[Path], doorbell: Path | None, live: Sequence[str]) -> Check:
-    """What a daemon that did not end by itself left; while one runs all of this is its own."""
+def check_leftovers(
+    running: bool, found: Sequence[Mend | Left], doorbell: Path | None, live: Sequence[str]
+) -> Iterator[Check]:
+    """What a daemon that did not end by itself left, or an agent; and what is left alone, each with its mend."""
+    yield _check_mendable(running, [each for each in found if isinstance(each, Mend)], doorbell, live)
+    stays = [each for each in found if isinstance(each, Left)]
+    for each in stays[:MOST_LEFT]:
+        yield Check("left alone", "warn", f"{each.what}: {each.why}", each.mend)
+    if len(stays) > MOST_LEFT:
+        more = f"and {len(stays) - MOST_LEFT} more that no record explains"
+        yield Check("left alone", "warn", more, "Mend these first; then look again.")
+
+
+def _check_mendable(running: bool, mends: Sequence[Mend], doorbell: Path | None, live: Sequence[str]) -> Check:
+    found = [f"{mend.what.partition(chr(10))[0]} ({mend.deed})" for mend in mends]
     if running:
-        return Check("leftovers", True, "a daemon runs; what there is is its own")
-    found = [f"a lock {path}" for path in locks] + [f"a doorbell {doorbell}"] * bool(doorbell)
+        what = f"; it mends {found[0]}" if found else ""
+        return Check("leftovers", True, f"a daemon runs; what there is is its own{what}")
+    found += [f"a doorbell {doorbell}"] * bool(doorbell)
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         return Check("leftovers", "warn", f"left by a crash: {found[0]}{more}", "Run `ticketd doctor --fix`.")

@@ -18,4 +18,5 @@ def snapshot_of(board: Board, settings: Settings) -> Snapshot:
         estimates=board.estimates,
         paused=board.pool.paused,
         stopping=board.pool.stop is not None,
+        short=board.pool.short,
     )

@@ -59,8 +59,8 @@ class Outlook:
 def outlook_of(board: Board, settings: Settings, running: bool, now: float) -> Outlook:
     snapshot = snapshot_of(board, settings)
     if not running:
-        # A stop that was asked of a daemon which has ended holds nothing back.
-        snapshot = replace(snapshot, stopping=False)
+        # A stop that was asked of a daemon which has ended holds nothing back, nor what it found of the disk.
+        snapshot = replace(snapshot, stopping=False, short="")
     schedule = decide(snapshot, now)
     still = _standstill(board, running)
     held = {claim.ticket for claim in board.claims}
@@ -106,6 +106,8 @@ def _idle_why(snapshot: Snapshot, waits: Mapping[str, tuple[WaitsOn, ...]]) -> s
         return "the daemon is stopping"
     if snapshot.paused:
         return "the pool is paused"
+    if snapshot.short:
+        return snapshot.short
     if not waits:
         return "nothing is queued"
     if not all(waits.values()):

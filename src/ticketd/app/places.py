@@ -51,8 +51,16 @@ class Places:
     def daemon_log(self) -> Path:
         return self.state / "daemon.log"
 
+    @property
+    def runs(self) -> Path:
+        return self.state / "runs"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
     def run_dir(self, key: AttemptKey) -> Path:
-        return self.state / "runs" / key.ticket / str(key.number)
+        return self.runs / key.ticket / str(key.number)
 
     def brief(self, key: AttemptKey) -> Path:
         return self.run_dir(key) / "brief.md"
@@ -63,14 +71,14 @@ class Places:
 
     def side_run_dir(self, key: AttemptKey, what: str) -> Path:
         """Of a process run for an attempt beside its agent: its `setup` or `verify` steps."""
-        return self.state / "runs" / key.ticket / f"{key.number}-{what}"
+        return self.runs / key.ticket / f"{key.number}-{what}"
 
     def side_run_dirs(self) -> list[Path]:
         """All there are, but those of people's pushes, which no daemon has begun."""
         return sorted((self.state / "runs").glob("[a-z0-9]*/*-*"))
 
     def log(self, key: AttemptKey, what: str = "agent") -> Path:
-        return self.state / "logs" / key.ticket / f"{key.number}.{what}.log"
+        return self.logs / key.ticket / f"{key.number}.{what}.log"
 
     @property
     def worktrees(self) -> Path:

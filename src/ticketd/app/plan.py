@@ -23,7 +23,7 @@ def plan(board: Board, settings: Settings, now: float) -> dict[str, Any]:
     """The contract's `plan --json`, for the tickets that have not ended; `now` in epoch seconds. Beside its keys:
     `depends_on`, the edges; `stuck`, the tickets that can not run as things stand, and why; `ceiling`, `gantt` and
     `one_more_slot_s` (wiki/_global/simulation.md)."""
-    snapshot = replace(snapshot_of(board, settings), paused="", stopping=False)
+    snapshot = replace(snapshot_of(board, settings), paused="", stopping=False, short="")
     unfinished = {r.id: r for r in board.tickets.values() if not r.state.is_final}
     depends_on = {r.id: [d for d in r.ticket.depends_on if d in unfinished] for r in unfinished.values()}
     rows = levels(depends_on)

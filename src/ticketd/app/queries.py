@@ -41,7 +41,7 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
     than they otherwise might), `lane_hint` (what would help where tickets wait for each other's verification),
     `stalled` (where nothing runs and nothing can: each ticket with the cause), `ended` (what failed or was skipped, and
     the commands that mend it), `problems` (of ticket files and the configuration), `daemon.alarm` (why nothing lands),
-    `daemon.no_room` (where the disk is full), and in each part what a screen shows of it."""
+    `daemon.short` (why the disk lets nothing start), and in each part what a screen shows of it."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
     outlook = outlook_of(board, settings, running, now)
     return {
@@ -86,7 +86,7 @@ def _daemon(session: Session, board: Board, running: bool) -> Document:
         "stopping": board.pool.stop if running else None,
         "aborted": board.pool.aborted,
         "alarm": board.pool.alarm,
-        "no_room": no_room(session.places.state),
+        "short": no_room(session.places.state) or (board.pool.short if running else ""),
         "engine": record.engine if record else "local",
     }
 

@@ -39,7 +39,7 @@ def simulation(source: str, loads: Sequence[Workload], policies: Sequence[Policy
 
 def from_queue(session: Session, settings: Settings, slots: int | None, seed: int, runs: int) -> list[Workload]:
     """The tickets that have not ended, `runs` times with other durations. A pool that is paused is taken to go on."""
-    snapshot = replace(snapshot_of(session.store.board(), settings), paused="", stopping=False)
+    snapshot = replace(snapshot_of(session.store.board(), settings), paused="", stopping=False, short="")
     snapshot = replace(snapshot, slots=slots or snapshot.slots)
     rng, now = Random(seed), session.clock.now()
     return [draw.queue(snapshot, now, rng) for _ in range(runs)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ticketd.app.environment import agent_environment
 from ticketd.app.guard import Guard
 from ticketd.app.leaks import redact_log
 from ticketd.app.places import make_private
+from ticketd.app.removal import remove_below
 from ticketd.app.repairs import judge
 from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
@@ -86,7 +88,9 @@ class Slots:
     def _refused(self, attempt: Attempt, tree: str, detail: str) -> None:
         """As if it had never been dispatched. Its number will be given again, so first all that goes by that number
         goes: should the daemon be killed in between, the attempt is launched anew."""
-        shutil.rmtree(self.works.session.places.run_dir(attempt.key), ignore_errors=True)
+        run_dir = self.works.session.places.run_dir(attempt.key)
+        with suppress(OSError):
+            remove_below(run_dir.parent, run_dir.name)
         self.works.worktrees.leave(tree, attempt.base)
         self.works.session.store.start_refused(attempt.key, detail, self.works.session.clock.now())
         self.trees.give_back(tree, attempt.base)

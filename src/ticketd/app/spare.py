@@ -44,7 +44,6 @@ class Spare:
             return
         stands_at = None
         try:
-            self.works.session.store.add_worktree(name)
             make_ready(self.works, name, commit, None, self.works.settings())
             stands_at = commit
         finally:

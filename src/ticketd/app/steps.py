@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.app.environment import step_environment
 from ticketd.app.leaks import redact_log
 from ticketd.app.places import make_private
+from ticketd.app.removal import remove_below
 from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
 from ticketd.domain.attempt import AttemptKey
@@ -111,7 +112,8 @@ def _run(
         )
     )
     over = _wait(works, run_dir, is_abandoned) if isinstance(begun, Alive) else begun
-    shutil.rmtree(run_dir, ignore_errors=True)  # its output stays in the log
+    with suppress(OSError):
+        remove_below(run_dir.parent, run_dir.name)  # its output stays in the log
     redact_log(works.session.secrets(), log)
     if isinstance(over, NoCapacity):
         raise StepRefused(over.detail)
@@ -144,7 +146,8 @@ def end_left(works: Works) -> None:
     for run_dir in run_dirs:
         works.engine.wait(run_dir, END_LIMIT_S)
         if not isinstance(works.engine.settle(run_dir), Alive):
-            shutil.rmtree(run_dir, ignore_errors=True)
+            with suppress(OSError):
+                remove_below(run_dir.parent, run_dir.name)
 
 
 def is_unwanted(works: Works, key: AttemptKey) -> bool:
@@ -169,7 +172,10 @@ def exit_words(state: RunState) -> str:
 
 
 def make_ready(works: Works, name: str, commit: str, branch: str | None, settings: Settings) -> None:
-    """A worktree at `commit`. What setup has made is kept in one that is reused, and forgotten with one made anew."""
+    """A worktree at `commit`. What setup has made is kept in one that is reused, and forgotten with one made anew. It
+    is known before it is made, so that what a crash leaves of it is found."""
+    if name not in works.session.store.worktree_names():
+        works.session.store.add_worktree(name)
     made = works.worktrees.prepare(name, commit, branch, keep_ignored=bool(settings.worktrees.setup))
     if made and works.session.store.worktree_setups().get(name):
         works.session.store.set_worktree_setup(name, "")

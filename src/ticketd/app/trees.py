@@ -29,6 +29,17 @@ class Trees:
                 return self._hand_out(prefer)
             return self._hand_out(next((n for n, stands_at in self._free.items() if stands_at == commit), None))
 
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Those that nobody has in hand, the one that is wanted least first."""
+        with self._changed:
+            return tuple(sorted(self._free, key=_number, reverse=True))
+
+    def take_free(self, name: str) -> bool:
+        """False: somebody has it in hand by now."""
+        with self._changed:
+            return name in self._free and self._hand_out(name) == name
+
     def take_spare(self, commit: str, *, may_add: bool) -> str | None:
         """One to ready at `commit` before it is asked for; None if one stands there, or is being readied already.
         `may_add`: a new one where none is free."""

@@ -10,21 +10,28 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ticketd.app import doctor as judge
+from ticketd.app.disk import places, size_of
 from ticketd.app.doctor import Check, Program
 from ticketd.app.places import Places
+from ticketd.app.recovering import Recovering
 from ticketd.app.sandbox import shows
 from ticketd.app.tickets import sync
 from ticketd.boot.restore import make_safe, put_back
 from ticketd.boot.secrets import KnownSecrets
 from ticketd.boot.session import open_session, require_store
 from ticketd.cli.lint import Finding, read_all
+from ticketd.clock import SystemClock
+from ticketd.domain.events import EventKind
+from ticketd.domain.recovery import Left
 from ticketd.domain.settings import LandingMode, SandboxMode, Settings
 from ticketd.doorbell import DaemonLock, doorbell_path
 from ticketd.engines import bubblewrap
+from ticketd.engines.local import LocalEngine
 from ticketd.errors import DaemonRuns, StoreLost, TicketdError
 from ticketd.files import CONFIG, TICKETS, CheckoutFiles
 from ticketd.forges import forge_of
@@ -32,6 +39,7 @@ from ticketd.git import checkup, hook
 from ticketd.git.control import Control
 from ticketd.git.door import leave_outer_repository
 from ticketd.git.repository import NOBODY, UserRepository, find, identity, remote_url, state_dir
+from ticketd.git.worktrees import WorktreePool
 from ticketd.ports import Refused
 from ticketd.store import SqliteStore, open_store
 from ticketd.store import checkup as store_checkup
@@ -62,7 +70,7 @@ class Patient:
 
 
 @click.command()
-@click.option("--fix", is_flag=True, help="Mend what is safe: stale locks, the hook, the state directory's mode.")
+@click.option("--fix", is_flag=True, help="Mend what is safe: what a crash left, the hook, the state directory's mode.")
 @click.option("--restore", is_flag=True, help="The store is lost: go on from its newest backup, or from nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_context
@@ -206,22 +214,42 @@ def _state(patient: Patient) -> Iterator[Check]:
     writable = os.access(there, os.W_OK | os.X_OK)
     yield judge.check_state(state, writable, private, checkup.file_system(state))
     yield judge.check_disk(checkup.free_bytes(state))
+    if (limit := patient.settings.limits.disk) is not None:
+        sizes = {place: size_of(state / place) for place in places(state)}
+        yield judge.check_limit(limit, sizes, _kept(patient))
     yield judge.check_store(patient.places.store, patient.places.store.exists(), patient.store_fault)
     if patient.store is not None and patient.store_fault is None:
         yield judge.check_history(store_checkup.disagreements(patient.store))
-    yield _leftovers(patient)
+    yield from _leftovers(patient)
 
 
-def _leftovers(patient: Patient) -> Check:
-    if patient.lock.is_taken():
-        return judge.check_leftovers(True, (), None, ())
-    bell = doorbell_path(patient.places.state)
+def _kept(patient: Patient) -> list[str]:
+    """What the last word of a daemon on the limit says that could not be cleared."""
+    try:
+        said = patient.store.last_event(EventKind.DISK_SHORT) if patient.store else None
+    except (TicketdError, store_checkup.Unreadable):
+        return []  # the check of the store tells
+    kept: Any = said.data.get("kept") if said else None
+    return list(kept or ())
+
+
+def _leftovers(patient: Patient) -> Iterator[Check]:
+    running, bell = patient.lock.is_taken(), doorbell_path(patient.places.state)
     try:
         live = [str(attempt.key) for attempt in patient.store.live_attempts()] if patient.store else []
-    except store_checkup.Unreadable:
-        live = []
-    locks = checkup.locks(patient.places.control)
-    return judge.check_leftovers(False, locks, bell if bell.exists() else None, live)
+        recovering = _recovering(patient)
+        found = recovering.look(at_rest=not running) if recovering else ()
+    except (TicketdError, store_checkup.Unreadable, OSError) as error:
+        live, found = [], (Left("the control repository", str(error), "See the check of the store."),)
+    yield from judge.check_leftovers(running, found, bell if bell.exists() else None, live)
+
+
+def _recovering(patient: Patient) -> Recovering | None:
+    """None where there are no records to hold the world against, or no world."""
+    if patient.store is None or not patient.places.control.is_dir():
+        return None
+    pool = WorktreePool(Control(patient.places.state, identity(patient.root)))
+    return Recovering(patient.places, SystemClock(), patient.store, pool, LocalEngine())
 
 
 # --- mending --------------------------------------------------------------------------------------------------------
@@ -255,8 +283,8 @@ def _clear_leftovers(patient: Patient) -> Iterator[str]:
     except DaemonRuns:
         return
     try:
-        if patient.places.control.is_dir():
-            yield from Control(patient.places.state, identity(patient.root)).sweep()
+        if (recovering := _recovering(patient)) is not None:
+            yield from recovering.mend(recovering.look(at_rest=True))
         bell = doorbell_path(patient.places.state)
         if bell.exists():
             bell.unlink()

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 from ticketd.app.drift import DriftWatch
 from ticketd.app.guard import Guard
+from ticketd.app.keeping import Keeping
 from ticketd.app.lane import Lane
 from ticketd.app.proposals import Follower
+from ticketd.app.recovering import Recovering, recovering_of
 from ticketd.app.session import Works
 from ticketd.app.slots import Slots
 from ticketd.app.spare import Spare
@@ -23,7 +25,6 @@ from ticketd.daemon.chores import Chores
 from ticketd.daemon.lanes import LaneThread
 from ticketd.daemon.loop import Ending, Loop
 from ticketd.daemon.scheduling import Scheduling
-from ticketd.domain.events import EventKind
 from ticketd.domain.pool import DaemonRecord, Stop
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import MAX_LANES
@@ -64,6 +65,7 @@ class Daemon:
     tracker: Tracker = field(init=False)
     watch: DriftWatch = field(init=False)
     intake: Intake = field(init=False)
+    recovering: Recovering = field(init=False)
     asked: Stop | None = None
     _asked_at: float = 0.0
     _looked_at: float = 0.0
@@ -74,6 +76,7 @@ class Daemon:
         target = self.current.settings.target
         self.intake = Intake(self.works.session)
         self.tracker = Tracker(self.works, target.remote, target.branch)
+        self.recovering = recovering_of(self.works)
         self.watch = DriftWatch(self.works, f"origin/{target.branch}")
 
     def run(self, pid: int, slots: int | None, until_idle: bool) -> Ending:
@@ -102,9 +105,7 @@ class Daemon:
 
     def _prepare(self) -> None:
         """Take up what an earlier daemon left, and learn where the target stands."""
-        store, clock = self.works.session.store, self.works.session.clock
-        for mended in self.works.worktrees.sweep(store.worktree_names()):
-            store.note(EventKind.RECOVERED, clock.now(), mended=mended)
+        self.recovering.mend(self.recovering.look(at_rest=True))
         self.intake.sync(self.current.settings)
         known = self.tracker.known()
         if known is not None and known.sha is not None:
@@ -135,6 +136,8 @@ class Daemon:
         target = LaneThread("target", self._watch_target)
         trees = self._trees()
         spare = LaneThread("spare", Spare(self.works, trees).step)
+        keep = Keeping(self.works, trees, self.recovering)
+        keeping = LaneThread("keeping", keep.step)
         landing = LaneThread("landing", lambda: self._land(lane, target))
         proposals = LaneThread("proposals", follower.step)
         files = LaneThread("files", self._watch_files)
@@ -149,7 +152,8 @@ class Daemon:
             scheduling=Scheduling(self.works.session.store),
         )
         backups = LaneThread("backups", self._back_up)
-        threads = (target, landing, proposals, files, spare, backups)
+        keep.see_to_room()
+        threads = (target, landing, proposals, files, spare, backups, keeping)
         for thread in threads:
             thread.start()
         try:
@@ -159,6 +163,7 @@ class Daemon:
                 thread.stop()
             chores.close()
             spare.join(LAST_CHECKOUT_S)
+            keeping.join(LAST_CHECKOUT_S)
             landing.join(LAST_PUSH_S)
             verifications.shutdown(wait=True)
 

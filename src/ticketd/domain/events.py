@@ -64,6 +64,9 @@ class EventKind(StrEnum):
     RECOVERED = "recovered"
     WORKTREE_RETIRED = "worktree-retired"
     TAMPERED = "tampered"
+    CLEARED = "cleared"
+    DISK_SHORT = "disk-short"
+    DISK_EASED = "disk-eased"
     STALLED = "stalled"
     SHADOW_DIFFERED = "shadow-differed"
 
@@ -90,6 +93,8 @@ NO_MOVES = frozenset(
         EventKind.RECOVERED,
         EventKind.WORKTREE_RETIRED,
         EventKind.TAMPERED,
+        EventKind.CLEARED,
+        EventKind.DISK_SHORT,
         EventKind.STALLED,
         EventKind.SHADOW_DIFFERED,
     }

@@ -18,13 +18,14 @@ class Stop(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Pool:
     """`slots` overrides the configuration; `paused` says why, empty while it runs; `alarm` says why nothing lands until
-    a person has looked."""
+    a person has looked; `short` why nothing is started until there is room on the disk again."""
 
     slots: int | None = None
     paused: str = ""
     stop: Stop | None = None
     aborted: str = ""
     alarm: str = ""
+    short: str = ""
 
 
 @dataclass(frozen=True, slots=True)

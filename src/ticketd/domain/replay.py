@@ -168,6 +168,10 @@ class Replay:
                 self._pool = replace(self._pool, paused="", alarm="")
             case Kind.ALARM:
                 self._pool = replace(self._pool, alarm=data["why"])
+            case Kind.DISK_SHORT:
+                self._pool = replace(self._pool, short=data["why"])
+            case Kind.DISK_EASED:
+                self._pool = replace(self._pool, short="")
             case Kind.SLOTS_SET:
                 self._pool = replace(self._pool, slots=data["slots"])
                 self._daemon = self._daemon and replace(self._daemon, slots=None)
@@ -176,7 +180,7 @@ class Replay:
                 aborted = data["why"] if event.ticket else self._pool.aborted
                 self._pool = replace(self._pool, stop=Stop(data["how"]), aborted=aborted)
             case Kind.DAEMON_STARTED:
-                self._pool = replace(self._pool, stop=None, aborted="")
+                self._pool = replace(self._pool, stop=None, aborted="", short="")
                 self._daemon = DaemonRecord(data["pid"], at, data["engine"], data["slots"])
             case Kind.DAEMON_STOPPED:
                 self._daemon = None
@@ -198,6 +202,7 @@ class Replay:
                 | Kind.RECOVERED
                 | Kind.WORKTREE_RETIRED
                 | Kind.TAMPERED
+                | Kind.CLEARED
             ):
                 pass  # they tell of the world, not of what stands
             case _:

@@ -234,13 +234,16 @@ class SecretSettings:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`grace_s` is what an agent gets between being asked to end and being ended; `largest_file`: in bytes, what more
-    than that is in no commit of ticketd's."""
+    """`grace_s` is what an agent gets between being asked to end and being ended. `largest_file`: in bytes, what more
+    than that is in no commit of ticketd's. `disk`: how many bytes the state directory may take up; None: as many as
+    there are. `keep_s`: for how long the records of what has landed are kept."""
 
     retries: int = 1
     budget_usd: float | None = None
     grace_s: float = 10.0
     largest_file: int = LARGEST_FILE
+    disk: int | None = None
+    keep_s: float = 30 * 86400.0
     timeouts: Mapping[Size, float] = field(default_factory=lambda: {Size.S: 1800.0, Size.M: 3600.0, Size.L: 10800.0})
 
 

@@ -258,6 +258,8 @@ _LIMITS_KEYS = {
     "budget_usd": Key("budget_usd", dollars),
     "grace": Key("grace_s", duration),
     "largest_file": Key("largest_file", text(values.amount, 'an amount like "100 MB"')),
+    "disk": Key("disk", text(values.amount, 'an amount like "20 GB"')),
+    "keep": Key("keep_s", duration),
     "timeouts": Key("timeouts", named(_size, lambda _: duration)),
 }
 

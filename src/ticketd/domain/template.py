@@ -134,6 +134,8 @@ critical = "land"
 # retries = 1                    # attempts after the first that a ticket's own failure may use up
 # grace = "10s"                  # between asking an agent to end and ending it
 # largest_file = "100 MB"        # work with a larger one is kept where it is, and does not land
+# disk = "20 GB"                 # what the state directory may take up: over that the oldest goes, then nothing starts
+# keep = "30d"                   # for how long logs and records of what has landed are kept
 
 # [limits.timeouts]              # wall clock of one attempt, by size
 # S = "30m"

@@ -29,7 +29,7 @@ PRIORITY_ALIASES = {f"p{p.rank}": p.value for p in Priority}
 
 E = TypeVar("E", bound=StrEnum)
 
-_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 _AMOUNT = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?([kmgt])b", re.ASCII | re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -165,20 +165,20 @@ def priority(text: str) -> Priority:
 
 # --- durations and numbers ------------------------------------------------------------------------------------------
 
-_DURATION_MEND = "write hours, minutes and seconds like `90s`, `45m`, `2h` or `1h30m`"
+_DURATION_MEND = "write days, hours, minutes and seconds like `90s`, `45m`, `2h`, `1h30m` or `30d`"
 _AMOUNT_MEND = "write an amount like `500 MB`, `20 GB` or `1.5 TB`"
 
 
 def duration(text: str) -> float:
-    """Seconds of `90s`, `45m`, `2h`, `1h30m`."""
+    """Seconds of `90s`, `45m`, `2h`, `1h30m`, `30d`."""
     word = text.strip()
     found = _DURATION.fullmatch(word)
     if not word or not found:
         if re.fullmatch(r"\d+", word, re.ASCII):
             raise Fault(f"{shown(word)} has no unit", f"write `{word[:9]}s` for seconds or `{word[:9]}m` for minutes")
         raise Fault(f"{shown(text)} is not a duration", _DURATION_MEND)
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    total = hours * 3600 + minutes * 60 + seconds
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    total = days * 86400 + hours * 3600 + minutes * 60 + seconds
     if total == 0:
         raise Fault(f"{shown(text)} is no time at all", "write a duration above zero")
     if total > MAX_DURATION_S:

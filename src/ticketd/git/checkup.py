@@ -18,8 +18,6 @@ REMOTE_S = 15.0
 
 # ssh asks for a passphrase or a host key on the terminal itself, past every pipe.
 _NO_QUESTIONS = {"SSH_ASKPASS": "false", "SSH_ASKPASS_REQUIRE": "force", "GIT_ASKPASS": "false"}
-# The same places as `leftovers.sweep`, which removes them.
-_LOCKS = ("*.lock", "worktrees/*/*.lock", "refs/**/*.lock")
 
 
 def git_version() -> tuple[int, ...]:
@@ -106,11 +104,6 @@ def push_refusal(root: Path, remote: str, branch: str, tip: str) -> str | None:
 
 def is_tracked(root: Path, path: str) -> bool:
     return Git(root).ask("ls-files", "--error-unmatch", "--", path).ok
-
-
-def locks(control: Path) -> tuple[Path, ...]:
-    """Lock files in the control repository, whether stale or of a git that works."""
-    return tuple(path for pattern in _LOCKS for path in sorted(control.glob(pattern)))
 
 
 def keeps_attempts(control: Path) -> bool:

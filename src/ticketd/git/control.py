@@ -19,10 +19,10 @@ from pathlib import Path
 
 from ticketd.domain.merging import NO_RULES, MergeRules
 from ticketd.errors import GitFailed
-from ticketd.git import leftovers
 from ticketd.git.additions import read_additions
 from ticketd.git.conflicts import marked, unresolved
 from ticketd.git.door import Answer, Git
+from ticketd.git.living import git_lives
 from ticketd.git.moves import read_moves
 from ticketd.git.objects import objects_of
 from ticketd.git.rebase import rebase
@@ -34,6 +34,8 @@ _NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _LOCKED = re.compile(r"Unable to create '([^'\n]+\.lock)': File exists")
 _LONG_S = 30.0
 _REMEMBERED = 100
+# Refs that are not moved or removed but by ticketd, on purpose: what they hold is safe.
+KEPT = ("--glob=refs/ticketd/*", "--glob=refs/ticketd-extra/*", "--glob=refs/target/*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,22 +213,25 @@ class Control:
         lock = self.path / Path(found[1]).relative_to(self.own)  # git follows our links, and names them all the same
         if not lock.is_file():
             return False
-        is_stale = lock.stat().st_mtime < time.time() - _LONG_S or not leftovers.git_lives(self.state)
+        is_stale = lock.stat().st_mtime < time.time() - _LONG_S or not git_lives(self.state)
         if is_stale:
             lock.unlink(missing_ok=True)
         return is_stale
 
     def is_safe(self, commit: str) -> bool:
         """Whether a kept attempt or the target holds `commit`, so that another ref to it may go."""
-        kept = ("--glob=refs/ticketd/*", "--glob=refs/ticketd-extra/*", "--glob=refs/target/*")
-        answer = self.git.ask("rev-list", "-n1", commit, "--not", *kept)
+        answer = self.git.ask("rev-list", "-n1", commit, "--not", *KEPT)
         return answer.ok and not answer.line
 
-    def sweep(self) -> tuple[str, ...]:
-        """Remove the locks and half-written objects that a killed git left; what went, in words. Does nothing while
-        a git process of this repository lives (agents that outlived the daemon have some)."""
-        with self.exclusive():
-            return leftovers.sweep(self.path)
+    def unsafe(self, commits: Collection[str]) -> frozenset[str]:
+        """Those that neither a kept attempt nor the target holds; what is not there at all is no longer anybody's."""
+        if not commits:
+            return frozenset()
+        given = "".join(f"{commit}\n" for commit in sorted(commits)).encode()
+        answer = self.git.ask("rev-list", "--ignore-missing", "--stdin", "--not", *KEPT, stdin=given)
+        if not answer.ok:
+            return frozenset(commits)
+        return frozenset(commits) & frozenset(answer.out.split())
 
 
 def _by_tip(fields: Sequence[str], tips: Sequence[str]) -> tuple[frozenset[str], ...]:

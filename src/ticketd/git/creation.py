@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
+from ticketd.app.removal import remove_below
 from ticketd.errors import GitFailed, NotSetUp
 from ticketd.git.configuration import GATE, forget_config, save_config
 from ticketd.git.control import Control
@@ -53,7 +53,7 @@ def _check(user: UserRepository) -> None:
 
 def _create(state: Path, user: UserRepository) -> None:
     for old in state.glob("creating-*"):  # a killed creation's; we hold the lock
-        shutil.rmtree(old, ignore_errors=True)
+        remove_below(state, old.name)
     with tempfile.TemporaryDirectory(prefix="creating-", dir=state) as scratch:
         fresh = Path(scratch) / CONTROL
         _clone(user, fresh)
@@ -69,7 +69,7 @@ def _clone(user: UserRepository, fresh: Path) -> None:
     git = Git(fresh.parent)
     if git.ask(*command, "--local", "--no-hardlinks", "--", source, str(fresh)).ok:
         return
-    shutil.rmtree(fresh, ignore_errors=True)
+    remove_below(fresh.parent, fresh.name)
     answer = git.ask(*command, "--no-local", "--", source, str(fresh))
     if not answer.ok:
         raise GitFailed(f"cannot copy {source}", stderr=answer.err)

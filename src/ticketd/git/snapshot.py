@@ -227,7 +227,7 @@ def dropped(control: Control, tree: Tree, at: Standing, tip: str, base: str, key
     """Commits that were made in the tree and that neither `tip` nor a kept attempt or the target has: amended, reset
     away, on another branch, or of an unfinished rebase. Only the newest of each line. The attempt's own ref, which a
     push has set, keeps nothing: it is about to move."""
-    seen = set(_noted(tree))
+    seen = set(noted_commits(tree))
     seen.update(sha for sha in (at.branch, at.pushed) if sha)
     wanted = sorted(seen - {tip, at.head, base})
     if not wanted:
@@ -241,7 +241,8 @@ def dropped(control: Control, tree: Tree, at: Standing, tip: str, base: str, key
     return tuple(line[0] for line in lines if line[0] not in parents)
 
 
-def _noted(tree: Tree) -> Iterator[str]:
+def noted_commits(tree: Tree) -> Iterator[str]:
+    """What its git directory says that HEAD has been at, or was to come to."""
     for note in (tree.admin / name for name in _NOTES + _REBASE_NOTES):
         if note.is_file():
             for line in note.read_text(errors="replace").splitlines():

@@ -7,13 +7,13 @@ says of the repository belong to the agent, who can re-point them.
 from __future__ import annotations
 
 import re
-import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
 
+from ticketd.app.removal import remove_below
 from ticketd.git.control import Control
 from ticketd.git.door import Git
 
@@ -34,6 +34,10 @@ class Tree:
         own = {"GIT_DIR": str(self.admin), "GIT_COMMON_DIR": str(control.own), "GIT_WORK_TREE": str(self.path)}
         config = ("advice.addEmbeddedRepo=false", "core.safecrlf=false", "core.logAllRefUpdates=false")
         return Git(control.own, config, {**own, **(env or {})})
+
+    @property
+    def name(self) -> str:
+        return self.path.name
 
     @property
     def branch(self) -> str | None:
@@ -87,8 +91,8 @@ class Tree:
 
     def remove(self) -> None:
         """Delete the directory and its git directory. Only for trees whose work is kept."""
-        remove(self.path)
-        remove(self.admin)
+        remove_below(self.path.parent, self.path.name)
+        remove_below(self.admin.parent, self.admin.name)
         for mark in (self.note, self.clone_mark):
             mark.unlink(missing_ok=True)
 
@@ -137,14 +141,7 @@ def lead(link: Path, to: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a tree, read-only directories (Go's module cache) included."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    shutil.rmtree(path, ignore_errors=True)
-    if path.exists():
-        make_writable(path)
-        shutil.rmtree(path)
+    remove_below(path.parent, path.name)
 
 
 def make_writable(path: Path) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
+from ticketd.app.removal import remove_below
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet, literal
 from ticketd.domain.merging import NO_RULES, MergeRules
+from ticketd.domain.recovery import OF_TREES, Mend, World
 from ticketd.domain.settings import LARGEST_FILE
 from ticketd.errors import BadInput
 from ticketd.git import snapshot
@@ -20,14 +22,16 @@ from ticketd.git.branches import Branches, read_branches
 from ticketd.git.clones import furnish, unfurnish
 from ticketd.git.conflicts import begin_merge, unmerged
 from ticketd.git.control import Control
+from ticketd.git.deletion import why_it_stays
 from ticketd.git.door import Git
 from ticketd.git.exactness import all_untouched, changes, content_of
 from ticketd.git.index import is_plain
 from ticketd.git.ingest import alone, ingest, rescue
-from ticketd.git.leftovers import git_lives
+from ticketd.git.leftovers import find, names_on_disk
 from ticketd.git.looks import as_it_stands, fresh, look
+from ticketd.git.mending import mend_repository, mend_tree
 from ticketd.git.snapshot import Snapshot
-from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, remove, write_whole
+from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, write_whole
 from ticketd.git.trials import Case, try_all
 from ticketd.git.watch import tidy, watch
 from ticketd.ports import Identity, Kept, Look, Tried, Watched
@@ -276,41 +280,29 @@ class WorktreePool:
     def tidy(self, refs: Sequence[str], by: AttemptKey | None) -> tuple[str, ...]:
         return tidy(self.control, refs, by)
 
-    # --- sweep ---
+    # --- what a crash left ---
 
-    def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
-        """After a crash, before anything else: remove stale locks, take away half-made trees (no agent was ever in
-        them), and mend the links of the `known`. What was mended, in words."""
-        said = list(self.control.sweep())
+    def found(self, known: Iterable[str], tips: Collection[str], quiet: bool, now: float) -> World:
+        """All but the runs, of the `known` and whatever else there is."""
+        names = sorted({*known, *names_on_disk(self.control)})
+        return find(self.control, [self._tree(name) for name in names], tips, quiet, now)
+
+    def mend(self, mend: Mend) -> bool:
+        """Whether it was done: what has changed since it was found is left."""
         with self.control.exclusive():
-            if not git_lives(self.control.state):
-                said += self._drop_half_made()
-            said += [text for name in known for text in self._relink(self._tree(name))]
-        return tuple(said)
+            if mend.deed in OF_TREES:
+                return mend_tree(self.control, self._tree(mend.what), mend)
+            return mend_repository(self.control, mend)
 
-    def _drop_half_made(self) -> list[str]:
-        """An entry that git is "initializing", or one without its files, makes every fetch fail; `worktree prune`
-        leaves it (it counts as locked)."""
-        said = []
-        for admin in sorted((self.control.path / "worktrees").glob("*")):
-            tree = self._tree(admin.name) if is_name(admin.name) else None
-            if tree is None:
-                continue
-            if self._was_never_handed_out(tree):
-                tree.remove()
-            elif not tree.has_admin:
-                remove(admin)  # the files stay where they are, for `keep`
-            else:
-                continue
-            said.append(f"removed the half-made worktree {admin.name}")
-        return said
-
-    def _was_never_handed_out(self, tree: Tree) -> bool:
-        lock = tree.admin / "locked"
-        return lock.is_file() and lock.read_text().startswith("initializing") and not tree.note.is_file()
-
-    def _relink(self, tree: Tree) -> list[str]:
-        if tree.is_clone or not tree.has_admin or not tree.path.is_dir() or (tree.path / ".git").exists():
-            return []
-        tree.link()
-        return [f"linked worktree {tree.path.name} again"]
+    def discard(self, name: str, set_up: bool, copied: Collection[str]) -> str:
+        """Delete a tree of the pool that nobody has in hand, unless it holds what is nowhere else: why it stays; empty
+        when it is gone. It takes seconds for many files, so only its name goes while others must wait."""
+        tree = self._tree(name)
+        with self.control.exclusive():
+            why = why_it_stays(self.control, tree, set_up, copied)
+            if why:
+                return why
+            remove_below(tree.admin.parent, tree.admin.name)
+            tree.path.rename(tree.path.with_name(f".{name}.going"))
+        remove_below(tree.path.parent, f".{name}.going")
+        return ""

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.merging import NO_RULES, MergeRules
+from ticketd.domain.recovery import Mend, World
 from ticketd.domain.settings import LARGEST_FILE
 
 
@@ -265,5 +266,13 @@ class Worktrees(Protocol):
     def tidy(self, refs: Sequence[str], by: AttemptKey | None) -> tuple[str, ...]:
         """Take away refs that agents have made; what only they held is kept under the name of `by`. In words."""
 
-    def sweep(self, known: Iterable[str]) -> tuple[str, ...]:
-        """After a crash: mend half-made trees and stale locks. What was mended, in words."""
+    def found(self, known: Iterable[str], tips: Collection[str], quiet: bool, now: float) -> World:
+        """What lies in the control repository and among the worktrees, as far as a crash may have left it; all but the
+        runs. `tips`: commits that are recorded; `quiet`: no daemon works, and no agent."""
+
+    def mend(self, mend: Mend) -> bool:
+        """Whether it was done: what has changed since it was found is left."""
+
+    def discard(self, name: str, set_up: bool, copied: Collection[str]) -> str:
+        """Delete a tree that nobody has in hand, unless it holds what is nowhere else: why it stays; empty when it is
+        gone. `set_up`: its ignored files are what setup has made; `copied`: those that it was given."""

@@ -15,6 +15,7 @@ from ticketd.domain.landing import Landed, Landing, Verification
 from ticketd.domain.lint import Outline
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.problems import Problem
+from ticketd.domain.recovery import Records
 from ticketd.domain.review import Stale
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
@@ -186,6 +187,10 @@ class Store(Protocol):
     def resume(self, at: float) -> None:
         """No pause, no alarm and no throttle: a person says that all may be tried again."""
 
+    def set_short(self, why: str, at: float, kept: Sequence[str] = ()) -> None:
+        """Why nothing is started until there is room on the disk again; empty: there is. `kept`: what could not go,
+        and why."""
+
     def set_slots(self, slots: int | None, at: float) -> None: ...
 
     def ask_stop(self, stop: Stop, at: float) -> None: ...
@@ -308,6 +313,13 @@ class Store(Protocol):
     def enter(self, ticket: Ticket, base: str, tip: str, by: str, shared: PatternSet, at: float) -> bool:
         """A new ticket with work that no agent has made, straight into the lane; False if its id is taken. `by`: what
         stands for the agent."""
+
+    # what there should be in the world
+    def records(self) -> Records:
+        """All attempts and worktrees that there have ever been."""
+
+    def landed_at(self) -> Mapping[str, float]:
+        """When each ticket that has landed did (epoch seconds)."""
 
     # worktrees
     def worktree_setups(self) -> Mapping[str, str]:

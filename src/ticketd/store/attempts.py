@@ -60,8 +60,8 @@ class Attempts(Tickets, Throttles):
                     replace(record.ticket, body=""),
                 ):
                     return f"{start.ticket} has changed meanwhile"
-                if (pool := self._rows(db, "SELECT * FROM pool")[0])["paused"] or pool["stop"]:
-                    return "the pool was paused or stopped meanwhile"
+                if (pool := self._rows(db, "SELECT * FROM pool")[0])["paused"] or pool["stop"] or pool["short"]:
+                    return "the pool was paused or stopped meanwhile, or the disk is full"
                 key = AttemptKey(start.ticket, now.attempts + 1)
                 self._dispatch(db, key, start, self._begins(db, now, base), at, batch)
                 db.execute(

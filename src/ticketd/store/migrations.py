@@ -222,7 +222,8 @@ def m001_first(db: Database) -> None:
             paused TEXT NOT NULL DEFAULT '',
             stop TEXT CHECK (stop IN {_one_of(Stop)}),
             aborted TEXT NOT NULL DEFAULT '',
-            alarm TEXT NOT NULL DEFAULT ''
+            alarm TEXT NOT NULL DEFAULT '',
+            short TEXT NOT NULL DEFAULT ''
         ) STRICT
         """,
         "INSERT INTO pool (one) VALUES (1)",

@@ -32,6 +32,18 @@ class PoolTable(Throttles):
         db.execute("UPDATE pool SET alarm = ?", [self._fit("why", why)])
         self._event(db, at, EventKind.ALARM, key.ticket if key else None, key.number if key else None, why=why)
 
+    def set_short(self, why: str, at: float, kept: Sequence[str] = ()) -> None:
+        """Nothing where it is so already; the words may change with each look."""
+        with self.connections.transaction() as db:
+            before = self._rows(db, "SELECT short FROM pool")[0]["short"]
+            if bool(before) == bool(why):
+                return
+            db.execute("UPDATE pool SET short = ?", [self._fit("why", why)])
+            if why:
+                self._event(db, at, EventKind.DISK_SHORT, why=why, kept=list(kept))
+            else:
+                self._event(db, at, EventKind.DISK_EASED)
+
     def set_slots(self, slots: int | None, at: float) -> None:
         with self.connections.transaction() as db:
             db.execute("UPDATE pool SET slots = ?", [slots])
@@ -44,9 +56,9 @@ class PoolTable(Throttles):
             self._event(db, at, EventKind.STOP_ASKED, how=stop)
 
     def daemon_started(self, record: DaemonRecord) -> None:
-        """What was asked of an earlier daemon is over."""
+        """What was asked of an earlier daemon is over; of the disk this one knows nothing yet."""
         with self.connections.transaction() as db:
-            db.execute("UPDATE pool SET stop = NULL, aborted = ''")
+            db.execute("UPDATE pool SET stop = NULL, aborted = '', short = ''")
             db.execute(
                 "INSERT OR REPLACE INTO daemon (one, pid, since, engine, slots) VALUES (1, ?, ?, ?, ?)",
                 [record.pid, record.since, record.engine, record.slots],

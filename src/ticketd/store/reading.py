@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlite_utils import Database
 
+from ticketd.domain import recovery
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.claims import Claim
 from ticketd.domain.events import NO_MOVES, Event, EventKind
@@ -123,6 +124,10 @@ class Reading(History):
         rows = self._rows(self.connections.db, f"{found} ORDER BY number LIMIT ?", *given, limit)
         return tuple(event_of(row) for row in rows)
 
+    def last_event(self, kind: EventKind) -> Event | None:
+        rows = self._rows(self.connections.db, "SELECT * FROM events WHERE kind = ? ORDER BY number DESC LIMIT 1", kind)
+        return event_of(rows[0]) if rows else None
+
     def moves(self) -> int:
         quiet = ", ".join(f"'{kind}'" for kind in NO_MOVES)
         rows = self._rows(
@@ -206,6 +211,23 @@ class Reading(History):
     def worktree_names(self) -> frozenset[str]:
         return frozenset(row["name"] for row in self._rows(self.connections.db, "SELECT name FROM worktrees"))
 
+    def records(self) -> recovery.Records:
+        with self.connections.reading() as db:
+            names = frozenset(row["name"] for row in self._rows(db, "SELECT name FROM worktrees"))
+            rows = self._rows(db, "SELECT ticket, number, state, tip FROM attempts ORDER BY ticket, number")
+            target = self._target(db)
+        ended = {AttemptKey(row["ticket"], row["number"]): row["tip"] for row in rows if row["state"] == "ended"}
+        live = frozenset(AttemptKey(row["ticket"], row["number"]) for row in rows if row["state"] != "ended")
+        return recovery.Records(names, live, ended, target.sha if target else None)
+
+    def landed_at(self) -> Mapping[str, float]:
+        rows = self._rows(
+            self.connections.db,
+            "SELECT ticket, MAX(COALESCE(ended_at, dispatched_at) + COALESCE(landing_s, 0)) AS at FROM attempts"
+            " JOIN tickets ON id = ticket WHERE tickets.state = 'landed' GROUP BY ticket",
+        )
+        return {row["ticket"]: row["at"] for row in rows}
+
     def _pool(self, db: Database) -> Pool:
         row = self._rows(db, "SELECT *, (SELECT slots FROM daemon) AS run_slots FROM pool")[0]
         return Pool(
@@ -214,6 +236,7 @@ class Reading(History):
             row["stop"] and Stop(row["stop"]),
             row["aborted"],
             row["alarm"],
+            row["short"],
         )
 
     def _daemon(self, db: Database) -> DaemonRecord | None:

@@ -48,7 +48,12 @@ class Standings(Reading):
             landings={landing.key.ticket: landing for landing in self._landings(db)},
             # Not as `pool()` gives it: what `start --slots` asked for stands with the daemon.
             pool=Pool(
-                pool["slots"], pool["paused"], pool["stop"] and Stop(pool["stop"]), pool["aborted"], pool["alarm"]
+                pool["slots"],
+                pool["paused"],
+                pool["stop"] and Stop(pool["stop"]),
+                pool["aborted"],
+                pool["alarm"],
+                pool["short"],
             ),
             daemon=self._daemon(db),
             target=target.sha if target else None,

@@ -131,8 +131,8 @@ def _alarms(document: Document, width: int) -> list[Text]:
     said = []
     if daemon["alarm"]:
         said.append(f"ALARM, nothing lands: {daemon['alarm']}")
-    if daemon["no_room"]:
-        said.append(f"no room: {daemon['no_room']}")
+    if daemon["short"]:
+        said.append(f"nothing is started: {daemon['short']}")
     if daemon["paused"]:
         said.append(f"paused: {daemon['paused_why']}")
     if daemon["aborted"]:

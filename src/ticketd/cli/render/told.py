@@ -147,6 +147,9 @@ OF_POOL: dict[EventKind, Words] = {
     EventKind.TARGET_TROUBLE: lambda data: f"the target gives no answer: {data['detail']}",
     EventKind.RECOVERED: _recovered,
     EventKind.TAMPERED: _tampered,
+    EventKind.CLEARED: lambda data: f"cleared {data['what']}: {data['why']}",
+    EventKind.DISK_SHORT: lambda data: f"nothing is started: {data['why']}",
+    EventKind.DISK_EASED: lambda data: "there is room on the disk again",
 }
 
 

@@ -22,7 +22,9 @@ NEAR_ITS_END = 0.75
 
 
 def may_preempt(snapshot: Snapshot) -> bool:
-    return snapshot.settings.scheduler.preempt is Preempt.CRITICAL and not (snapshot.paused or snapshot.stopping)
+    return snapshot.settings.scheduler.preempt is Preempt.CRITICAL and not (
+        snapshot.paused or snapshot.stopping or snapshot.short
+    )
 
 
 def preemptions(

@@ -271,7 +271,11 @@ class Queue:
         if (ahead := self._ahead(entry)) is not None:
             return (WaitsOn(WaitKind.RESERVED, ahead.id, self._reaches.witness(ahead.touches, touches)),)
         room = self._room.of(entry.kind)
-        return (room,) if isinstance(room, WaitsOn) else (no_slot(self._snapshot.paused, self._snapshot.stopping),)
+        return (
+            (room,)
+            if isinstance(room, WaitsOn)
+            else (no_slot(self._snapshot.paused, self._snapshot.stopping, self._snapshot.short),)
+        )
 
     def _ahead(self, entry: Entry) -> Entry | None:
         """The first ticket that has reserved files of this one."""

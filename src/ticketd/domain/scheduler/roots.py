@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from ticketd.domain.graph import spelled_circle
+from ticketd.domain.keeping import DISK_FULL, LIMIT_REACHED
 from ticketd.domain.review import BEFORE_IT_LANDS
 from ticketd.domain.scheduler.waits import NO_DAEMON, STOPPING, WaitKind, WaitsOn
 from ticketd.domain.ticket import Reason, TicketRecord, TicketState
@@ -60,6 +61,8 @@ def own_root(ticket: str, on: WaitsOn) -> Root:
 
 
 def _passing(ticket: str, on: WaitsOn, what: str) -> Root:
+    if what.startswith((LIMIT_REACHED, DISK_FULL)):
+        return Root(None, what, "make room, or raise `disk` under [limits]; `ticketd doctor` says what is kept and why")
     if "target" in what:
         return Root(None, what, hint="`ticketd doctor` looks closer")
     if on.kind is WaitKind.SCOPE_CAP:

@@ -164,7 +164,11 @@ class _Pass:
             first = ahead[0]
             return (WaitsOn(WaitKind.RESERVED, first.id, self.witness(record, first.ticket.touches)),)
         room = self.room.of(self.kinds.of(record.ticket))
-        return (room,) if isinstance(room, WaitsOn) else (no_slot(self.snapshot.paused, self.snapshot.stopping),)
+        return (
+            (room,)
+            if isinstance(room, WaitsOn)
+            else (no_slot(self.snapshot.paused, self.snapshot.stopping, self.snapshot.short),)
+        )
 
 
 def next_at(waiting: tuple[Waiting, ...]) -> float | None:

@@ -29,6 +29,7 @@ class Snapshot:
     throttles: Mapping[str, Throttle] = field(default_factory=dict)
     paused: str = ""
     stopping: bool = False
+    short: str = ""
 
     @property
     def busy(self) -> Mapping[int, Attempt]:
@@ -38,7 +39,7 @@ class Snapshot:
     @property
     def free(self) -> list[int]:
         """The slots that something may be started in now."""
-        if self.paused or self.stopping:
+        if self.paused or self.stopping or self.short:
             return []
         busy = self.busy
         return [slot for slot in range(1, self.slots + 1) if slot not in busy][: max(0, self.slots - len(busy))]

@@ -40,10 +40,12 @@ class Waiting:
     waits_on: tuple[WaitsOn, ...]
 
 
-def no_slot(paused: str, stopping: bool) -> WaitsOn:
+def no_slot(paused: str, stopping: bool, short: str = "") -> WaitsOn:
     """What a ticket waits on that nothing else holds back."""
     if stopping:
         return WaitsOn(WaitKind.PAUSED, detail=STOPPING)
     if paused:
         return WaitsOn(WaitKind.PAUSED, detail=paused)
+    if short:
+        return WaitsOn(WaitKind.SLOT, detail=short)
     return WaitsOn(WaitKind.SLOT, detail="all slots are taken")
