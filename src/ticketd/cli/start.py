@@ -40,6 +40,7 @@ def start(ctx: click.Context, slots: int | None, until_idle: bool, detach: bool,
     if detach:
         _detach(here, slots, until_idle)
         return
+    logging.raiseExceptions = False  # a log that finds no room is no news for a terminal
     logging.basicConfig(filename=here.session.places.daemon_log, format="%(asctime)s %(levelname)s %(message)s")
     with open_daemon(here.opened) as daemon:
         ending, interrupted = _run(daemon, here, slots, until_idle)
