@@ -1,4 +1,4 @@
-"""The agent of `scripts/chaos`: does what its ticket's lines `do: VERB ARGUMENTS` say, and writes down what it has made.
+"""The agent that chaos is made with: does what its ticket's lines `do: …` say, and writes down what it has made.
 
     chaos_agent.py MADE
 
@@ -15,6 +15,9 @@
     do: later-first N       exit 75 in attempts 1 to N
     do: crash-first N       kill -9 itself in attempts 1 to N
     do: deaf                ignore SIGTERM
+    do: nest                make a repository within
+    do: sh COMMAND          have a shell do something
+    do: once COMMAND        likewise, only where none of its attempts has done it
 
 It complains, in MADE/complaints, where it is one of two: the same attempt run twice, or two attempts of one ticket.
 Standard library only.
@@ -108,6 +111,20 @@ def crash() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def nest() -> None:
+    git("init", "--quiet", "inner")
+    make("inner/x.txt", "within")
+
+
+def shell(command: str, *, once: bool = False) -> None:
+    done = MADE / f"{TICKET}.once"
+    if once and done.exists():
+        return
+    if once:
+        done.touch()
+    subprocess.run(["sh", "-c", command], check=False)
+
+
 def mend() -> None:
     """What was sent back: take both sides of a conflict, and what was bad out of one's own files."""
     for path in git("diff", "--name-only", "--diff-filter=U").splitlines():
@@ -127,8 +144,9 @@ def main() -> int:
     for line in text.splitlines():
         if not line.startswith("do: "):
             continue
-        verb, *said = shlex.split(line.removeprefix("do: "))
-        early = ATTEMPT <= int(said[0]) if verb.endswith("-first") else False
+        verb, _, rest = line.removeprefix("do: ").partition(" ")
+        said = [] if verb in ("sh", "once") else shlex.split(rest)
+        early = int(said[0]) >= ATTEMPT if verb.endswith("-first") else False
         match verb:
             case "make":
                 make(*said)
@@ -144,6 +162,10 @@ def main() -> int:
                 git("checkout", "--quiet", "--detach")
             case "branch":
                 git("checkout", "--quiet", "-B", f"own/{TICKET}/{ATTEMPT}")
+            case "nest":
+                nest()
+            case "sh" | "once":
+                shell(line.removeprefix(f"do: {verb} "), once=verb == "once")
             case "sleep":
                 time.sleep(float(said[0]))
             case "fork":

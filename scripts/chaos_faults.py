@@ -310,17 +310,26 @@ FAULTS: dict[str, Callable[[Ground, Blow], str]] = {
 }
 # How often each, by shares.
 SHARES = {
-    **{"kill the daemon": 8, "kill its group": 3, "kill everything": 3, "kill a supervisor": 4, "kill an agent": 4},
-    **{
-        "kill a git": 8,
-        "stop and go": 3,
-        "ask to stop": 2,
-        "second daemon": 1,
-        "fill the disk": 3,
-        "lock the store": 1,
-    },
-    **{"take the remote": 2, "refusing remote": 1, "slow remote": 2, "dies after taking": 2, "push by hand": 2},
-    **{"delete a tree": 1, "steer": 4, "break the config": 1, "drop a ticket file": 1},
+    "kill the daemon": 8,
+    "kill its group": 3,
+    "kill everything": 3,
+    "kill a supervisor": 4,
+    "kill an agent": 4,
+    "kill a git": 8,
+    "stop and go": 3,
+    "ask to stop": 2,
+    "second daemon": 1,
+    "fill the disk": 3,
+    "lock the store": 1,
+    "take the remote": 2,
+    "refusing remote": 1,
+    "slow remote": 2,
+    "dies after taking": 2,
+    "push by hand": 2,
+    "delete a tree": 1,
+    "steer": 4,
+    "break the config": 1,
+    "drop a ticket file": 1,
 }
 # After these, a daemon that has ended by itself has a reason.
 HARD = {"fill the disk", "lock the store", "break the config", "take the remote", "kill a git", "stop and go"}

@@ -16,6 +16,7 @@ import hashlib
 import os
 import sqlite3
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -197,7 +198,14 @@ def unfinished(scene: Scene, store: SqliteStore) -> Iterator[str]:
 
 
 def lost_work(scene: Scene, store: SqliteStore) -> Iterator[str]:
-    """Of attempts that are over: in a ref that keeps, or in a worktree that stands. Of live ones: in their worktree."""
+    """Of attempts that are over: in a ref that keeps, or in a worktree that stands. Of live ones: in their worktree.
+    Asked twice where something is missed: it may just have been on its way from the one to the other."""
+    if set(missed(scene, store)):
+        time.sleep(1.0)
+        yield from missed(scene, store)
+
+
+def missed(scene: Scene, store: SqliteStore) -> Iterator[str]:
     notes = {key_of(path): path.read_text().splitlines() for path in scene.made.glob("*@*")}
     attempts = {a.key: a for key in notes for a in store.attempts(key.ticket)}
     kept = kept_objects(scene)
@@ -224,20 +232,21 @@ def kept_objects(scene: Scene) -> frozenset[str]:
 
 
 def is_there(scene: Scene, attempt: Attempt, what: str, sha: str, path: str) -> bool:
-    trees = [attempt.worktree] if attempt.worktree else []
-    if attempt.state is not AttemptState.ENDED:  # it may be about to be given one, or just have gone on in another
-        trees = [each.name for each in (scene.state / "worktrees").glob("*")]
-    return any(holds(scene, scene.state / "worktrees" / tree, what, sha, path, attempt) for tree in trees)
+    is_live, home = attempt.state is not AttemptState.ENDED, scene.state / "worktrees"
+    trees = [home / attempt.worktree] if attempt.worktree else []
+    if is_live:  # it may be about to be given one, or just have gone on in another
+        trees = list(home.glob("[!.]*"))
+    return any(holds(tree, what, sha, path, is_live=is_live) for tree in trees)
 
 
-def holds(scene: Scene, tree: Path, what: str, sha: str, path: str, attempt: Attempt) -> bool:
-    if what == "file":
-        file = tree / path
-        return file.is_file() and not file.is_symlink() and blob_of(file.read_bytes()) == sha
-    if attempt.state is AttemptState.ENDED:
+def holds(tree: Path, what: str, sha: str, path: str, *, is_live: bool) -> bool:
+    """As a file; and while its agent may go on, as an object, to which only notes of git's may lead just now."""
+    file = tree / path
+    if what == "file" and file.is_file() and not file.is_symlink() and blob_of(file.read_bytes()) == sha:
+        return True
+    if not is_live or not tree.is_dir():
         return False
-    done = subprocess.run(["git", "cat-file", "-e", sha], cwd=tree, capture_output=True, check=False)
-    return done.returncode == 0
+    return subprocess.run(["git", "cat-file", "-e", sha], cwd=tree, capture_output=True, check=False).returncode == 0
 
 
 def blob_of(content: bytes) -> str:

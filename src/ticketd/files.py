@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.domain.problems import Problem
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import ParsedSettings, parse_settings
@@ -68,6 +69,7 @@ class CheckoutFiles:
             fresh = self._last_good.with_suffix(f".{os.getpid()}")
             fresh.write_bytes(content)
             fresh.replace(self._last_good)
+            failpoints.hit("file/settings")
 
 
 def _walk(directory: str | Path, name: str, depth: int) -> Iterator[tuple[str, os.stat_result]]:

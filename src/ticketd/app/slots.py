@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
 from ticketd.app.repairs import judge
@@ -81,6 +82,7 @@ class Slots:
         """As if it had never been dispatched. Its number will be given again, so first all that goes by that number
         goes: should the daemon be killed in between, the attempt is launched anew."""
         shutil.rmtree(self.works.session.places.run_dir(attempt.key), ignore_errors=True)
+        failpoints.hit("run/refused")
         self.works.worktrees.leave(tree, attempt.base)
         self.works.session.store.start_refused(attempt.key, detail, self.works.session.clock.now())
         self.trees.give_back(tree, attempt.base)
@@ -237,9 +239,11 @@ class Slots:
             raise BadInput(f"the agent profile `{attempt.agent}` has gone from ticketd.toml")
         run_dir = places.run_dir(key)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        failpoints.hit("run/directory")
         places.notes(key).touch()
         brief = places.brief(key)
         brief.write_text(brief_of(self.works, record, attempt, conflicts), encoding="utf-8", errors="replace")
+        failpoints.hit("run/brief")
         log = places.log(key)
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark = f"{self.works.session.places.state.name}/{key}"

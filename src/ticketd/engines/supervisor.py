@@ -63,6 +63,16 @@ LASTING = {
 }
 
 
+# Where a test has it die, as `ticketd.failpoints` has the daemon: NAME[:N] is for the supervisor of an attempt's Nth run.
+_POINT, _, _NUMBER = os.environ.get("TICKETD_FAILPOINT", "").partition(":")
+
+
+def passed(name: str) -> None:
+    if name == _POINT and os.path.basename(os.getcwd()) == (_NUMBER or "1"):
+        os.write(2, f"killed at the failpoint {name}\n".encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 # --- records ---------------------------------------------------------------------------------------------------------
 
 
@@ -165,6 +175,7 @@ class Slip:
             os.fsync(self.fd)
         finally:  # what could not be synced is still worth its name
             os.rename("exit.tmp", "exit.json")
+            passed("supervisor/exit")
         sync_directory()
 
 
@@ -376,6 +387,7 @@ def launch(spec: Spec, log: int, lock: int, umask: int) -> tuple[int, float]:
     try:
         record_start(pid, started_at)
         os.write(opener, READY)
+        passed("supervisor/gate")
     finally:  # closed without a word, the gate lets nobody through
         os.close(opener)
         said = os.read(trouble, READ_LIMIT)
@@ -392,6 +404,7 @@ def record_start(pid: int, started_at: float) -> None:
     me = os.getpid()
     record = {"pid": pid, "pid_start": start_of(pid), "boot_id": boot_id(), "started_at": started_at}
     replace("started.json", dump(record | {"supervisor_pid": me, "supervisor_start": start_of(me)}), durable=True)
+    passed("supervisor/started")
 
 
 def become_agent(
@@ -638,9 +651,11 @@ def main(run_dir: str) -> int:
     os.chdir(run_dir)
     lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
+    passed("supervisor/lock")
     if any(map(os.path.lexists, ("void", "started.json", "exit.json"))):
         return VOIDED
     slip, bedside = Slip(), Bedside()
+    passed("supervisor/slip")
     try:
         spec = load_spec()
     except ValueError as err:
@@ -656,6 +671,7 @@ def conduct(spec: Spec, bedside: Bedside, lock: int, umask: int) -> Record:
     subreaper = prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         log = open_log(spec.log)
+        passed("supervisor/log")
         pid, started_at = launch(spec, log, lock, umask)
     except NotRun as err:
         return outcome(err.reason, err.detail)
@@ -666,7 +682,9 @@ def conduct(spec: Spec, bedside: Bedside, lock: int, umask: int) -> Record:
     if spec.die_with_parent:
         bedside.watch_lifeline()
     report_ready()
+    passed("supervisor/ready")
     status = run.stay()
+    passed("supervisor/ended")
     cpu_s, rss = reaped()
     record = outcome(run.reason, run.detail, started_at)
     record |= {"cpu_s": cpu_s, "max_rss_bytes": max(rss, run.peak_rss), "stragglers": len(run.ended - {pid})}

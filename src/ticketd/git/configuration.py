@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.git.door import Git
 
 GATE = "gate.git"
@@ -61,6 +62,7 @@ def save_config(control: Path, branch: str) -> None:
         settings = SETTINGS.format(gate=gate, upload=quoted(UPLOAD), push=push)
         fresh.write_bytes(_as_cloned(source) + os.fsencode(f"{MARK}\n{settings}"))
         fresh.replace(accepted)
+    failpoints.hit("file/configuration.accepted")
     control.with_name("control.config.seen").unlink(missing_ok=True)
     restore_config(control)
 
@@ -96,7 +98,9 @@ def restore_config(control: Path) -> None:
         shutil.copyfile(accepted, fresh)
         _add(fresh, _additions(accepted, file))
         shutil.copyfile(fresh, seen)
+        failpoints.hit("file/configuration.seen")
         fresh.replace(file)
+    failpoints.hit("file/configuration.config")
 
 
 def _read(file: Path) -> bytes | None:

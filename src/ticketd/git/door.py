@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ticketd import failpoints
 from ticketd.errors import GitFailed, NotSetUp
 from ticketd.git.commandlayer import GitCommand, GitCommandNotFound
 
@@ -68,6 +69,17 @@ LOCAL_VARIABLES = (
     "GIT_COMMITTER_EMAIL",
     "GIT_COMMITTER_DATE",
 )
+
+
+# What leaves something behind that others see. Objects that no ref leads to are not: nobody meets them.
+WRITING = frozenset(
+    ("add", "clean", "clone", "fetch", "merge", "push", "read-tree", "rebase", "reset", "symbolic-ref", "update-ref")
+)
+WRITING_WITH = {"worktree": ("add", "remove"), "config": ("--add", "--unset", "--remove-section", "--local")}
+
+
+def writes(args: tuple[str, ...]) -> bool:
+    return args[0] in WRITING or any(word in args for word in WRITING_WITH.get(args[0], ()))
 
 
 def leave_outer_repository(environ: dict[str, str] | os._Environ[str]) -> None:
@@ -127,11 +139,14 @@ class Git:
             NotSetUp: there is no git.
         """
         try:
-            return self._ask(args, stdin, env, timeout_s)
+            answer = self._ask(args, stdin, env, timeout_s)
         except GitCommandNotFound as error:
             if self.cwd.is_dir():
                 raise NotSetUp("git is not on PATH", mend="Install git 2.38 or newer.") from error
             raise GitFailed(f"{self.cwd} is not there any more") from error
+        if writes(args):
+            failpoints.passed("git", args[0], through=("run",))
+        return answer
 
     def _ask(
         self, args: tuple[str, ...], stdin: bytes | None, env: Mapping[str, str] | None, timeout_s: float | None

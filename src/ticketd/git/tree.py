@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
 
+from ticketd import failpoints
 from ticketd.git.control import Control
 from ticketd.git.door import Git
 
@@ -109,17 +110,19 @@ def write_whole(path: Path, text: str) -> None:
     if path.is_dir() and not path.is_symlink():
         remove(path)
     fresh.replace(path)
+    failpoints.passed("file")
 
 
 def remove(path: Path) -> None:
     """Delete a file or a tree, read-only directories (Go's module cache) included."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
-        return
-    shutil.rmtree(path, ignore_errors=True)
-    if path.exists():
-        make_writable(path)
-        shutil.rmtree(path)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            make_writable(path)
+            shutil.rmtree(path)
+    failpoints.passed("gone")
 
 
 def make_writable(path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from ticketd import failpoints
 from ticketd.domain.globs import PatternSet, overlap
 from ticketd.errors import StoreTrouble, TicketdError
 from ticketd.store.migrations import LATEST, migrations
@@ -69,6 +70,7 @@ class Connections:
             except BaseException:
                 db.conn.rollback()
                 raise
+        failpoints.passed("store")
 
     @contextmanager
     def reading(self) -> Iterator[Database]:
@@ -102,9 +104,11 @@ class Connections:
             with self._one_at_a_time():
                 db = self.db
                 db.enable_wal()
+                failpoints.hit("store/made")
                 self._refuse_newer(db)
                 if migrations.pending(db):
                     migrations.apply(db)
+                    failpoints.hit("store/migrated")
         except sqlite3.DatabaseError as error:
             raise TicketdError(
                 f"the store {self._path} cannot be opened: {error}",

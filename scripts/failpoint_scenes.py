@@ -1,0 +1,346 @@
+"""Runs in which each failpoint is passed, and the proof that a death there loses nothing: killed, begun again, brought
+to its end, and everything checked (`invariants.py`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from invariants import Scene, everything_in, wrongs_at_rest, wrongs_now
+
+from ticketd import failpoints
+from ticketd.git.repository import state_dir
+from ticketd.store import open_store
+
+HERE = Path(__file__).parent
+AREAS = 4
+SLOTS = 3
+MOST_RUNS = 6
+GITCONFIG = "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
+CONFIG = """\
+slots = {slots}
+[agents.default]
+command = ["{python}", "-IS", "{agent}", "{made}"]
+[target]
+poll = "1s"
+"""
+CHECK = """#!/bin/sh
+if grep -rqs BAD work; then exit 1; fi
+git rev-parse 'HEAD^{{tree}}' >> {verified}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command of ticketd, or a method of the store that no command leads to. `refuse`: so many agents find no process
+    left. `prepares`: something to be done before it, by the user. `by`: another program than ticketd, with the point in
+    its environment."""
+
+    args: tuple[str, ...] = ()
+    refuse: int = 0
+    store: tuple[object, ...] = ()
+    prepares: Callable[[Yard], None] | None = None
+    by: tuple[str, ...] = ()
+
+
+RUN = Step(("start", "--until-idle"))
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """`first`: the point at which it has died once before, for what only a death leads to. `final`: where tickets have
+    to stand in the end; the others have landed."""
+
+    name: str
+    tickets: dict[str, dict[str, Any]]
+    steps: tuple[Step, ...] = (RUN,)
+    config: str = ""
+    first: str = ""
+    local: bool = False
+    final: dict[str, str] = field(default_factory=dict)
+    unwatched: bool = False
+
+
+@dataclass
+class Yard:
+    """`work` is the user's checkout. Runs commands by one driver (`failpoint_driver.py`)."""
+
+    root: Path
+    driver: Driver
+    commands: int = 0
+    scene: Scene = field(init=False)
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "TICKETD_", "XDG_"))}
+        own = {"HOME": str(self.root / "home"), "XDG_STATE_HOME": str(self.root / "state"), "GIT_CONFIG_NOSYSTEM": "1"}
+        return kept | own
+
+    def set_up(self, play: Play) -> None:
+        for folder in ("home", "made"):
+            (self.root / folder).mkdir(parents=True)
+        (self.root / "home" / ".gitconfig").write_text(GITCONFIG)
+        self._repositories(play.local)
+        (self.root / "verified").touch()
+        check = self.root / "check.sh"
+        check.write_text(CHECK.format(verified=self.root / "verified"))
+        check.chmod(0o755)
+        said = {"slots": SLOTS, "python": sys.executable, "agent": HERE / "chaos_agent.py", "made": self.root / "made"}
+        config = CONFIG.format(**said) + ('remote = ""\n' if play.local else "")
+        landing = f'[landing]\nverify = ["{check}"]\n' if "[landing]" not in play.config else ""
+        (self.work / "ticketd.toml").write_text(config + landing + play.config.replace("CHECK", str(check)))
+        for id_, said in play.tickets.items():
+            self.ticket(id_, **said)
+        watched = () if play.unwatched else (self.root / "home", self.work / ".git")
+        self.scene = Scene(
+            origin=self.work / ".git" if play.local else self.root / "origin.git",
+            work=self.work,
+            state=state_dir(self.work / ".git", self.environ),
+            made=self.root / "made",
+            slots=SLOTS,
+            watched=() if play.local else watched,
+            untouched={path: said for root in watched for path, said in everything_in(root).items()},
+            passes=lambda commit: not self.git("grep", "-l", "BAD", commit, "--", "work", ok=False),
+            verified=lambda: frozenset((self.root / "verified").read_text().split()),
+        )
+
+    def _repositories(self, local: bool) -> None:
+        self.git("init", "-q", str(self.work))
+        (self.work / "area").mkdir()
+        for number in range(AREAS):
+            (self.work / "area" / f"{number}.txt").write_text("".join(f"line {n}\n" for n in range(5)))
+        (self.work / ".gitignore").write_text(
+            "/tickets/\n/ticketd.toml\n/area/\n" if local else "/tickets/\n/ticketd.toml\n"
+        )
+        (self.work / "tickets").mkdir()
+        for args in (("add", "-Af"), ("reset", "-q", "tickets"), ("commit", "-qm", "first")):
+            self.git(*args, ok=args[0] != "reset")
+        if local:
+            return
+        origin = self.root / "origin.git"
+        self.git("init", "-q", "--bare", str(origin))
+        subprocess.run(["git", "-C", str(origin), "config", "core.logAllRefUpdates", "always"], check=True)
+        self.git("remote", "add", "origin", str(origin))
+        self.git("push", "-q", "-u", "origin", "main")
+
+    def git(self, *args: str, ok: bool = True) -> str:
+        where = self.work if self.work.is_dir() else self.root
+        done = subprocess.run(["git", *args], cwd=where, env=self.environ, capture_output=True, check=False)
+        if ok and done.returncode:
+            raise RuntimeError(f"git {' '.join(args)}: {done.stderr.decode()}")
+        return done.stdout.decode().strip()
+
+    def ticket(self, id_: str, touches: Sequence[str] = (), does: Sequence[str] = (), **front: object) -> None:
+        said = {"touches": list(touches) or [f"/work/{id_}*"], **front}
+        lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in said.items()), "---", f"# {id_}", ""]
+        orders = [f"do: {each.replace('ROOT', str(self.root)).replace('TICKETD', self._by_hand())}" for each in does]
+        (self.work / "tickets" / f"{id_}.md").write_text("\n".join([*lines, *orders, ""]))
+
+    def _by_hand(self) -> str:
+        """ticketd, for an agent that is told to use it as a person would."""
+        return f"XDG_STATE_HOME={self.root}/state {sys.executable} -m ticketd --repo {self.work}"
+
+    def take(self, step: Step, point: str = "", heard: Path | None = None) -> int:
+        """Its exit code; -9 where it was killed."""
+        if step.prepares is not None:
+            step.prepares(self)
+        env = self.environ | ({failpoints.VARIABLE: point} if point else {})
+        self.commands += 1
+        if step.by:
+            with (self.root / "out").open("ab") as out:
+                return subprocess.run(step.by, env=env, cwd=self.work, stdout=out, stderr=out, check=False).returncode
+        told = {"args": step.args, "refuse": step.refuse, "store": step.store, "repo": str(self.work), "env": env}
+        return self.driver.run(told | {"out": str(self.root / "out"), "heard": str(heard) if heard else None})
+
+    @property
+    def out(self) -> str:
+        path = self.root / "out"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def died(self, point: str) -> bool:
+        """Whether something died there: what it says last is with its errors."""
+        words = f"killed at the failpoint {point.partition(':')[0]}\n"
+        errors = self.scene.state.glob("runs/*/*/supervisor.err")
+        return words in self.out or any(words in path.read_text(errors="replace") for path in errors)
+
+
+Command: TypeAlias = dict[str, Any]
+
+
+class Driver:
+    """The process that forks ticketd's."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "failpoint_driver.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, command: Command) -> int:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@contextmanager
+def driver() -> Iterator[Driver]:
+    made = Driver()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def listen(play: Play, root: Path, by: Driver) -> list[str]:
+    """All points that the play passes, in order."""
+    yard = Yard(root, by)
+    yard.set_up(play)
+    heard = root / "heard"
+    if play.first:
+        yard.take(play.steps[0], play.first)
+    for step in play.steps:
+        yard.take(step, heard=heard)
+    found = heard.read_text().split("\n") if heard.exists() else []
+    return [each for each in found if each]
+
+
+def prove(play: Play, point: str, root: Path, by: Driver) -> list[str]:
+    """What is wrong after a death at this point (NAME or NAME:N); nothing if all is well."""
+    yard = Yard(root, by)
+    yard.set_up(play)
+    killed = False
+    if play.first:
+        yard.take(play.steps[0], play.first)
+    for step in play.steps:
+        if not killed and yard.take(step, point) == -signal.SIGKILL:
+            killed = True
+            yard.take(step)
+        elif killed:
+            yard.take(step)
+    wrongs = [] if yard.died(point) else [f"{point} was never passed in the play {play.name}"]
+    wrongs += wrongs_now(yard.scene)
+    return wrongs + come_to_rest(yard, play)
+
+
+def come_to_rest(yard: Yard, play: Play) -> list[str]:
+    for _ in range(MOST_RUNS):
+        yard.take(RUN)
+        if not waiting(yard):
+            break
+    yard.take(RUN)  # sweeps what the last one may have left
+    wrongs = list(wrongs_at_rest(yard.scene))
+    complaints = yard.root / "made" / "complaints"
+    wrongs += complaints.read_text().splitlines() if complaints.exists() else []
+    wrongs += [f"something fell over: {yard.out[-2000:]}"] if "Traceback" in yard.out else []
+    store = open_store(yard.scene.state / "store.db")
+    for id_, record in store.board().tickets.items():
+        wanted = play.final.get(id_, "landed")
+        if str(record.state) not in wanted.split("|"):
+            wrongs.append(f"{id_} is {record.state} ({record.reason}: {record.detail}), not {wanted}")
+    store.close()
+    return wrongs
+
+
+def waiting(yard: Yard) -> bool:
+    store = open_store(yard.scene.state / "store.db")
+    try:
+        return any(str(each.state) in ("queued", "running", "landing") for each in store.board().tickets.values())
+    finally:
+        store.close()
+
+
+# --- the plays ---
+
+FULL = """\
+[scheduler]
+preempt = "critical"
+[worktrees]
+setup = ["true"]
+copy = [".env"]
+[limits]
+retries = 3
+grace = "1s"
+"""
+
+WORK = Play(
+    "work",
+    {
+        "a": {"touches": ["/work/a*", "/area/0.txt"], "does": ["make work/@.txt x", "add area/0.txt a", "commit"]},
+        "b": {"touches": ["/work/b*", "/area/0.txt"], "does": ["add area/0.txt b", "make work/@.txt y"]},
+        "c": {"does": ["make work/@.txt x", "commit", "fail-first 1", "make work/@-2.txt y"]},
+        "d": {"does": ["make work/@.txt x", "drop", "make work/@-2.txt y"], "depends_on": ["a"]},
+        "pusher": {"does": ["make work/@.txt x", "commit", "sh git push -q origin HEAD:main"]},
+        "bad": {"does": ["make work/@.txt BAD", "make work/@-2.txt y"]},
+        "nest": {"does": ["make work/@.txt x", "nest"]},
+    },
+    config=FULL,
+    final={"nest": "landed|failed"},
+)
+CONFLICT = Play(
+    "conflict",
+    {
+        "clash": {
+            "touches": ["/work/clash*", "/area/1.txt"],
+            "does": [
+                "make work/@.txt x",
+                "once git clone -q ROOT/origin.git ROOT/other && cd ROOT/other && sed -i s/2/theirs/ area/1.txt"
+                " && git commit -qam theirs && git push -q origin HEAD:main",
+                "sh sed -i s/2/mine/ area/1.txt",
+            ],
+        },
+        "worse": {"does": ["sh mkdir -p work; echo BAD > work/worse.txt"], "on_failure": "skip"},
+        "after": {"depends_on": ["worse"], "does": ["make work/@.txt x"]},
+    },
+    config="[limits]\nretries = 3\n[landing]\nrepairs = 2\nverify = ['CHECK']\n",
+    final={"worse": "failed", "after": "skipped"},
+)
+RESTART = Play(
+    "restart",
+    {
+        "slow": {
+            "touches": ["/work/slow*", "/area/1.txt"],
+            "does": [
+                "sh sed -i s/2/mine/ area/1.txt",
+                "once git clone -q ROOT/origin.git ROOT/other && cd ROOT/other && sed -i s/2/theirs/ area/1.txt"
+                " && git commit -qam theirs && git push -q origin HEAD:main; exec sleep 20",
+                "sh sleep 2.5",
+            ],
+        },
+    },
+    config='[drift]\non_conflict = "restart"\n[limits]\nretries = 3\ngrace = "1s"\n',
+)
+WAY = Play(
+    "making way",
+    {
+        "early": {"does": ["make work/@.txt x"]},
+        "long": {"does": ["make work/@.txt x", "once touch ROOT/begun; exec sleep 8", "make work/@-2.txt y"]},
+        "urgent": {"priority": "critical", "depends_on": ["early"], "does": ["make work/@.txt x"]},
+        "cancelled": {"does": ["make work/@.txt x", "sh TICKETD cancel cancelled", "sh exec sleep 20"]},
+    },
+    config='slots = 1\n[scheduler]\npreempt = "critical"\n[limits]\nretries = 3\ngrace = "1s"\n'
+    "[landing]\nverify = ['sh', '-c', 'for i in $(seq 200); do test -e ../../../../../begun && break; sleep 0.02; done; exec CHECK']\n",
+    final={"cancelled": "cancelled|landed"},
+)
+PLAYS: tuple[Play, ...] = (WORK, CONFLICT, RESTART)
