@@ -1,7 +1,7 @@
 """Where a process can be told to die, for the proof that nothing is lost by it: right after each durable step.
 
-`TICKETD_FAILPOINT=NAME[:N]` in its environment makes a process of ticketd kill itself (SIGKILL) when it passes the point
-of that name for the Nth time. Nothing else arms a point, and one that is not armed costs a comparison.
+`TICKETD_FAILPOINT=NAME[:N]` in its environment makes a process of ticketd kill itself (SIGKILL) when it passes the
+point of that name for the Nth time. Nothing else arms a point, and one that is not armed costs a comparison.
 
 What is durable goes through few doors: a transaction of the store, a git command that writes, a file put in its place.
 Each door has its point, and the point is named after the function that came through it; so a step that is new has one

@@ -19,7 +19,7 @@ whatever session it hides, and `wait` answers ECHILD only when nothing is left. 
 agent dies with it (parent-death signal); its children in sessions of their own carry the run's mark in their
 environment, by which the daemon finds them. Without a subreaper, that mark and the process group are all there is.
 """
-# ruff: noqa: SIM105, PTH104, PTH110, PTH119, PTH208 - contextlib and pathlib are not imported, see above
+# ruff: noqa: SIM105, PTH104, PTH109, PTH110, PTH119, PTH208 - contextlib and pathlib are not imported, see above
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ LASTING = {
 }
 
 
-# Where a test has it die, as `ticketd.failpoints` has the daemon: NAME[:N] is for the supervisor of an attempt's Nth run.
+# Where a test has it die, as `ticketd.failpoints` has the daemon: NAME[:N] is for the supervisor of an Nth attempt.
 _POINT, _, _NUMBER = os.environ.get("TICKETD_FAILPOINT", "").partition(":")
 
 

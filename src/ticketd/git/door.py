@@ -71,15 +71,15 @@ LOCAL_VARIABLES = (
 )
 
 
-# What leaves something behind that others see. Objects that no ref leads to are not: nobody meets them.
-WRITING = frozenset(
-    ("add", "clean", "clone", "fetch", "merge", "push", "read-tree", "rebase", "reset", "symbolic-ref", "update-ref")
-)
-WRITING_WITH = {"worktree": ("add", "remove"), "config": ("--add", "--unset", "--remove-section", "--local")}
+# What leaves something behind that others see. Objects that no ref leads to, and an index of our own, nobody meets.
+WRITING = frozenset(("clean", "clone", "fetch", "merge", "push", "rebase", "reset", "update-ref"))
+WRITING_WITH = {"worktree": ("add",), "config": ("--add", "--unset", "--remove-section", "--local")}
+READING = ("--dry-run", "--get", "--get-regexp")
 
 
 def writes(args: tuple[str, ...]) -> bool:
-    return args[0] in WRITING or any(word in args for word in WRITING_WITH.get(args[0], ()))
+    may = args[0] in WRITING or any(word in args for word in WRITING_WITH.get(args[0], ()))
+    return may and not any(word in args for word in READING)
 
 
 def leave_outer_repository(environ: dict[str, str] | os._Environ[str]) -> None:
@@ -133,10 +133,12 @@ class Git:
         env: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Answer:
-        """Run `git *args` and return whatever it answers, failures too.
+        """Run `git *args` and return whatever it answers, failures too. A git that was killed has answered nothing: what
+        it would have said must not be taken for "no", unless it is a question with a time limit, which may end so.
 
         Raises:
             NotSetUp: there is no git.
+            GitFailed: it was killed.
         """
         try:
             answer = self._ask(args, stdin, env, timeout_s)
@@ -144,6 +146,8 @@ class Git:
             if self.cwd.is_dir():
                 raise NotSetUp("git is not on PATH", mend="Install git 2.38 or newer.") from error
             raise GitFailed(f"{self.cwd} is not there any more") from error
+        if answer.code < 0 and timeout_s is None:
+            raise GitFailed(f"git {args[0]} was killed in {self.cwd} (signal {-answer.code})")
         if writes(args):
             failpoints.passed("git", args[0], through=("run",))
         return answer

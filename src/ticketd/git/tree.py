@@ -5,6 +5,7 @@ git is always told both (GIT_DIR, GIT_WORK_TREE): the tree's `.git` file belongs
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import stat
@@ -115,6 +116,8 @@ def write_whole(path: Path, text: str) -> None:
 
 def remove(path: Path) -> None:
     """Delete a file or a tree, read-only directories (Go's module cache) included."""
+    if not os.path.lexists(path):
+        return
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
     else:
