@@ -8,13 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from invariants import Scene, everything_in, wrongs_at_rest, wrongs_now
+from invariants import Scene, everything_in, stands, wrongs_at_rest, wrongs_now
 
 from ticketd import failpoints
 from ticketd.git.repository import state_dir
@@ -22,7 +22,6 @@ from ticketd.store import open_store
 
 HERE = Path(__file__).parent
 AREAS = 4
-SLOTS = 3
 MOST_RUNS = 6
 GITCONFIG = "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
 CONFIG = """\
@@ -30,11 +29,12 @@ slots = {slots}
 [agents.default]
 command = ["{python}", "-IS", "{agent}", "{made}"]
 [target]
+remote = "{remote}"
 poll = "1s"
 """
-CHECK = """#!/bin/sh
+CHECK = """\
 if grep -rqs BAD work; then exit 1; fi
-git rev-parse 'HEAD^{{tree}}' >> {verified}
+git rev-parse 'HEAD^{tree}' >> ROOT/verified
 """
 
 
@@ -56,17 +56,21 @@ RUN = Step(("start", "--until-idle"))
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """`first`: the point at which it has died once before, for what only a death leads to. `final`: where tickets have
-    to stand in the end; the others have landed."""
+    """`first`: the point at which it has died once before, for what only a death leads to. `scripts`: what its commands
+    are. `final`: where tickets have to stand in the end; the others have landed. `unwatched`: the user changes the
+    repository. `lands` on the target, not on branches of its own."""
 
     name: str
-    tickets: dict[str, dict[str, Any]]
+    tickets: Mapping[str, Mapping[str, Any]]
     steps: tuple[Step, ...] = (RUN,)
     config: str = ""
     first: str = ""
     local: bool = False
-    final: dict[str, str] = field(default_factory=dict)
+    final: Mapping[str, str] = field(default_factory=dict)
     unwatched: bool = False
+    slots: int = 3
+    scripts: Mapping[str, str] = field(default_factory=dict)
+    lands: bool = True
 
 
 @dataclass
@@ -94,13 +98,16 @@ class Yard:
         (self.root / "home" / ".gitconfig").write_text(GITCONFIG)
         self._repositories(play.local)
         (self.root / "verified").touch()
-        check = self.root / "check.sh"
-        check.write_text(CHECK.format(verified=self.root / "verified"))
-        check.chmod(0o755)
-        said = {"slots": SLOTS, "python": sys.executable, "agent": HERE / "chaos_agent.py", "made": self.root / "made"}
-        config = CONFIG.format(**said) + ('remote = ""\n' if play.local else "")
-        landing = f'[landing]\nverify = ["{check}"]\n' if "[landing]" not in play.config else ""
-        (self.work / "ticketd.toml").write_text(config + landing + play.config.replace("CHECK", str(check)))
+        for name, text in {"check.sh": CHECK, **play.scripts}.items():
+            (self.root / name).write_text("#!/bin/sh\n" + text.replace("ROOT", str(self.root)))
+            (self.root / name).chmod(0o755)
+        agent = {"python": sys.executable, "agent": HERE / "chaos_agent.py", "made": self.root / "made"}
+        config = CONFIG.format(slots=play.slots, remote="" if play.local else "origin", **agent) + play.config
+        if "[landing]" not in config:
+            config += "[landing]\n"
+        if "verify =" not in config:
+            config = config.replace("[landing]\n", '[landing]\nverify = ["ROOT/check.sh"]\n')
+        (self.work / "ticketd.toml").write_text(config.replace("ROOT", str(self.root)))
         for id_, said in play.tickets.items():
             self.ticket(id_, **said)
         watched = () if play.unwatched else (self.root / "home", self.work / ".git")
@@ -109,7 +116,8 @@ class Yard:
             work=self.work,
             state=state_dir(self.work / ".git", self.environ),
             made=self.root / "made",
-            slots=SLOTS,
+            slots=play.slots,
+            lands=play.lands,
             watched=() if play.local else watched,
             untouched={path: said for root in watched for path, said in everything_in(root).items()},
             passes=lambda commit: not self.git("grep", "-l", "BAD", commit, "--", "work", ok=False),
@@ -125,8 +133,8 @@ class Yard:
             "/tickets/\n/ticketd.toml\n/area/\n" if local else "/tickets/\n/ticketd.toml\n"
         )
         (self.work / "tickets").mkdir()
-        for args in (("add", "-Af"), ("reset", "-q", "tickets"), ("commit", "-qm", "first")):
-            self.git(*args, ok=args[0] != "reset")
+        self.git("add", "-A")
+        self.git("commit", "-qm", "first")
         if local:
             return
         origin = self.root / "origin.git"
@@ -145,7 +153,7 @@ class Yard:
     def ticket(self, id_: str, touches: Sequence[str] = (), does: Sequence[str] = (), **front: object) -> None:
         said = {"touches": list(touches) or [f"/work/{id_}*"], **front}
         lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in said.items()), "---", f"# {id_}", ""]
-        orders = [f"do: {each.replace('ROOT', str(self.root)).replace('TICKETD', self._by_hand())}" for each in does]
+        orders = [f"do: {each.replace('ROOT', str(self.root)).replace('HAND', self._by_hand())}" for each in does]
         (self.work / "tickets" / f"{id_}.md").write_text("\n".join([*lines, *orders, ""]))
 
     def _by_hand(self) -> str:
@@ -234,10 +242,9 @@ def prove(play: Play, point: str, root: Path, by: Driver) -> list[str]:
     if play.first:
         yard.take(play.steps[0], play.first)
     for step in play.steps:
-        if not killed and yard.take(step, point) == -signal.SIGKILL:
-            killed = True
-            yard.take(step)
-        elif killed:
+        if not killed:
+            killed = yard.take(step, point) == -signal.SIGKILL or (bool(step.by) and yard.died(point))
+        if killed:
             yard.take(step)
     wrongs = [] if yard.died(point) else [f"{point} was never passed in the play {play.name}"]
     wrongs += wrongs_now(yard.scene)
@@ -266,81 +273,7 @@ def come_to_rest(yard: Yard, play: Play) -> list[str]:
 def waiting(yard: Yard) -> bool:
     store = open_store(yard.scene.state / "store.db")
     try:
-        return any(str(each.state) in ("queued", "running", "landing") for each in store.board().tickets.values())
+        tickets = store.board().tickets
+        return not all(stands(each, tickets) for each in tickets.values())
     finally:
         store.close()
-
-
-# --- the plays ---
-
-FULL = """\
-[scheduler]
-preempt = "critical"
-[worktrees]
-setup = ["true"]
-copy = [".env"]
-[limits]
-retries = 3
-grace = "1s"
-"""
-
-WORK = Play(
-    "work",
-    {
-        "a": {"touches": ["/work/a*", "/area/0.txt"], "does": ["make work/@.txt x", "add area/0.txt a", "commit"]},
-        "b": {"touches": ["/work/b*", "/area/0.txt"], "does": ["add area/0.txt b", "make work/@.txt y"]},
-        "c": {"does": ["make work/@.txt x", "commit", "fail-first 1", "make work/@-2.txt y"]},
-        "d": {"does": ["make work/@.txt x", "drop", "make work/@-2.txt y"], "depends_on": ["a"]},
-        "pusher": {"does": ["make work/@.txt x", "commit", "sh git push -q origin HEAD:main"]},
-        "bad": {"does": ["make work/@.txt BAD", "make work/@-2.txt y"]},
-        "nest": {"does": ["make work/@.txt x", "nest"]},
-    },
-    config=FULL,
-    final={"nest": "landed|failed"},
-)
-CONFLICT = Play(
-    "conflict",
-    {
-        "clash": {
-            "touches": ["/work/clash*", "/area/1.txt"],
-            "does": [
-                "make work/@.txt x",
-                "once git clone -q ROOT/origin.git ROOT/other && cd ROOT/other && sed -i s/2/theirs/ area/1.txt"
-                " && git commit -qam theirs && git push -q origin HEAD:main",
-                "sh sed -i s/2/mine/ area/1.txt",
-            ],
-        },
-        "worse": {"does": ["sh mkdir -p work; echo BAD > work/worse.txt"], "on_failure": "skip"},
-        "after": {"depends_on": ["worse"], "does": ["make work/@.txt x"]},
-    },
-    config="[limits]\nretries = 3\n[landing]\nrepairs = 2\nverify = ['CHECK']\n",
-    final={"worse": "failed", "after": "skipped"},
-)
-RESTART = Play(
-    "restart",
-    {
-        "slow": {
-            "touches": ["/work/slow*", "/area/1.txt"],
-            "does": [
-                "sh sed -i s/2/mine/ area/1.txt",
-                "once git clone -q ROOT/origin.git ROOT/other && cd ROOT/other && sed -i s/2/theirs/ area/1.txt"
-                " && git commit -qam theirs && git push -q origin HEAD:main; exec sleep 20",
-                "sh sleep 2.5",
-            ],
-        },
-    },
-    config='[drift]\non_conflict = "restart"\n[limits]\nretries = 3\ngrace = "1s"\n',
-)
-WAY = Play(
-    "making way",
-    {
-        "early": {"does": ["make work/@.txt x"]},
-        "long": {"does": ["make work/@.txt x", "once touch ROOT/begun; exec sleep 8", "make work/@-2.txt y"]},
-        "urgent": {"priority": "critical", "depends_on": ["early"], "does": ["make work/@.txt x"]},
-        "cancelled": {"does": ["make work/@.txt x", "sh TICKETD cancel cancelled", "sh exec sleep 20"]},
-    },
-    config='slots = 1\n[scheduler]\npreempt = "critical"\n[limits]\nretries = 3\ngrace = "1s"\n'
-    "[landing]\nverify = ['sh', '-c', 'for i in $(seq 200); do test -e ../../../../../begun && break; sleep 0.02; done; exec CHECK']\n",
-    final={"cancelled": "cancelled|landed"},
-)
-PLAYS: tuple[Play, ...] = (WORK, CONFLICT, RESTART)

@@ -20,22 +20,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from itertools import combinations, pairwise
 from pathlib import Path
 
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.globs import NOTHING, overlap
-from ticketd.domain.ticket import TicketState
+from ticketd.domain.ticket import TicketRecord, TicketState
 from ticketd.store import SqliteStore, open_store
 
 OVER = {TicketState.LANDED, TicketState.FAILED, TicketState.SKIPPED, TicketState.CANCELLED, TicketState.REVIEW}
 RUN = "TICKETD_RUN"
-# All that may lie in a state directory between two runs.
+# All that may lie in a state directory between two runs; drafts that a kill has left go when they are old enough.
 KNOWN = {
     *("store.db", "store.db-wal", "store.db-shm", "store.lock", "daemon.lock", "daemon.log", "doorbell"),
-    *("control.git", "control.lock", "control.config", "control.config.seen", "gate.git", "people.git"),
+    *("control.git", "control.lock", "control.config", "control.config.seen", "gate.git", "people.git", "people.lock"),
     *("repository", "ticketd.toml", "runs", "logs", "worktrees"),
 }
+DRAFTS = ("creating-*", "config-*", "index-*", "trial-*", "*.ticketd")
+# Worktrees that are no attempt's.
+OWN_TREES = ("lane", "lane-*", "people")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class Scene:
     """`work` is the user's checkout, `origin` the bare remote that logs all updates of its refs, `state` the state
     directory of this repository. `untouched`: what `work` and the user's home held, by path, before all. `passes`:
     whether a commit of main by itself is what verification lets through; `verified`: the trees that it has let through,
-    None where nobody has written them down. `secret`: a word of the daemon's environment that is for nobody's eyes."""
+    None where nobody has written them down. `secret`: a word of the daemon's environment that is for nobody's eyes. `lands`: on
+    the target, not on branches of its own."""
 
     origin: Path
     work: Path
@@ -56,6 +61,7 @@ class Scene:
     passes: Callable[[str], bool] = lambda _: True
     verified: Callable[[], frozenset[str]] | None = None
     secret: str = ""
+    lands: bool = True
 
     @property
     def control(self) -> Path:
@@ -176,7 +182,7 @@ def wrong_store(scene: Scene, store: SqliteStore) -> Iterator[str]:
     if len(slots) > scene.slots:
         yield f"{len(slots)} agents run in {scene.slots} slots"
     tickets = store.board().tickets
-    if scene.origin.is_dir():
+    if scene.lands and scene.origin.is_dir():
         on_main = {ticket for _, _, ticket in commits_of(scene)}
         landed = (r for r in tickets.values() if r.state is TicketState.LANDED and r.id not in on_main)
         yield from (f"{r.id} is said to have landed and is not on {scene.branch}" for r in landed)
@@ -185,13 +191,24 @@ def wrong_store(scene: Scene, store: SqliteStore) -> Iterator[str]:
 
 def unfinished(scene: Scene, store: SqliteStore) -> Iterator[str]:
     """Each ticket has landed, and is on the target; or it stands somewhere for good, and is not."""
-    on_main = {ticket for _, _, ticket in commits_of(scene)}
-    for record in store.board().tickets.values():
-        if record.state not in OVER and not record.held:
+    on_main, tickets = {ticket for _, _, ticket in commits_of(scene)}, store.board().tickets
+    for record in tickets.values():
+        if not stands(record, tickets):
             yield f"{record.id} is still {record.state}: {record.detail}"
-        if (record.state is TicketState.LANDED) is not (record.id in on_main):
-            yield f"{record.id} is {record.state} ({record.detail}), and {'' if record.id in on_main else 'not '}on main"
+        if scene.lands and (record.state is TicketState.LANDED) is not (record.id in on_main):
+            where = "on main" if record.id in on_main else "not on main"
+            yield f"{record.id} is {record.state} ({record.detail}), and {where}"
     yield from (f"{attempt.key} is still {attempt.state}" for attempt in store.live_attempts())
+
+
+def stands(record: TicketRecord, tickets: Mapping[str, TicketRecord]) -> bool:
+    """Whether nothing moves it but a person: it is over, is held, or waits for one that will not land."""
+    if record.state in OVER or record.held:
+        return True
+    return any(
+        (other := tickets.get(id_)) is not None and other.state is not TicketState.LANDED and stands(other, tickets)
+        for id_ in record.ticket.depends_on
+    )
 
 
 # --- what agents have made ---
@@ -288,9 +305,11 @@ def left_files(scene: Scene, store: SqliteStore) -> Iterator[str]:
     names = store.worktree_names()
     for home in (scene.state / "worktrees", scene.control / "worktrees"):
         for tree in home.glob("[!.]*"):
-            if tree.name not in names:
+            if tree.name not in names and not any(fnmatch(tree.name, own) for own in OWN_TREES):
                 yield f"no record explains the worktree {tree}"
-    yield from (f"no record explains {path}" for path in scene.state.iterdir() if path.name not in KNOWN)
+    for path in scene.state.iterdir():
+        if path.name not in KNOWN and not any(fnmatch(path.name, draft) for draft in DRAFTS):
+            yield f"no record explains {path}"
     halves = ("objects/??/tmp_obj_*", "objects/pack/tmp_*", "objects/incoming-*", "objects/tmp_objdir-*")
     for pattern in ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock", "gc.pid", *halves):
         yield from (f"left behind: {path}" for path in scene.control.glob(pattern))

@@ -133,8 +133,8 @@ class Git:
         env: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Answer:
-        """Run `git *args` and return whatever it answers, failures too. A git that was killed has answered nothing: what
-        it would have said must not be taken for "no", unless it is a question with a time limit, which may end so.
+        """Run `git *args` and return whatever it answers, failures too. A git that was killed has answered nothing, and
+        is not to be taken for a "no"; but one with a time limit may end so.
 
         Raises:
             NotSetUp: there is no git.
