@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -172,6 +173,9 @@ class Yard:
         told = {"args": step.args, "refuse": step.refuse, "store": step.store, "repo": str(self.work), "env": env}
         return self.driver.run(told | {"out": str(self.root / "out"), "heard": str(heard) if heard else None})
 
+    def kills(self, step: Step, point: str) -> bool:
+        return self.take(step, point) == -signal.SIGKILL or (bool(step.by) and self.died(point))
+
     @property
     def out(self) -> str:
         path = self.root / "out"
@@ -179,9 +183,9 @@ class Yard:
 
     def died(self, point: str) -> bool:
         """Whether something died there: what it says last is with its errors."""
-        words = f"killed at the failpoint {point.partition(':')[0]}\n"
+        words = re.compile(rf"killed at the failpoint {re.escape(point.partition(':')[0])}\s")
         errors = self.scene.state.glob("runs/*/*/supervisor.err")
-        return words in self.out or any(words in path.read_text(errors="replace") for path in errors)
+        return any(words.search(text) for text in (self.out, *(path.read_text(errors="replace") for path in errors)))
 
 
 Command: TypeAlias = dict[str, Any]
@@ -243,11 +247,45 @@ def prove(play: Play, point: str, root: Path, by: Driver) -> list[str]:
         yard.take(play.steps[0], play.first)
     for step in play.steps:
         if not killed:
-            killed = yard.take(step, point) == -signal.SIGKILL or (bool(step.by) and yard.died(point))
+            killed = yard.kills(step, point)
         if killed:
             yard.take(step)
     wrongs = [] if yard.died(point) else [f"{point} was never passed in the play {play.name}"]
     wrongs += wrongs_now(yard.scene)
+    return wrongs + come_to_rest(yard, play)
+
+
+def prove_together(play: Play, points: Sequence[str], root: Path, by: Driver) -> list[str]:
+    """Like `prove`, with as many of the deaths in one run as it has room for, one after the other; what it did not come
+    by is left to another run. The points are in the order in which the play first passes them."""
+    left, wrongs = list(points), list[str]()
+    for number in range(len(points)):
+        yard, before = Yard(root / str(number), by), len(left)
+        yard.set_up(play)
+        if play.first:
+            yard.take(play.steps[0], play.first)
+        for step in play.steps:
+            while left and yard.kills(step, left[0]):
+                left.pop(0)
+            if not left:
+                yard.take(step)
+        wrongs += come_to_rest(yard, play)
+        if wrongs or not left:
+            break
+        if len(left) == before:
+            return [f"{left[0]} was never passed in the play {play.name}"]
+    return wrongs
+
+
+def prove_supervisors(points: Sequence[str], root: Path, by: Driver) -> list[str]:
+    """Each point by a ticket of its own, whose first attempt loses its supervisor there."""
+    yard, play = Yard(root, by), Play("supervisors", {}, config="[limits]\nretries = 3\n")
+    yard.set_up(play)
+    wrongs = []
+    for number, point in enumerate(points):
+        yard.ticket(f"s{number}", does=["make work/@.txt x", "sleep 0.1"])
+        yard.take(RUN, point)
+        wrongs += [] if yard.died(point) else [f"{point} was never passed"]
     return wrongs + come_to_rest(yard, play)
 
 

@@ -47,8 +47,8 @@ class Scene:
     """`work` is the user's checkout, `origin` the bare remote that logs all updates of its refs, `state` the state
     directory of this repository. `untouched`: what `work` and the user's home held, by path, before all. `passes`:
     whether a commit of main by itself is what verification lets through; `verified`: the trees that it has let through,
-    None where nobody has written them down. `secret`: a word of the daemon's environment that is for nobody's eyes. `lands`: on
-    the target, not on branches of its own."""
+    None where nobody has written them down. `secret`: a word of the daemon's environment that is for nobody's eyes.
+    `lands`: on the target, not on branches of its own."""
 
     origin: Path
     work: Path
