@@ -28,7 +28,7 @@ if mkdir ROOT/edited 2>/dev/null; then
 fi
 exec ROOT/check.sh
 """
-STOPS = "once kill -TERM $(cat $(dirname $TICKETD_BRIEF)/../../../daemon.lock); exec sleep 20"
+STOPS = "once kill -TERM $(cat $(dirname $TICKETD_BRIEF)/../../../daemon.lock); exec sleep 4"
 
 
 def tell(*args: str) -> Step:
@@ -74,7 +74,7 @@ RESTART = Play(
             "does": [
                 "make work/@.txt x",
                 "sh sed -i s/2/mine/ area/1.txt",
-                f"once {ELSEWHERE}; sleep 3; git push -q origin HEAD:main; exec sleep 20",
+                f"once {ELSEWHERE}; sleep 3; git push -q origin HEAD:main; exec sleep 8",
             ],
         }
     },
@@ -84,9 +84,9 @@ WAY = Play(
     "making way",
     {
         "early": {"does": ["make work/@.txt x"]},
-        "long": {"does": ["make work/@.txt x", "commit", "once touch ROOT/go; exec sleep 20", "make work/@-2.txt y"]},
+        "long": {"does": ["make work/@.txt x", "commit", "once touch ROOT/go; exec sleep 6", "make work/@-2.txt y"]},
         "urgent": {"priority": "critical", "depends_on": ["early"], "does": ["make work/@.txt x"]},
-        "cancelled": {"does": ["make work/@.txt x", "sh HAND cancel cancelled", "sh exec sleep 20"]},
+        "cancelled": {"does": ["make work/@.txt x", "sh HAND cancel cancelled", "sh exec sleep 5"]},
     },
     config='[scheduler]\npreempt = "critical"\n[gates]\ncritical = "none"\n'
     + SETTLED
@@ -94,6 +94,14 @@ WAY = Play(
     slots=1,
     scripts={"begun.sh": "for i in $(seq 500); do test -e ROOT/go && break; sleep 0.02; done\nexec ROOT/check.sh\n"},
     final={"cancelled": "cancelled|landed"},
+)
+SPARE = Play(
+    "spare",
+    {
+        "a": {"touches": ["/work/"], "does": ["make work/@.txt x", "sleep 2.5"]},
+        "b": {"touches": ["/work/"], "does": ["make work/@.txt x"]},
+    },
+    slots=1,
 )
 PUSHING = Play(
     "an agent's push",
@@ -132,6 +140,7 @@ REVIEW = Play(
         tell("land", "no"),
         RUN,
     ),
+    final={"no": "review"},
 )
 STEER = Play(
     "steering",
@@ -225,27 +234,9 @@ HANDS = Play(
     unwatched=True,
 )
 PLAYS = (
-    *(
-        WORK,
-        CONFLICT,
-        RESTART,
-        WAY,
-        PUSHING,
-        REFUSED,
-        VOID,
-        HALF,
-        REVIEW,
-        STEER,
-        STOPPED,
-        DOUBT,
-        ASKED_BACK,
-        BRANCH,
-        LOCAL,
-    ),
-    HANDS,
+    *(WORK, CONFLICT, RESTART, WAY, SPARE, PUSHING, REFUSED, VOID, HALF),
+    *(REVIEW, STEER, STOPPED, DOUBT, ASKED_BACK, BRANCH, LOCAL, HANDS),
 )
-
-
 STAGED: Mapping[str, tuple[str, ...]] = {
     "work": (
         "store/pool.set_worktree_setup",
@@ -255,7 +246,6 @@ STAGED: Mapping[str, tuple[str, ...]] = {
         "store/landings.landing_failed",
         "git/conflicts.begin_merge/reset",
         "git/conflicts._merge/merge",
-        "store/pool.add_worktree",
         "store/tickets.skip",
     ),
     "restart": (
@@ -267,6 +257,7 @@ STAGED: Mapping[str, tuple[str, ...]] = {
         "store/attempts.preempt",
         "store/attempts.set_drift",
     ),
+    "spare": ("store/pool.add_worktree",),
     "an agent's push": ("git/gate_main._keep/update-ref",),
     "refused": (
         "run/refused",

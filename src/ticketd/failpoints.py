@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType
 
 from ticketd.errors import BadInput
@@ -100,7 +101,6 @@ POINTS: Mapping[str, str] = {
     "git/conflicts._merge/merge": "the merge is under way in it",
     "git/worktrees.keep/update-ref": "the work of an attempt is kept, under its ref",
     "git/control.keep/update-ref": "a commit is kept: a candidate, what may have been pushed, what takes back a ticket",
-    "git/control.drop/update-ref": "a candidate that is not needed any more has no ref",
     # --- runs ---
     "run/directory": "the run has a directory",
     "run/brief": "the agent's brief",
@@ -165,9 +165,9 @@ def passed(door: str, way: str = "", through: tuple[str, ...] = ()) -> None:
 
 def _caller(frame: FrameType | None, through: tuple[str, ...]) -> str:
     while frame is not None:
-        code, module = frame.f_code, frame.f_globals.get("__name__", "")
-        if module != "contextlib" and code.co_name not in through and not code.co_name.startswith("<"):
-            return f"{module.rpartition('.')[2]}.{code.co_name}"
+        name, module = frame.f_code.co_name, Path(frame.f_code.co_filename).stem
+        if module != "contextlib" and name not in through and not name.startswith("<"):
+            return f"{module}.{name}"
         frame = frame.f_back
     return "nobody"
 
