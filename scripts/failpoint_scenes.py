@@ -296,7 +296,7 @@ def prove_together(play: Play, points: Sequence[str], root: Path, by: Driver) ->
 
 
 def prove_supervisors(points: Sequence[str], root: Path, by: Driver) -> list[str]:
-    """Each point by a ticket of its own, whose first attempt loses its supervisor there, and then the daemon goes too."""
+    """Each point by a ticket of its own, whose first attempt loses its supervisor there; then the daemon goes, too."""
     yard, play = Yard(root, by), Play("supervisors", {}, config="[limits]\nretries = 3\n", slots=9)
     yard.set_up(play)
     wrongs = []

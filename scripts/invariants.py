@@ -249,11 +249,20 @@ def kept_objects(scene: Scene) -> frozenset[str]:
 
 
 def is_there(scene: Scene, attempt: Attempt, what: str, sha: str, path: str) -> bool:
+    """In the worktree of one that goes on, or in one that was taken out of the pool since no commit holds all of it."""
     is_live, home = attempt.state is not AttemptState.ENDED, scene.state / "worktrees"
-    trees = [home / attempt.worktree] if attempt.worktree else []
+    trees = [home / name for name in retired(scene) if name == attempt.worktree]
     if is_live:  # it may be about to be given one, or just have gone on in another
         trees = list(home.glob("[!.]*"))
     return any(holds(tree, what, sha, path, is_live=is_live) for tree in trees)
+
+
+def retired(scene: Scene) -> list[str]:
+    db = sqlite3.connect(scene.state / "store.db", timeout=30)
+    try:
+        return [row[0] for row in db.execute("SELECT name FROM worktrees WHERE retired")]
+    finally:
+        db.close()
 
 
 def holds(tree: Path, what: str, sha: str, path: str, *, is_live: bool) -> bool:
