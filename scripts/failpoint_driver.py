@@ -46,7 +46,11 @@ def be(command: dict[str, Any]) -> None:
 
 def listen(heard: Path) -> None:
     file = os.open(heard, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    failpoints.listen(lambda name: os.write(file, f"{name}\n".encode()) and None)
+
+    def write_down(name: str) -> None:
+        os.write(file, f"{name}\n".encode())
+
+    failpoints.listen(write_down)
 
 
 def refuse(times: int) -> None:

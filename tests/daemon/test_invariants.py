@@ -64,11 +64,17 @@ def land_again(yard: Yard) -> None:
     git(other, "push", "-q", "origin", "HEAD:main")
 
 
+def forget(control: Path, ticket: str) -> None:
+    for ref in git(control, "for-each-ref", "--format=%(refname)").splitlines():
+        if f"/{ticket}/" in ref:
+            git(control, "update-ref", "-d", ref)
+
+
 WRONGS: dict[str, tuple[Callable[[Yard], object], str]] = {
     "moved back": (lambda y: git(y.scene.origin, "update-ref", "refs/heads/main", "main~1"), "is no fast-forward"),
     "landed twice": (land_again, "a has landed 2 times"),
     "unverified": (lambda y: (y.root / "verified").write_text(""), "was never verified"),
-    "work gone": (lambda y: git(y.scene.control, "update-ref", "-d", "refs/ticketd/bad/1"), "of bad/1 (ended) is lost"),
+    "work gone": (lambda y: forget(y.scene.control, "bad"), "of bad/1 (ended) is lost"),
     "ref unexplained": (
         lambda y: git(y.scene.control, "update-ref", "refs/ticketd/x/1", "refs/target/main"),
         "explains",
