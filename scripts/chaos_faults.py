@@ -236,14 +236,14 @@ def push_by_hand(ground: Ground, blow: Blow) -> str:
 
 
 def delete_tree(ground: Ground, blow: Blow) -> str:
-    """One that no attempt has: in another, work that is nowhere else would be lost."""
+    """One that no attempt has: in another, work that is nowhere else would be lost. Without a daemon, which could hand
+    it out meanwhile."""
+    kill_daemon(ground, Blow(blow.kind, 1.0, 0.0))
     if not (ground.scene.state / "store.db").exists():
         return "no store yet"
     store = open_store(ground.scene.state / "store.db")
     taken = {attempt.worktree for attempt in store.live_attempts()}
     store.close()
-    if ground.daemon is not None and ground.daemon.poll() is None:
-        return "only while no daemon hands them out"
     home = ground.scene.state / "worktrees"
     free = sorted(each for each in home.glob("[0-9]*") if each.name not in taken)
     if not free:
@@ -256,10 +256,8 @@ def delete_tree(ground: Ground, blow: Blow) -> str:
 def steer(ground: Ground, blow: Blow) -> str:
     """What a person asks for, about one of the last tickets."""
     number = max(1, ground.asked - int(blow.hold * 4))
-    verbs = ("cancel", "retry", "hold", "unhold", "land", "diff", "checkout")
+    verbs = ("cancel", "retry", "hold", "unhold", "land", "diff", "show")
     verb = verbs[int(blow.pick * len(verbs))]
-    if verb == "checkout":
-        verb = "show"
     try:
         done = ground.ticketd(verb, f"t{number:04}", limit_s=60)
     except subprocess.TimeoutExpired:
