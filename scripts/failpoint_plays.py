@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 
 from failpoint_scenes import RUN, Play, Step, Yard
 
@@ -237,139 +236,6 @@ PLAYS = (
     *(WORK, CONFLICT, RESTART, WAY, SPARE, PUSHING, REFUSED, VOID, HALF),
     *(REVIEW, STEER, STOPPED, DOUBT, ASKED_BACK, BRANCH, LOCAL, HANDS),
 )
-STAGED: Mapping[str, tuple[str, ...]] = {
-    "work": (
-        "store/pool.set_worktree_setup",
-        "git/configuration._add/config",
-    ),
-    "conflict": (
-        "store/landings.landing_failed",
-        "git/conflicts.begin_merge/reset",
-        "git/conflicts._merge/merge",
-        "store/tickets.skip",
-    ),
-    "restart": (
-        "store/attempts.pulse",
-        "store/attempts.extend_claim",
-        "store/attempts.restart",
-    ),
-    "making way": (
-        "store/attempts.preempt",
-        "store/attempts.set_drift",
-    ),
-    "spare": ("store/pool.add_worktree",),
-    "an agent's push": ("git/gate_main._keep/update-ref",),
-    "refused": (
-        "run/refused",
-        "file/worktrees.leave",
-        "store/attempts.start_refused",
-    ),
-    "void": (
-        "run/void",
-        "file/tree.link",
-    ),
-    "half-made": (
-        "store/made",
-        "store/migrated",
-        "file/settings",
-        "store/ticketfiles.save_files",
-        "file/creation.owner",
-        "git/creation._clone/clone",
-        "git/creation._drop_refs/update-ref",
-        "file/creation.control",
-        "file/configuration.accepted",
-        "file/configuration.seen",
-        "file/configuration.config",
-        "file/gate.open_gate/objects",
-        "file/gate.open_gate/shallow",
-        "file/gate.open_gate",
-        "file/gate.hook",
-        "store/pool.daemon_started",
-        "git/target.fetch_tip/fetch",
-        "git/target.fetch_tip/update-ref",
-        "file/gate._show",
-        "store/pool.set_target",
-        "store/attempts.dispatch",
-        "store/attempts.set_worktree",
-        "git/worktrees._add/worktree",
-        "git/worktrees._add/reset",
-        "gone/tree.settle",
-        "file/tree.point_head",
-        "git/worktrees._put_on/update-ref",
-        "file/worktrees._put_on",
-        "file/worktrees.leave_out",
-        "run/directory",
-        "run/brief",
-        "run/spec",
-        "run/supervisor",
-        "run/begun",
-        "store/attempts.attempt_started",
-        "store/attempts.attempt_over",
-        "git/worktrees.keep/update-ref",
-        "store/attempts.close_attempt",
-        "store/landings.set_phases",
-        "store/landings.note_verification",
-        "git/target.push/push",
-        "git/target.note_tip/update-ref",
-        "store/landings.land",
-        "store/pool.daemon_stopped",
-        "gone/worktrees._drop_half_made",
-        "gone/tree.remove",
-        "store/pool.note",
-    ),
-    "review": (
-        "store/tickets.ask_to_start",
-        "store/tickets.note_shown",
-        "store/tickets.approve",
-        "store/tickets.reject",
-        "store/byhand.land_ahead",
-        "store/tickets.ask_to_land",
-    ),
-    "steering": (
-        "store/pool.pause",
-        "store/pool.resume",
-        "store/pool.set_slots",
-        "store/tickets.hold",
-        "store/tickets.bump",
-        "store/tickets.cancel",
-        "store/tickets.retry",
-        "store/pool.raise_alarm",
-    ),
-    "stopped": (
-        "store/pool.ask_stop",
-        "run/end",
-    ),
-    "doubt": ("store/landings.forget_failures",),
-    "branch": (
-        "git/control.keep/update-ref",
-        "git/target.publish/push",
-    ),
-    "local": (
-        "git/localtarget._bring/fetch",
-        "git/localtarget._two_tree/read-tree",
-        "git/localtarget._move/update-ref",
-        "git/worktrees._clean/clean",
-        "git/worktrees._reset/reset",
-    ),
-    "hands": (
-        "file/newticket.create",
-        "file/init.tickets",
-        "file/hook.set_aside",
-        "file/hook.write",
-        "file/hook.put_back",
-        "git/handover.hand_over/fetch",
-        "store/byhand.enter",
-        "git/rebase_checkout.fetch/fetch",
-        "git/rebase_checkout.rebase/rebase",
-        "git/push._git_push/push",
-        "git/people.install/config",
-        "git/people.uninstall/config",
-        "gone/people.uninstall",
-        "git/rebase_checkout._abort/rebase",
-        "git/people.show_landed/fetch",
-    ),
-}
-"""Which play each point is passed in, for the proof that runs every day; supervisors' have a proof of their own."""
 
 
 def plant_half_made(yard: Yard) -> None:
@@ -414,8 +280,3 @@ def commit_in_the_way(yard: Yard) -> None:
             (where / "area" / "3.txt").write_text(word)
             yard.git("-C", str(where), "commit", "-qam", word)
         yard.git("-C", str(yard.root / "third"), "push", "-q", "origin", "HEAD:main")
-
-
-def by_chance(point: str) -> bool:
-    """How often it is passed depends on how long things take."""
-    return point.startswith(("store/attempts.pulse", "store/pool.", "git/target.fetch_tip", "file/gate._show", "gone/"))

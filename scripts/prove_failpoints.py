@@ -18,8 +18,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from failpoint_plays import PLAYS, by_chance
+from failpoint_plays import PLAYS
 from failpoint_scenes import Driver, Play, driver, listen, prove, prove_supervisors
+from failpoint_stages import by_chance
 
 from ticketd.failpoints import POINTS
 

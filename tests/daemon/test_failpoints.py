@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from failpoint_plays import PLAYS, STAGED
+from failpoint_plays import PLAYS
 from failpoint_scenes import Driver, driver, prove_supervisors, prove_together
+from failpoint_stages import STAGED
 from prove_failpoints import PAGE, page
 
 from ticketd.failpoints import POINTS
