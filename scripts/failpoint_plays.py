@@ -201,6 +201,16 @@ ASKED_BACK = Play(
     scripts={"edits.sh": EDITS},
 )
 BRANCH = Play("branch", {"a": {"does": ["make work/@.txt x"]}}, config="[landing]\nmode = 'branch'\n", lands=False)
+CLONES = Play(
+    "clones",
+    {
+        "a": {"touches": ["/work/a*", "/area/0.txt"], "does": ["make work/@.txt x", "add area/0.txt a", "commit"]},
+        "b": {"touches": ["/work/b*", "/area/0.txt"], "does": ["make work/@.txt x", "drop", "make work/@-2.txt y"]},
+        "c": {"does": ["make work/@.txt BAD", "commit", "make work/@-2.txt y"]},
+    },
+    config='[worktrees]\nisolation = "clone"\n' + SETTLED,
+    slots=1,
+)
 LOCAL = Play(
     "local",
     {
@@ -234,7 +244,7 @@ HANDS = Play(
 )
 PLAYS = (
     *(WORK, CONFLICT, RESTART, WAY, SPARE, PUSHING, REFUSED, VOID, HALF),
-    *(REVIEW, STEER, STOPPED, DOUBT, ASKED_BACK, BRANCH, LOCAL, HANDS),
+    *(REVIEW, STEER, STOPPED, DOUBT, ASKED_BACK, BRANCH, CLONES, LOCAL, HANDS),
 )
 
 

@@ -111,6 +111,13 @@ STAGED: Mapping[str, tuple[str, ...]] = {
         "git/control.keep/update-ref",
         "git/target.publish/push",
     ),
+    "clones": (
+        "gone/clones.furnish",
+        "file/clones.furnish",
+        "file/clones.furnish/clone",
+        "git/ingest._fetch/fetch",
+        "file/ingest.run",
+    ),
     "local": (
         "git/localtarget._bring/fetch",
         "git/localtarget._two_tree/read-tree",

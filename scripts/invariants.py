@@ -37,7 +37,7 @@ KNOWN = {
     *("control.git", "control.lock", "control.config", "control.config.seen", "gate.git", "people.git", "people.lock"),
     *("repository", "ticketd.toml", "runs", "logs", "worktrees"),
 }
-DRAFTS = ("creating-*", "config-*", "index-*", "trial-*", "*.ticketd")
+DRAFTS = ("creating-*", "config-*", "index-*", "ingest-*", "trial-*", "*.ticketd")
 # Worktrees that are no attempt's.
 OWN_TREES = ("lane", "lane-*", "people")
 

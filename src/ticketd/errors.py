@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class TicketdError(Exception):
     """An error shown without a traceback. `mend` says what to do next; `exit_code` is the contract's."""
@@ -12,6 +14,10 @@ class TicketdError(Exception):
         super().__init__(what)
         self.what = what
         self.mend = mend
+
+    def retold(self, told: Callable[[str], str]) -> None:
+        """Say the same in other words."""
+        self.what, self.mend = told(self.what), told(self.mend)
 
     def __str__(self) -> str:
         return f"{self.what}\n  {self.mend}" if self.mend else self.what

@@ -99,6 +99,11 @@ POINTS: Mapping[str, str] = {
     "gone/worktrees._drop_half_made": "what a killed `worktree add` left is gone",
     "git/conflicts.begin_merge/reset": "a worktree is ready for the merge that its agent is to finish",
     "git/conflicts._merge/merge": "the merge is under way in it",
+    "gone/clones.furnish": "a clone's draft, or the link of its tree, has made room for it",
+    "file/clones.furnish": "what a clone begins with is noted, and that the tree is one",
+    "file/clones.furnish/clone": "the tree is a clone",
+    "git/ingest._fetch/fetch": "what was made in a clone has come to the control repository, without a ref",
+    "file/ingest.run": "what was found in a clone is noted",
     "git/worktrees.keep/update-ref": "the work of an attempt is kept, under its ref",
     "git/control.keep/update-ref": "a commit is kept: a candidate, what may have been pushed, what takes back a ticket",
     # --- runs ---

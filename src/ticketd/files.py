@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ticketd import failpoints
-from ticketd.domain.problems import Problem
+from ticketd.domain.problems import Problem, Severity
+from ticketd.domain.secrets import LONGEST_FILE, NO_SECRETS, Secrets
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import ParsedSettings, parse_settings
 from ticketd.domain.ticketfile import MAX_BYTES, Parsed, parse_ticket
@@ -18,19 +20,23 @@ from ticketd.ports import FoundFile
 TICKETS = "tickets"
 CONFIG = "ticketd.toml"
 CHUNK = 1 << 16
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class CheckoutFiles:
     """Reads below `root`. Symbolic links, pipes and devices are named as faults, never followed or opened.
 
-    `last_good` is where the newest `ticketd.toml` without an error is kept.
+    `last_good` is where the newest `ticketd.toml` without an error is kept; `secrets`, what no ticket may tell.
     """
 
-    def __init__(self, root: Path, last_good: Path) -> None:
+    def __init__(self, root: Path, last_good: Path, secrets: Callable[[], Secrets] = lambda: NO_SECRETS) -> None:
         self.root = root
         self._last_good = last_good
+        self._secrets = secrets
 
     def stamps(self) -> Mapping[str, str]:
+        if (self.root / TICKETS).is_symlink():
+            return {TICKETS: _stamp((self.root / TICKETS).lstat())}
         return {_shown(path): _stamp(status) for path, status in _walk(self.root / TICKETS, TICKETS, 0)}
 
     def read(self, path: str, stamp: str, settings: Settings) -> FoundFile:
@@ -38,16 +44,29 @@ class CheckoutFiles:
             named = Problem(path, 0, "its name is not UTF-8", "rename it")
             return FoundFile(stamp, Parsed(path, None, None, (named,)))
         try:
-            content = _read_regular(f"{self.root}/{path}")
+            content = _read_below(self.root, path)
         except OSError as error:
             return FoundFile(stamp, Parsed(path, None, None, (_unreadable(path, error),)))
-        return FoundFile(stamp, parse_ticket(path, content, settings))
+        return FoundFile(stamp, self._parsed(path, content, settings))
+
+    def _parsed(self, path: str, content: bytes, settings: Settings) -> Parsed:
+        """Without the value of any secret: what a ticket says stands in the store, in briefs and on pages."""
+        secrets = self._secrets()
+        parsed = parse_ticket(path, secrets.redact(content), settings)
+        if not (told := secrets.count(content)):
+            return parsed
+        what = f"it holds the value of {min(told)}, which everybody sees as `[{min(told)}]`"
+        problem = Problem(path, 0, what, "take the value out", Severity.WARNING)
+        return replace(parsed, problems=(*parsed.problems, problem))
 
     def settings(self) -> ParsedSettings:
         try:
-            content = _read_regular(self.root / CONFIG)
+            content = _read_regular(self.root / CONFIG, is_private=True)
         except FileNotFoundError:
             return ParsedSettings(Settings(), ())
+        except WritableByAll:
+            what = "anybody on this machine may write it, and it says which programs run"
+            return ParsedSettings(None, (Problem(CONFIG, 0, what, f"chmod o-w {CONFIG}"),))
         except OSError as error:
             return ParsedSettings(None, (_unreadable(CONFIG, error),))
         parsed = parse_settings(CONFIG, content)
@@ -61,12 +80,32 @@ class CheckoutFiles:
         except OSError:
             return None
 
+    def stamps_of(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """Of files of the checkout, links followed; empty for what is not there."""
+        stamps = []
+        for path in paths:
+            try:
+                stamps.append(_stamp((self.root / path).stat()))
+            except OSError:
+                stamps.append("")
+        return tuple(stamps)
+
+    def text_of(self, path: str) -> str:
+        """A file of the checkout that holds secrets; it may be a link to where they are kept. Empty if there is none,
+        or one too long to hold them."""
+        try:
+            content = _read_regular((self.root / path).resolve())
+        except (OSError, RuntimeError):
+            return ""
+        return content.decode("utf-8", "surrogateescape") if len(content) <= LONGEST_FILE else ""
+
     def _remember(self, content: bytes) -> None:
         with contextlib.suppress(OSError):
             if _read_regular(self._last_good) == content:
                 return
         if self._last_good.parent.is_dir():
             fresh = self._last_good.with_suffix(f".{os.getpid()}")
+            fresh.touch(mode=0o600)
             fresh.write_bytes(content)
             fresh.replace(self._last_good)
             failpoints.hit("file/settings")
@@ -98,11 +137,32 @@ def _stamp(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}-{status.st_mode}"
 
 
-def _read_regular(path: str | Path) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+class WritableByAll(OSError):
+    """A file that others than its owner and group may write."""
+
+
+def _read_below(root: Path, path: str) -> bytes:
+    """No folder on the way is a link, not even one put there since it was listed."""
+    *folders, name = path.split("/")
+    at = os.open(root, FOLDER)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        for folder in folders:
+            inside = os.open(folder, FOLDER | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = inside
+        return _read_regular(name, at)
+    finally:
+        os.close(at)
+
+
+def _read_regular(path: str | Path, at: int | None = None, *, is_private: bool = False) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    try:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
             raise OSError(0, "not a regular file")
+        if is_private and mode & stat.S_IWOTH:
+            raise WritableByAll
         content = b""
         while len(content) <= MAX_BYTES and (more := os.read(fd, CHUNK)):
             content += more

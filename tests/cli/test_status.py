@@ -53,6 +53,17 @@ def test_a_real_terminal_gets_them_too(yard: Yard, columns: int, rows: int) -> N
     assert "\x1b[" in terminal.raw
 
 
+def test_what_holds_an_agent_up_stands_below_it(yard: Yard) -> None:
+    yard.ticket("a", touches=["a"])
+    yard.sync()
+    yard.session.store.held_up(yard.start("a", 1), "cannot be ended: 7 (cat)")
+    with yard.daemon():
+        document = document_of(yard)
+    assert document["slots"][0]["held_up"] == "cannot be ended: 7 (cat)"
+    lines = [line.plain.strip() for line in screen(document, 80, 24)]
+    assert "cannot be ended: 7 (cat)" in lines[[line.startswith("1  a ") for line in lines].index(True) + 1]
+
+
 def test_no_color_is_respected(yard: Yard) -> None:
     yard.busy()
     terminal = Terminal(yard, 80, 24, "status", NO_COLOR="1")

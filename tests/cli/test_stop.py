@@ -76,6 +76,17 @@ def test_now_names_the_agents_it_ends(hands: Hands, daemon: DaemonLock) -> None:
     assert stop_of(hands) is Stop.NOW
 
 
+def test_what_cannot_be_ended_is_named_while_it_waits(hands: Hands, daemon: DaemonLock) -> None:
+    key = hands.dispatch("paint")
+    with hands.store() as store:
+        store.held_up(key, "cannot be ended: 7 (cat)\x1b[31m")
+    process, _ = begin(hands, "--now")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "paint/1: cannot be ended: 7 (cat)\\x1b[31m\n"
+    daemon.release()
+    assert process.communicate()[0] == "stopped\n"
+
+
 def test_a_drain_does_not_call_off_an_end(hands: Hands, daemon: DaemonLock) -> None:
     hands.ok("stop", "--now", "--no-wait")
     hands.ok("stop", "--no-wait")

@@ -74,6 +74,7 @@ VERDICTS: tuple[Verdict, ...] = (
     Requeue("again", failed=True, reason=Reason.TIMEOUT),
     Requeue("later", deferred=True, not_before=99.5),
     Requeue("made way", preempted=True),
+    Requeue("the machine went down", goes_on=True),
     Requeue("markers are left", reason=Reason.CONFLICT, repair=replace(MERGE, merges=None)),
     Fail(Reason.AGENT_FAILED, "exit code 3 \udcff"),
     Cancel("by a person"),
@@ -272,7 +273,8 @@ class Walk:
                 yield "preempt", lambda: store.preempt(key, "d", self.at)
                 for paths in (["new"], ["z", "w/y", "x/y"], ["in/1", "x", "w", "w/q"]):
                     yield "extend", lambda paths=paths: store.extend_claim(key, paths, self.at)
-                yield "pulse", lambda: store.pulse({key: Pulse(self.at, 1, self.at, None, None)})
+                yield "pulse", lambda: store.pulse({key: Pulse(self.at, 1, self.at, None, None, "stopped")})
+                yield "held up", lambda: store.held_up(key, "cannot be ended: 7 (cat)")
             case AttemptState.COLLECTING:
                 for verdict in (*VERDICTS, *[ToLanding()] * 4):
                     yield "close", lambda v=verdict: self.close(key, Kept(TIP, ("x",)), v)

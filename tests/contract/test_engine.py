@@ -551,6 +551,7 @@ def test_the_agent_dies_with_a_killed_supervisor_and_the_run_is_lost(spec: RunSp
     os.kill(supervisor_of(spec), signal.SIGKILL)
     assert isinstance(engine.wait(spec.run_dir, PATIENCE_S), LostRun)
     tie.wait_for_cut()
+    assert isinstance(engine.settle(spec.run_dir), LostRun)
 
 
 @linux_only
@@ -564,6 +565,7 @@ def test_a_supervisor_killed_before_it_could_report_has_begun_all_the_same(
     engine = LocalEngine()
     assert isinstance(engine.start(shell(spec, "kill -9 $PPID")), Alive)
     assert isinstance(engine.look(spec.run_dir), LostRun)
+    assert isinstance(engine.settle(spec.run_dir), LostRun)
 
 
 @linux_only

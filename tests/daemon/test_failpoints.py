@@ -20,11 +20,15 @@ from ticketd.git.door import writes
 
 SOURCES = Path(__file__).parents[2] / "src" / "ticketd"
 OF_SUPERVISORS = tuple(point for point in POINTS if point.startswith("supervisor/"))
-# Steps that no play is made for: each puts right what only somebody's meddling leads to, and is passed by the tests of
-# that; a death after it leaves less to put right.
+# Steps that no play is made for: what puts right what only somebody's meddling leads to, mirrors what is read anew, or
+# tells a sign of life. The tests of each pass it; a death after it leaves less to do.
 UNSTAGED = {
     "git/conflicts.begin_merge/clean",
     "git/control.drop/update-ref",
+    "gone/clones.unfurnish",
+    "gone/ingest._mirror",
+    "gone/ingest._mirror_index",
+    "store/attempts.held_up",
     "gone/gate._link",
     "gone/gate._write_hook",
     "gone/gate.open_gate",

@@ -11,7 +11,14 @@ from gitworld import ADA, KEY, START, World, commit, git, write
 
 from ticketd.domain.attempt import AttemptKey, Drift
 from ticketd.errors import BadInput, GitFailed
+from ticketd.git.tree import remove
+from ticketd.git.worktrees import Layout
 from ticketd.ports import Kept
+
+both = pytest.mark.parametrize(
+    "world", [Layout.LINKED, Layout.CLONE], indirect=True, ids=lambda each: each.name.lower()
+)
+as_clone = pytest.mark.parametrize("world", [Layout.CLONE], indirect=True, ids=["clone"])
 
 
 def fresh(world: World, branch: str | None = "ticketd/fix-it/1") -> tuple[Path, str]:
@@ -33,11 +40,11 @@ def is_exactly(world: World, commit_: str, branch: str | None) -> None:
     assert git(tree, "rev-parse", "HEAD") == commit_
     assert git(tree, "symbolic-ref", "-q", "HEAD", ok=False) == (f"refs/heads/{branch}" if branch else "")
     assert git(tree, "status", "--porcelain", "--ignored") == ""
-    assert {str(p.relative_to(tree)) for p in tree.rglob("*") if p.is_file() and p.name != ".git"} == content(
-        world, commit_
-    )
+    files = {str(p.relative_to(tree)) for p in tree.rglob("*") if p.is_file()}
+    assert {file for file in files if file.partition("/")[0] != ".git"} == content(world, commit_)
 
 
+@both
 def test_a_new_tree_is_at_the_commit_on_its_branch_without_upstream(world: World) -> None:
     tree, base = fresh(world)
     is_exactly(world, base, "ticketd/fix-it/1")
@@ -112,12 +119,17 @@ def mess_head(tree: Path) -> None:
     (git_dir(tree) / "HEAD").write_bytes(b"rubbish")
 
 
+def without_git(tree: Path) -> None:
+    """A link, or a clone's own."""
+    remove(tree / ".git")
+
+
 def mess_link(tree: Path) -> None:
-    (tree / ".git").unlink()
+    without_git(tree)
 
 
 def mess_own_repository(tree: Path) -> None:
-    (tree / ".git").unlink()
+    without_git(tree)
     git(tree, "init", "-q")
     commit(tree, {"own": "own"})
 
@@ -226,6 +238,15 @@ def test_after_any_mess_the_tree_is_exactly_at_the_same_commit(world: World, mes
     is_exactly(world, base, "ticketd/next/1")
 
 
+CLONE_MESSES = [mess_directory_for_a_file, mess_own_repository, mess_everything_gone, mess_split_index]
+
+
+@as_clone
+@pytest.mark.parametrize("mess", CLONE_MESSES)
+def test_after_a_mess_a_clone_is_exactly_at_the_next_commit(world: World, mess: object) -> None:
+    test_after_any_mess_the_tree_is_exactly_at_the_next_commit(world, mess)
+
+
 def test_ignored_files_can_stay(world: World) -> None:
     tree, base = fresh(world)
     write(tree, {"build/cache": "warm", "junk": "x"})
@@ -257,6 +278,7 @@ def test_a_branch_that_is_reset_keeps_what_it_had(world: World) -> None:
 # --- keep ---
 
 
+@both
 def test_commits_and_uncommitted_work_are_kept_and_the_tree_is_not_touched(world: World) -> None:
     tree, base = fresh(world)
     first = commit(tree, {"one": "1"})
@@ -303,6 +325,15 @@ def test_after_any_mess_every_file_is_kept(world: World, mess: object) -> None:
         assert git(world.control.path, "cat-file", "blob", f"{kept.tip}:{name}") == files[name].decode().strip()
 
 
+@as_clone
+@pytest.mark.parametrize(
+    "mess", [mess_rebase, mess_index, mess_hidden, mess_nested, mess_split_index, mess_unborn, mess_locks, mess_head]
+)
+def test_after_a_mess_every_file_of_a_clone_is_kept(world: World, mess: object) -> None:
+    test_after_any_mess_every_file_is_kept(world, mess)
+
+
+@both
 def test_a_sparse_checkout_has_deleted_nothing(world: World) -> None:
     tree, base = fresh(world)
     mess_sparse(tree)
@@ -319,6 +350,7 @@ def test_a_link_in_place_of_a_folder_is_kept_as_a_link(world: World) -> None:
     assert git(world.control.path, "cat-file", "blob", f"{kept.tip}:src") == ".."
 
 
+@both
 def test_what_is_staged_is_kept_though_it_is_ignored(world: World) -> None:
     tree, base = fresh(world)
     mess_staged(tree)
@@ -332,6 +364,7 @@ def test_a_tree_that_is_gone_is_kept_as_its_branch(world: World) -> None:
     assert keep(world, base) == Kept(tip, ("c",))
 
 
+@both
 def test_work_on_another_branch_is_kept(world: World) -> None:
     tree, base = fresh(world)
     git(tree, "switch", "-q", "-c", "elsewhere")
@@ -346,6 +379,7 @@ def test_work_on_a_detached_head_is_kept(world: World) -> None:
     assert keep(world, base).tip == tip
 
 
+@both
 def test_commits_that_were_reset_away_are_kept_aside(world: World) -> None:
     tree, base = fresh(world)
     commit(tree, {"c": "c"})
@@ -360,6 +394,7 @@ def test_commits_that_were_reset_away_are_kept_aside(world: World) -> None:
     assert set(refs.split()) == {second, third}
 
 
+@both
 def test_keeping_twice_is_keeping_once(world: World) -> None:
     tree, base = fresh(world)
     commit(tree, {"c": "c"})
@@ -389,6 +424,7 @@ def test_a_repository_without_a_commit_inside_is_named_and_the_rest_is_kept(worl
     assert kept.changed == ("mine",)
 
 
+@both
 def test_a_repository_in_place_of_the_link_is_named(world: World) -> None:
     tree, base = fresh(world)
     mess_own_repository(tree)
@@ -397,6 +433,7 @@ def test_a_repository_in_place_of_the_link_is_named(world: World) -> None:
     assert kept.changed == ("own",)
 
 
+@both
 def test_strange_names_are_kept(world: World) -> None:
     tree, base = fresh(world)
     names = [b"with space", b"new\nline", b"latin-\xe9", "ümlaut".encode(), b'quo"te', b"-dash", b":(top)x"]
@@ -523,6 +560,7 @@ def test_locks_of_a_killed_git_go_and_work_stays(world: World) -> None:
     assert world.pool.sweep(["1"]) == ()
 
 
+@both
 def test_many_trees_are_prepared_and_kept_at_once_while_the_target_moves(world: World) -> None:
     base = world.tip()
 

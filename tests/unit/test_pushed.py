@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ticketd.app.pushed import TRIES, AtTarget, NotLanded, land_pushed
+from ticketd.domain.secrets import NO_SECRETS
 from ticketd.domain.settings import Settings
 from ticketd.ports import LostRace, NothingLeft, Pushed, Rebased, Refused, Unreachable
 
@@ -43,7 +44,8 @@ class Remote:
 
 
 def land(remote: Remote, commit: str = "mine") -> AtTarget | NotLanded:
-    works: Any = SimpleNamespace(target=remote, history=remote, settings=Settings)
+    session = SimpleNamespace(secrets=lambda: NO_SECRETS)
+    works: Any = SimpleNamespace(target=remote, history=remote, settings=Settings, session=session)
     return land_pushed(works, commit, lambda line: None)
 
 

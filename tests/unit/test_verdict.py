@@ -65,7 +65,7 @@ def test_what_was_ended_to_begin_anew_costs_no_retry_and_does_not_go_on_from_the
     assert after_attempt(RUNNING, replace(DONE, restarted=True), NO_RETRY, 0.0) == ToLanding(), "it was done before"
 
 
-@pytest.mark.parametrize("how", ["ended", "never-started", "no-capacity", "lost"])
+@pytest.mark.parametrize("how", ["ended", "never-started", "no-capacity", "lost", "lost-with-machine"])
 def test_what_was_not_the_tickets_fault_costs_no_retry(how: str) -> None:
     verdict = after_attempt(RUNNING, Finish(how, "failed", "x"), NO_RETRY, 0.0)
     assert isinstance(verdict, Requeue) and not verdict.failed
@@ -78,6 +78,18 @@ def test_a_mishap_that_keeps_happening_fails_the_ticket_in_the_end(how: str, rea
     ]
     assert all(isinstance(verdict, Requeue) and not verdict.failed for verdict in verdicts[:3])
     assert verdicts[3] == Fail(reason, "x")
+
+
+@pytest.mark.parametrize("deferrals", [0, 3, 50])
+def test_a_machine_that_goes_down_again_and_again_fails_no_ticket_and_its_work_is_gone_on_from(deferrals: int) -> None:
+    record = replace(RUNNING, deferrals=deferrals)
+    verdict = after_attempt(record, Finish("lost-with-machine", "failed", "x"), NO_RETRY, 100.0)
+    assert verdict == Requeue("x", goes_on=True)
+
+
+def test_an_agent_that_was_lost_by_itself_is_put_off_and_goes_on_from_its_work() -> None:
+    verdict = after_attempt(RUNNING, Finish("lost", "failed", "x"), NO_RETRY, 100.0)
+    assert verdict == Requeue("x", deferred=True, goes_on=True, not_before=105.0)
 
 
 def test_a_backoff_that_a_set_back_clock_left_behind_is_over() -> None:

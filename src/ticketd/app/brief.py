@@ -24,8 +24,8 @@ COLOURS = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
 RESUMED = """\
 ## You have begun this before
 
-An earlier run had to make way for a more urgent ticket. What it had done is here: the commits since {base}.
-Go on from there."""
+An earlier run was broken off, through no fault of its own. What it had done is here: the commits since {base}; what it
+had not committed, it may have been in the middle of. Go on from there."""
 
 CONFLICT = """\
 ## Landing failed: {told}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ticketd.app.leaks import leak
 from ticketd.app.session import Works
 from ticketd.app.steps import StepFailed, is_unwanted, make_ready, run_steps
 from ticketd.domain.attempt import AttemptKey
@@ -51,6 +52,14 @@ class NotMade:
     failed: StepFailed
 
 
+@dataclass(frozen=True, slots=True)
+class Leaks:
+    """`commit` or one before it holds a secret, as `told` says: pushed once, it is known for good."""
+
+    commit: str
+    told: str
+
+
 def rules_of(settings: Settings) -> MergeRules:
     """What may be done where a rebase would stop."""
     regenerate = either(rule.paths for rule in settings.landing.regenerate)
@@ -86,7 +95,7 @@ class Candidates:
 
     def make(
         self, landing: Landing, record: TicketRecord, onto: str
-    ) -> Candidate | Unapproved | NotMade | Conflict | NothingLeft:
+    ) -> Candidate | Unapproved | NotMade | Leaks | Conflict | NothingLeft:
         """Rebase its work onto `onto`. What a person approves is the attempt's tip: rebased it is the same patch, so a
         target that moves voids nothing. What is judged is what would be pushed, by the settings as they are now.
 
@@ -104,6 +113,8 @@ class Candidates:
             return commit
         if made.regenerate and self.works.history.tree(commit) == self.works.history.tree(onto):
             return NothingLeft()
+        if told := leak(self.works, onto, commit):
+            return Leaks(commit, told)
         if why := self._why_not_approved(landing, record, onto, commit):
             return Unapproved(why)
         if made.flattened and landing.candidate is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ticketd.domain.problems import Problem, Severity
-from ticketd.domain.settings import AgentProfile, TargetSettings
+from ticketd.domain.settings import AgentProfile, SandboxMode, TargetSettings
 
 OLDEST_GIT = (2, 38)  # `git merge-tree --write-tree`
 OLDEST_PYTHON = (3, 11)
@@ -141,6 +141,7 @@ class Program(StrEnum):
     MISSING = "missing"
     NOT_EXECUTABLE = "not executable"
     UNTRACKED = "untracked"
+    HIDDEN = "hidden"
 
 
 def program_of(command: Sequence[str]) -> str:
@@ -177,6 +178,42 @@ def _check_agent(profile: AgentProfile, find: Callable[[str], Program]) -> Check
         case Program.UNTRACKED:
             mend = "Commit it, or name it in `copy` under [worktrees]."
             return Check(name, "warn", f"{program} is not in git, so worktrees are without it", mend)
+        case Program.HIDDEN:
+            mend = "Name its directory, and those of what it needs, in `read` under [sandbox]."
+            return Check(name, False, f"{program} lies where the sandbox does not show it", mend)
+
+
+def check_sandbox(mode: SandboxMode, why_not: str) -> Check | None:
+    """`why_not`: why bubblewrap does not work here. None where no sandbox is wanted."""
+    if mode is SandboxMode.OFF:
+        return None
+    if not why_not:
+        return Check("sandbox", True, "bubblewrap works here")
+    mend = 'Install bubblewrap and allow user namespaces, or set `mode = "off"` under [sandbox].'
+    if mode is SandboxMode.AUTO:
+        return Check("sandbox", "warn", f"agents run without a sandbox: {why_not}", mend)
+    return Check("sandbox", False, f"bubblewrap does not work here, so no agent is run: {why_not}", mend)
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def check_secrets(known: Collection[str], short: Collection[str], missing: Collection[str]) -> Check:
+    """`missing`: those that the configuration names and that have no value here."""
+    said = f"kept out of logs and commits: {', '.join(sorted(known))}" if known else "none is known"
+    faults = [f"too short to be looked for: {', '.join(sorted(short))}"] if short else []
+    faults += [f"without a value here: {', '.join(sorted(missing))}"] if missing else []
+    if not faults:
+        return Check("secrets", True, said)
+    mend = "Use longer values; set what is missing in the shell that starts ticketd, or mend [secrets]."
+    return Check("secrets", "warn", "; ".join([said, *faults]), mend)
+
+
+def check_config_owner(name: str, owner: int, own: int) -> Check:
+    """Whoever owns it says which programs run here."""
+    if owner in (0, own):
+        return Check("config owner", True, f"{name} is yours or root's")
+    return Check("config owner", "warn", f"{name} belongs to user {owner}", f"If that is not meant: chown {own} {name}")
 
 
 # --- the state directory --------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from typing import assert_never
 
-from ticketd.app.candidates import Candidate, Candidates, NotMade, Unapproved
+from ticketd.app.candidates import Candidate, Candidates, Leaks, NotMade, Unapproved
 from ticketd.app.doubt import Doubt
 from ticketd.app.proposals import Proposed, branch_of, publish
 from ticketd.app.pushing import Confirmed, Pushing, Unclear, going_on
@@ -211,7 +211,7 @@ class Lane:
         if self.stack.has_no_room_for(landing.key):
             return
         made = self.candidates.make(landing, record, self.stack.top)
-        if isinstance(made, Conflict | NothingLeft | NotMade) and self.stack.candidates:
+        if isinstance(made, Conflict | NothingLeft | NotMade | Leaks) and self.stack.candidates:
             # It meets those below, who may never land: what counts is how it stands with the target.
             made = self.candidates.make(landing, record, self.stack.on)
             if isinstance(made, Candidate):
@@ -232,6 +232,8 @@ class Lane:
                 self.pushing.landed([there], self.stack.on)
             case NotMade(commit=commit, failed=failed):
                 self._send_back(landing, record, FailedCheck(self.stack.on, commit, str(failed)))
+            case Leaks(commit=commit, told=told):
+                self._send_back(landing, record, FailedCheck(self.stack.on, commit, told))
             case Conflict(paths=paths, messages=messages):
                 self._send_back(landing, record, Conflicted(self.stack.on, paths, messages))
             case _:

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.domain.attempt import AttemptKey
+
+
+def make_private(directory: Path) -> None:
+    """With all that is missing above it; `mkdir` gives its mode to the last one only."""
+    missing = [each for each in (directory, *directory.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+def close_to_others(state: Path) -> None:
+    """The state directory and what lies in it at the top, whoever made it and with whatever umask. Below that, git's
+    modes stand: nobody else gets there."""
+    for each in (state, *state.iterdir()):
+        mode = stat.S_IMODE(each.lstat().st_mode)
+        if mode & 0o077 and not each.is_symlink():
+            each.chmod(mode & 0o700)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +44,10 @@ class Places:
         return self.state / "control.git"
 
     @property
+    def gate(self) -> Path:
+        return self.state / "gate.git"
+
+    @property
     def daemon_log(self) -> Path:
         return self.state / "daemon.log"
 
@@ -44,8 +65,20 @@ class Places:
         """Of a process run for an attempt beside its agent: its `setup` or `verify` steps."""
         return self.state / "runs" / key.ticket / f"{key.number}-{what}"
 
+    def side_run_dirs(self) -> list[Path]:
+        """All there are, but those of people's pushes, which no daemon has begun."""
+        return sorted((self.state / "runs").glob("[a-z0-9]*/*-*"))
+
     def log(self, key: AttemptKey, what: str = "agent") -> Path:
         return self.state / "logs" / key.ticket / f"{key.number}.{what}.log"
 
+    @property
+    def worktrees(self) -> Path:
+        return self.state / "worktrees"
+
     def worktree(self, name: str) -> Path:
-        return self.state / "worktrees" / name
+        return self.worktrees / name
+
+    def home(self, name: str) -> Path:
+        """What a worktree's processes have for a home directory in the sandbox."""
+        return self.state / "homes" / name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ticketd.app.leaks import leak
 from ticketd.app.session import Works
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepFailed, StepRefused, make_ready, run_steps, set_up
 from ticketd.domain.attempt import AttemptKey
@@ -62,6 +63,8 @@ def _try(works: Works, commit: str, say: Callable[[str], None]) -> AtTarget | No
         return candidate
     if candidate == onto:
         return AtTarget(onto, onto)
+    if told := leak(works, onto, candidate):
+        return NotLanded(told)
     if failed := _verify(works, candidate, say):
         return failed
     return _push(works, candidate, onto)

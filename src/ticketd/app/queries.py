@@ -131,6 +131,7 @@ def _busy(session: Session, attempt: Attempt, board: Board, settings: Settings) 
         "heartbeat_at": iso(attempt.heartbeat_at),
         "output_at": iso(attempt.output_at),
         "output_bytes": attempt.output_bytes,
+        "held_up": attempt.held_up,
         "making_way_for": making_way(session.store, attempt),
         "repair": repair_document(board.tickets[attempt.key.ticket], settings),
         "begins_anew": attempt.restarted,

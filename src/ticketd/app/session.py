@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ticketd.app.places import Places
 from ticketd.domain.pool import Stop
+from ticketd.domain.secrets import NO_SECRETS, Secrets
 from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.ports import (
     Agent,
@@ -27,7 +28,9 @@ from ticketd.ports import (
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One repository as commands see it. `ring` wakes a daemon if one runs; `is_running` asks whether one does."""
+    """One repository as commands see it. `ring` wakes a daemon if one runs; `is_running` asks whether one does;
+    `no_sandbox` says why there is no sandbox to be had here, and nothing if there is;
+    `secrets`: the values that nobody may read, as far as this process can know them."""
 
     root: Path
     places: Places
@@ -36,6 +39,8 @@ class Session:
     files: TicketFiles
     ring: Callable[[], None]
     is_running: Callable[[], bool]
+    no_sandbox: Callable[[], str] = lambda: "nobody has looked for it"
+    secrets: Callable[[], Secrets] = lambda: NO_SECRETS
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,10 @@ from pathlib import Path
 from ticketd import failpoints
 from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
+from ticketd.app.leaks import redact_log
+from ticketd.app.places import make_private
 from ticketd.app.repairs import judge
+from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
 from ticketd.app.trees import Trees
@@ -112,7 +115,23 @@ class Slots:
         match state:
             case Alive(pid=pid, started_at=at):
                 self.works.session.store.attempt_started(key, tree, pid, at)
+            case LostRun(left=left) if left:
+                self.works.session.store.held_up(key, f"cannot be ended: {left}")
             case Exited() | LostRun() | NeverStarted():
+                self.over(key, state)
+
+    def lost(self, key: AttemptKey) -> None:
+        """Its supervisor is gone without a word. The slot is free once nothing of the run is left, not before: the next
+        look asks again."""
+        match self.works.engine.settle(self.works.session.places.run_dir(key)):
+            case Alive():
+                pass
+            case LostRun(left=left) if left:
+                self.works.session.store.held_up(key, f"cannot be ended: {left}")
+            case NeverStarted():
+                # It did: its supervisor sees that within a second, and ends it. The backoff is longer.
+                self.over(key, LostRun("its records have been deleted"))
+            case Exited() | LostRun() as state:
                 self.over(key, state)
 
     def over(self, key: AttemptKey, state: Exited | LostRun | NeverStarted) -> None:
@@ -121,8 +140,9 @@ class Slots:
         match state:
             case Exited(code=code, reason=reason, detail=detail):
                 self.works.session.store.attempt_over(key, code, reason, detail or exit_words(state), now)
-            case LostRun(detail=detail):
-                self.works.session.store.attempt_over(key, None, "lost", detail, now)
+            case LostRun(detail=detail, with_machine=with_machine):
+                how = "lost-with-machine" if with_machine else "lost"
+                self.works.session.store.attempt_over(key, None, how, detail, now)
             case NeverStarted():
                 self.works.session.store.attempt_over(key, None, "never-started", "it had not begun", now)
 
@@ -131,6 +151,7 @@ class Slots:
         attempt, record = self._attempt(key), self._record(key)
         if attempt.state is not AttemptState.COLLECTING:
             return
+        redact_log(self.works.session.secrets(), self.works.session.places.log(key))
         finish, cost = self._finish(attempt, self.works.engine.settle(self.works.session.places.run_dir(key)))
         if attempt.worktree is None:
             self._close(key, None, finish, cost)
@@ -157,7 +178,7 @@ class Slots:
     def _judged(self, attempt: Attempt, record: TicketRecord, kept: Kept, finish: Finish) -> Finish:
         changed = self._own_changes(attempt, record, kept)
         unmended = judge(self.works, record, attempt, kept, changed) if finish.outcome == "done" else None
-        return replace(finish, changed=changed, nested=kept.nested, unmended=unmended)
+        return replace(finish, changed=changed, nested=kept.nested, unmended=unmended, unread=kept.unread)
 
     def _own_changes(self, attempt: Attempt, record: TicketRecord, kept: Kept) -> tuple[str, ...]:
         """What the attempt itself changed: an agent that rebased onto a newer target brings others' changes along, and
@@ -225,9 +246,9 @@ class Slots:
     def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> tuple[str, ...]:
         """Setup comes before a merge: it is made for files without conflict markers. The paths in conflict."""
         branch = f"ticketd/{attempt.key.ticket}/{attempt.key.number}"
+        self.works.worktrees.leave_out(settings.worktrees.copy)  # a clone is given a copy of what is left out
         make_ready(self.works, tree, attempt.resumes or attempt.base, branch, settings)
         path = self.works.worktrees.path(tree)
-        self.works.worktrees.leave_out(settings.worktrees.copy)
         copy_files(self.works.session.root, path, settings.worktrees.copy)
         set_up(self.works, tree, attempt.key, settings, lambda: is_unwanted(self.works, attempt.key))
         return self.works.worktrees.begin_merge(tree, attempt.merges) if attempt.merges else ()
@@ -238,18 +259,21 @@ class Slots:
         if profile is None:
             raise BadInput(f"the agent profile `{attempt.agent}` has gone from ticketd.toml")
         run_dir = places.run_dir(key)
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(run_dir)
         failpoints.hit("run/directory")
-        places.notes(key).touch()
         brief = places.brief(key)
+        for told in (places.notes(key), brief):
+            told.touch(mode=0o600)
         brief.write_text(brief_of(self.works, record, attempt, conflicts), encoding="utf-8", errors="replace")
         failpoints.hit("run/brief")
         log = places.log(key)
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(log.parent)
         mark = f"{self.works.session.places.state.name}/{key}"
         return RunSpec(
             run_dir=run_dir,
-            argv=self.works.agent_of(profile).argv(profile),
+            argv=enclosed(
+                self.works, settings, tree, self.works.agent_of(profile).argv(profile), brief, places.notes(key)
+            ),
             cwd=self.works.worktrees.path(tree),
             env=agent_environment(self.works, record.ticket, attempt, profile),
             stdin=brief,

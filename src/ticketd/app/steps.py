@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ticketd.app.environment import step_environment
+from ticketd.app.leaks import redact_log
+from ticketd.app.places import make_private
+from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.settings import Argv, Settings
@@ -17,6 +20,7 @@ from ticketd.ports import Alive, Exited, LostRun, NoCapacity, RunSpec, RunState
 
 STEP_LOG_LIMIT = 64 * 2**20
 LOOK_UP_S = 0.5
+END_LIMIT_S = 15.0
 OUTPUT_IN = "; its output is in "
 NOT_BEGUN = ("cannot-run", "spawn-failed")
 
@@ -91,11 +95,11 @@ def _run(
     # A step may run again for the same attempt; a run directory serves one run only.
     stamp = int(works.session.clock.now() * 1e6)
     run_dir = works.session.places.side_run_dir(key, f"{what}-{stamp}")
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(log.parent)
     begun = works.engine.start(
         RunSpec(
             run_dir=run_dir,
-            argv=argv,
+            argv=enclosed(works, works.settings(), tree.name, argv),
             cwd=tree,
             env=step_environment(works.environ),
             stdin=None,
@@ -108,6 +112,7 @@ def _run(
     )
     over = _wait(works, run_dir, is_abandoned) if isinstance(begun, Alive) else begun
     shutil.rmtree(run_dir, ignore_errors=True)  # its output stays in the log
+    redact_log(works.session.secrets(), log)
     if isinstance(over, NoCapacity):
         raise StepRefused(over.detail)
     if not isinstance(over, Exited) or over.reason == "ended":
@@ -129,6 +134,17 @@ def _wait(works: Works, run_dir: Path, is_abandoned: Callable[[], bool]) -> RunS
     if trouble is not None:
         raise trouble
     return works.engine.settle(run_dir) if isinstance(state, LostRun) else state
+
+
+def end_left(works: Works) -> None:
+    """Steps end with the daemon that began them, but not at the same moment. Before their trees are used again."""
+    run_dirs = works.session.places.side_run_dirs()
+    for run_dir in run_dirs:
+        works.engine.end(run_dir, 0)
+    for run_dir in run_dirs:
+        works.engine.wait(run_dir, END_LIMIT_S)
+        if not isinstance(works.engine.settle(run_dir), Alive):
+            shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def is_unwanted(works: Works, key: AttemptKey) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
+from ticketd.app.sandbox import notice
 from ticketd.app.session import Session
 from ticketd.domain.lint import lint_across, lint_one
 from ticketd.domain.problems import Problem
@@ -64,7 +65,9 @@ def settings_of(session: Session) -> tuple[Settings, tuple[Problem, ...]]:
 def problems(session: Session, settings: Settings, of_settings: tuple[Problem, ...]) -> tuple[Problem, ...]:
     """All that is wrong with the ticket files and the configuration, each file's own faults and those across files."""
     across = lint_across(session.store.outlines(), session.store.landed(), lambda *at: line_of(session, *at))
-    return (*of_settings, *sorted({*session.store.file_problems(), *across}))
+    unprotected = notice(settings, session)
+    own = (*of_settings, unprotected) if unprotected else of_settings
+    return (*own, *sorted({*session.store.file_problems(), *across}))
 
 
 def line_of(session: Session, path: str, dependency: str) -> int:

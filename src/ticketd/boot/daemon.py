@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from ticketd.agents import agent_of
+from ticketd.app import sandbox
+from ticketd.app.places import close_to_others, make_private
 from ticketd.app.session import Session, Works
 from ticketd.boot.session import Opened
 from ticketd.daemon.main import Current, Daemon
-from ticketd.domain.settings import Settings
+from ticketd.domain.sandbox import isolation_of
+from ticketd.domain.settings import Isolation, Settings
 from ticketd.doorbell import Doorbell
 from ticketd.engines.local import LocalEngine
 from ticketd.errors import BadInput, NotSetUp
@@ -21,7 +24,7 @@ from ticketd.git.creation import open_control
 from ticketd.git.localtarget import LocalTarget
 from ticketd.git.repository import UserRepository, identity, remote_url, transport_config
 from ticketd.git.target import RemoteTarget
-from ticketd.git.worktrees import WorktreePool
+from ticketd.git.worktrees import Layout, WorktreePool
 from ticketd.ports import Forge, Refused, Target
 
 LOCAL_POLL_S = 1.0
@@ -44,20 +47,36 @@ def open_daemon(opened: Opened, environ: Mapping[str, str] = os.environ) -> Iter
 
     Raises:
         DaemonRuns: another one holds the repository.
-        BadInput: `ticketd.toml` cannot be used.
+        BadInput: `ticketd.toml` cannot be used, or asks for a sandbox that is not to be had here.
         NotSetUp: there is nothing to land on.
     """
     settings = require_settings(opened.session)
+    sandbox.check(settings, opened.session)
+    _require_apart(opened)
     opened.lock.take()
     bell = Doorbell(opened.session.places.state)
     try:
-        yield _daemon(opened, settings, bell, environ)
+        daemon = _daemon(opened, settings, bell, environ)
+        make_private(opened.session.places.worktrees)
+        close_to_others(opened.session.places.state)
+        yield daemon
     finally:
         bell.close()
         opened.lock.release()
 
 
+def _require_apart(opened: Opened) -> None:
+    """`git clean -ffdx` in the checkout would take the agents' work."""
+    state, root = opened.session.places.state.resolve(), opened.user.root.resolve()
+    if state.is_relative_to(root):
+        raise BadInput(
+            f"the state directory {state} lies inside the checkout {root}",
+            mend="Set XDG_STATE_HOME to a directory outside of it.",
+        )
+
+
 def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping[str, str]) -> Daemon:
+    opened.secrets.learn(opened.session.places, opened.session.store)
     control = open_control(opened.session.places.state, opened.user, settings.target.branch)
     target, poll_s = land_on(opened.user, control, settings)
     current = Current(settings)
@@ -66,7 +85,7 @@ def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping
         bell=bell,
         engine=LocalEngine(heartbeat_s=HEARTBEAT_S),
         history=control,
-        worktrees=WorktreePool(control),
+        worktrees=open_pool(control, opened.session, lambda: current.settings),
         target=target,
         forge=lambda: _forge(opened.user, current.settings, environ),
         identity=identity(opened.user.root),
@@ -76,6 +95,18 @@ def _daemon(opened: Opened, settings: Settings, bell: Doorbell, environ: Mapping
         doorbell=bell.path,
     )
     return Daemon(works, current, poll_s)
+
+
+def open_pool(control: Control, session: Session, settings: Callable[[], Settings]) -> WorktreePool:
+    """The pool of worktrees, each of which is as the settings in force want it when it is made ready."""
+
+    def layout() -> Layout:
+        sandboxed = sandbox.is_on(settings(), session)
+        if isolation_of(settings(), sandboxed) is Isolation.WORKTREE:
+            return Layout.LINKED
+        return Layout.SANDBOXED_CLONE if sandboxed else Layout.CLONE
+
+    return WorktreePool(control, layout)
 
 
 def _forge(user: UserRepository, settings: Settings, environ: Mapping[str, str]) -> Forge | Refused:

@@ -14,7 +14,7 @@ from ticketd import failpoints
 from ticketd.agents import agent_of
 from ticketd.app.pushed import NotLanded, land_pushed
 from ticketd.app.session import Works
-from ticketd.boot.daemon import land_on, require_settings
+from ticketd.boot.daemon import land_on, open_pool, require_settings
 from ticketd.boot.session import Opened, open_session
 from ticketd.domain.settings import Settings
 from ticketd.doorbell import doorbell_path
@@ -26,7 +26,6 @@ from ticketd.git.people import show_landed
 from ticketd.git.push_command import PushCommand, running_push
 from ticketd.git.receiving import Declined, Received, Taken, converse, say
 from ticketd.git.repository import identity
-from ticketd.git.worktrees import WorktreePool
 from ticketd.ports import Refused
 
 HEARTBEAT_S = 2.0
@@ -92,7 +91,7 @@ def works_of(opened: Opened, state: Path, settings: Settings, environ: Mapping[s
         bell=_NoBell(),
         engine=LocalEngine(heartbeat_s=HEARTBEAT_S),
         history=control,
-        worktrees=WorktreePool(control),
+        worktrees=open_pool(control, opened.session, lambda: settings),
         target=target,
         forge=lambda: Refused("a person's push needs no pull request"),
         identity=control.by,

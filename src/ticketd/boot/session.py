@@ -9,8 +9,10 @@ from pathlib import Path
 
 from ticketd.app.places import Places
 from ticketd.app.session import Session
+from ticketd.boot.secrets import KnownSecrets
 from ticketd.clock import SystemClock
 from ticketd.doorbell import DaemonLock, ring
+from ticketd.engines import bubblewrap
 from ticketd.errors import NotSetUp
 from ticketd.files import CONFIG, TICKETS, CheckoutFiles
 from ticketd.git.door import leave_outer_repository
@@ -25,6 +27,7 @@ class Opened:
     user: UserRepository
     session: Session
     lock: DaemonLock
+    secrets: KnownSecrets
 
 
 def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, must_be_set_up: bool = False) -> Opened:
@@ -41,13 +44,16 @@ def open_session(directory: Path, environ: Mapping[str, str] = os.environ, *, mu
     state = state_dir(user.common_dir, environ)
     places = Places(state)
     lock = DaemonLock(state)
+    secrets = KnownSecrets(CheckoutFiles(user.root, places.last_good_settings), environ)
     session = Session(
         root=user.root,
         places=places,
         clock=SystemClock(),
-        store=open_store(places.store),
-        files=CheckoutFiles(user.root, places.last_good_settings),
+        store=open_store(places.store, secrets.redact_text),
+        files=CheckoutFiles(user.root, places.last_good_settings, secrets),
         ring=lambda: ring(state),
         is_running=lock.is_taken,
+        no_sandbox=bubblewrap.why_not,
+        secrets=secrets,
     )
-    return Opened(user, session, lock)
+    return Opened(user, session, lock, secrets)

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -62,6 +63,13 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TicketdError as error:
+            error.retold(ctx.obj["redact"])
+            raise
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
@@ -74,7 +82,7 @@ class Commands(click.Group):
 @click.pass_context
 def cli(ctx: click.Context, repo: Path) -> None:
     """Runs coding agents on tickets, each in a worktree of its own, and lands their work on main."""
-    ctx.obj = {"repo": repo.absolute()}
+    ctx.obj = {"repo": repo.absolute(), "redact": str}
 
 
 def main() -> None:
@@ -95,7 +103,9 @@ def main() -> None:
         click.echo("interrupted", err=True)
         code = 130
     except TicketdError as error:
-        click.echo(f"ticketd: {error}", err=True)
+        from ticketd.cli.render.words import safe
+
+        click.echo("ticketd: " + safe(error, keep="\n"), err=True)
         code = error.exit_code
     except BrokenPipeError:
         # The reader went away (`ticketd list | head`); Python would complain once more at exit.

@@ -15,9 +15,12 @@ import click
 from ticketd.app import doctor as judge
 from ticketd.app.doctor import Check, Program
 from ticketd.app.places import Places
+from ticketd.app.sandbox import shows
+from ticketd.boot.secrets import KnownSecrets
 from ticketd.cli.lint import Finding, read_all
-from ticketd.domain.settings import LandingMode, Settings
+from ticketd.domain.settings import LandingMode, SandboxMode, Settings
 from ticketd.doorbell import DaemonLock, doorbell_path
+from ticketd.engines import bubblewrap
 from ticketd.errors import DaemonRuns, TicketdError
 from ticketd.files import CONFIG, TICKETS, CheckoutFiles
 from ticketd.forges import forge_of
@@ -38,6 +41,7 @@ class Patient:
     or does not open, `store_fault` says why."""
 
     user: UserRepository
+    secrets: KnownSecrets
     places: Places
     files: CheckoutFiles
     settings: Settings
@@ -84,14 +88,15 @@ def _lines(checks: list[Check]) -> Iterator[str]:
 
 def _patient(user: UserRepository) -> Patient:
     places = Places(state_dir(user.common_dir, os.environ))
-    files = CheckoutFiles(user.root, places.last_good_settings)
+    secrets = KnownSecrets(CheckoutFiles(user.root, places.last_good_settings), os.environ)
+    files = CheckoutFiles(user.root, places.last_good_settings, secrets)
     store, fault = None, ""
     if places.store.exists():
         try:
             store = open_store(places.store)
         except (TicketdError, OSError, store_checkup.Unreadable) as error:
             fault = error.what if isinstance(error, TicketdError) else str(error)
-    return Patient(user, places, files, files.settings().settings or Settings(), store, fault)
+    return Patient(user, secrets, places, files, files.settings().settings or Settings(), store, fault)
 
 
 # --- looking --------------------------------------------------------------------------------------------------------
@@ -109,6 +114,10 @@ def _checks(patient: Patient) -> Iterator[Check]:
         yield from _of_files(patient, has_config)
         if patient.files.settings().settings is not None:
             yield from judge.check_agents(patient.settings.agents, _finder(patient))
+            mode = patient.settings.sandbox.mode
+            if told := judge.check_sandbox(mode, "" if mode is SandboxMode.OFF else bubblewrap.why_not()):
+                yield told
+            yield judge.check_secrets(*_secrets(patient))
     yield from _target(patient, is_set_up)
     found = hook.status(patient.root)
     installed = found.state in (hook.HookState.INSTALLED, hook.HookState.BY_HAND)
@@ -119,6 +128,8 @@ def _checks(patient: Patient) -> Iterator[Check]:
 def _of_files(patient: Patient, has_config: bool) -> Iterator[Check]:
     finding = _read(patient)
     config = [problem for problem in finding.problems if problem.file == CONFIG]
+    if has_config:
+        yield judge.check_config_owner(CONFIG, (patient.root / CONFIG).stat().st_uid, os.geteuid())
     yield judge.check_files("config", CONFIG if has_config else f"no {CONFIG}: all is default", config)
     tickets = [problem for problem in finding.problems if problem.file != CONFIG]
     yield judge.check_files("tickets", f"{len(finding.files)} without a fault", tickets)
@@ -132,10 +143,22 @@ def _read(patient: Patient) -> Finding:
     return read_all(patient.files, landed)
 
 
+def _secrets(patient: Patient) -> tuple[frozenset[str], tuple[str, ...], list[str]]:
+    """The names of those that are known, of those that are too short, and of those that are not there."""
+    found, settings = patient.secrets(), patient.settings
+    variables = settings.secret_variables()
+    there = [path for path in settings.secrets.files if (patient.root / path).is_file()]
+    missing = [*(variables - {*os.environ}), *(path for path in settings.secrets.files if path not in there)]
+    return frozenset(found.names.values()), found.short, missing
+
+
 def _finder(patient: Patient) -> Callable[[str], Program]:
     def find_program(program: str) -> Program:
         if "/" not in program:
-            return Program.FOUND if shutil.which(program) else Program.MISSING
+            found = shutil.which(program)
+            if found is None:
+                return Program.MISSING
+            return Program.FOUND if shows(patient.settings.sandbox, Path.home(), Path(found)) else Program.HIDDEN
         path = patient.root / program
         if not path.is_file():
             return Program.MISSING

@@ -7,11 +7,14 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
+from ticketd.app.leaks import open_log
 from ticketd.app.queries import SCHEMA
 from ticketd.cli.render.raw import TerminalText
 from ticketd.cli.render.told import Teller
@@ -19,6 +22,7 @@ from ticketd.cli.repository import View, view
 from ticketd.cli.show import known
 from ticketd.domain.attempt import AttemptKey, AttemptState
 from ticketd.domain.events import EventKind
+from ticketd.domain.secrets import Secrets
 from ticketd.errors import BadInput
 
 LOOK_EVERY_S = 0.2
@@ -49,6 +53,7 @@ def logs(ctx: click.Context, id_: str, follow: bool, number: int | None, what: s
 
 def _log(here: View, id_: str, number: int | None, what: str) -> Log:
     record = known(here, id_)
+    here.opened.secrets.learn(here.session.places, here.session.store)
     if number is not None and number > record.attempts:
         raise BadInput(f"{id_} has no attempt {number}", mend=f"It has had {record.attempts}; `ticketd show {id_}`.")
     wanted = number or record.attempts
@@ -79,7 +84,7 @@ class Log:
             "what": self.what,
             "path": str(path) if path else None,
             "over": self.is_over(),
-            "text": path.read_bytes().decode("utf-8", "replace") if path and there else None,
+            "text": b"".join(self.pieces(follow=False)).decode("utf-8", "replace") if there else None,
         }
 
     def is_over(self) -> bool:
@@ -97,28 +102,65 @@ class Log:
                 return attempt.state in (AttemptState.COLLECTING, AttemptState.ENDED)
 
     def pieces(self, follow: bool) -> Iterator[bytes]:
-        """What has been written, and with `follow` what is still being written, until it is over."""
-        at, pause = 0, threading.Event()
+        """What has been written, and with `follow` what is still being written, until it is over; without secrets. No
+        longer than a piece of one could be the beginning of a secret is it kept back."""
         assert self.path is not None
-        while True:
-            # Asked before reading: what was written before it was over is then surely read.
-            last = not follow or self.is_over()
-            for piece in _read_from(self.path, at):
-                at += len(piece)
-                yield piece
-            if last:
-                return
-            pause.wait(LOOK_EVERY_S)
+        pause = threading.Event()
+        with closing(Reading(self.path, self.here.session.secrets())) as reading:
+            while True:
+                # Asked before reading: what was written before it was over is then surely read.
+                last = not follow or self.is_over()
+                yield from reading.news(last)
+                if last:
+                    return
+                pause.wait(LOOK_EVERY_S)
 
 
-def _read_from(path: Path, at: int) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            file.seek(at)
-            while piece := file.read(PIECE):
-                yield piece
-    except FileNotFoundError:
-        return
+class Reading:
+    """A log as it grows. Once it is over it is written anew without secrets, and another run for the same attempt may
+    add to that: so what has been shown, and not what has been read, is what a new file is begun after."""
+
+    def __init__(self, path: Path, secrets: Secrets) -> None:
+        self._path = path
+        self._secrets = secrets
+        self._redaction = secrets.stream()
+        self._file: BinaryIO | None = None
+        self._shown = 0
+
+    def news(self, last: bool) -> Iterator[bytes]:
+        yield from self._read(last and not self._is_replaced())
+        if self._is_replaced():
+            self._redaction = self._secrets.stream()
+            self.close()
+            yield from self._read(last)
+
+    def _read(self, last: bool) -> Iterator[bytes]:
+        if self._file is None and (file := open_log(self._path)) is not None:
+            self._file = file
+            file.seek(self._shown)
+        while self._file is not None and (piece := self._file.read(PIECE)):
+            yield from self._show(self._redaction.feed(piece))
+        if last:
+            yield from self._show(self._redaction.feed(b"", final=True))
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _show(self, piece: bytes) -> Iterator[bytes]:
+        self._shown += len(piece)
+        if piece:
+            yield piece
+
+    def _is_replaced(self) -> bool:
+        if self._file is None:
+            return False
+        try:
+            now = self._path.stat()
+        except FileNotFoundError:
+            return False
+        return now.st_ino != os.fstat(self._file.fileno()).st_ino
 
 
 def _print(log: Log, follow: bool) -> None:

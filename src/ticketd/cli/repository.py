@@ -42,6 +42,7 @@ def view(ctx: click.Context) -> View:
     NotSetUp: no git repository, or one without ticketd.
     """
     opened = open_session(ctx.obj["repo"], must_be_set_up=True)
+    ctx.obj["redact"] = opened.secrets.redact_text
     settings, of_settings = settings_of(opened.session)
     # Under a broken ticketd.toml every ticket would be judged by the defaults: what was last read stands.
     if not any(problem.severity is Severity.ERROR for problem in of_settings):

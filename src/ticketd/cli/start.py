@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 import click
 
+from ticketd.app.sandbox import notice
 from ticketd.boot.daemon import open_daemon, require_settings
 from ticketd.cli.display import Display
 from ticketd.cli.farewell import farewell
+from ticketd.cli.render.words import safe
 from ticketd.cli.repository import View, view
 from ticketd.daemon.loop import Ending
 from ticketd.daemon.main import Daemon
@@ -37,14 +40,34 @@ def start(ctx: click.Context, slots: int | None, until_idle: bool, detach: bool,
     here = view(ctx)
     require_settings(here.session)
     _require_agent(here)
+    if unprotected := notice(here.settings, here.session):
+        click.echo(safe(unprotected), err=True)
     if detach:
         _detach(here, slots, until_idle)
         return
-    logging.raiseExceptions = False  # a log that finds no room is no news for a terminal
-    logging.basicConfig(filename=here.session.places.daemon_log, format="%(asctime)s %(levelname)s %(message)s")
+    _log_to(here)
     with open_daemon(here.opened) as daemon:
         ending, interrupted = _run(daemon, here, slots, until_idle)
     ctx.exit(farewell(here.session, ending, until_idle, interrupted))
+
+
+class Redacted(logging.Formatter):
+    """Tracebacks too."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redact(super().format(record))
+
+
+def _log_to(here: View) -> None:
+    logging.raiseExceptions = False  # a log that finds no room is no news for a terminal
+    here.session.places.daemon_log.touch(mode=0o600)
+    handler = logging.FileHandler(here.session.places.daemon_log)
+    handler.setFormatter(Redacted(here.opened.secrets.redact_text))
+    logging.basicConfig(handlers=[handler])
 
 
 def _require_agent(here: View) -> None:
@@ -87,6 +110,7 @@ def _detach(here: View, slots: int | None, until_idle: bool) -> None:
     command += [f"--slots={slots}"] if slots else []
     command += ["--until-idle"] if until_idle else []
     log = here.session.places.daemon_log
+    log.touch(mode=0o600)
     with log.open("ab") as out:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd=here.session.root

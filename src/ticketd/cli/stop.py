@@ -8,6 +8,7 @@ import os
 import click
 
 from ticketd.boot.session import Opened, open_session
+from ticketd.cli.render.words import safe
 from ticketd.cli.repository import view
 from ticketd.domain.pool import Stop
 from ticketd.errors import NoDaemon
@@ -73,12 +74,23 @@ def _waits_for(opened: Opened) -> str:
     return f"stopping; waiting for {' and '.join(parts)}"
 
 
+def _held_up(opened: Opened) -> list[str]:
+    """What keeps the daemon from ending that a person may have to see to."""
+    attempts = opened.session.store.board().attempts
+    return [f"{attempt.key}: {safe(attempt.held_up)}" for attempt in attempts if attempt.held_up]
+
+
 def _count(tickets: list[str]) -> str:
     return f"{len(tickets)} agent{'s' * (len(tickets) > 1)} ({', '.join(tickets)})"
 
 
 def _wait(opened: Opened, how: Stop, was_up: bool) -> None:
+    told: set[str] = set()
     while not opened.lock.wait_until_free(LOOK_S):
+        for line in _held_up(opened):
+            if line not in told:
+                told.add(line)
+                click.echo(line)
         if opened.session.store.pool().stop is not None:
             continue
         if was_up:

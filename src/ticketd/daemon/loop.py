@@ -111,8 +111,10 @@ class Loop:
                 case Alive(pulse=pulse):
                     if pulse is not None:
                         pulses[attempt.key] = pulse
-                case Exited() | LostRun() | NeverStarted() as over:
+                case Exited() as over:
                     self.slots.over(attempt.key, over)
+                case LostRun() | NeverStarted():
+                    self.chores.take(attempt.key, self.slots.lost)
         self._pulse(pulses)
 
     def _note_stop(self) -> None:

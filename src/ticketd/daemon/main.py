@@ -13,6 +13,7 @@ from ticketd.app.proposals import Follower
 from ticketd.app.session import Works
 from ticketd.app.slots import Slots
 from ticketd.app.spare import Spare
+from ticketd.app.steps import end_left
 from ticketd.app.tickets import Intake, settings_of
 from ticketd.app.tracker import Tracker
 from ticketd.app.trees import Trees
@@ -80,6 +81,7 @@ class Daemon:
         session = self.works.session
         session.store.daemon_started(DaemonRecord(pid, session.clock.now(), self.works.engine.name, slots))
         try:
+            end_left(self.works)
             self._prepare()
             return self._run(until_idle)
         finally:

@@ -48,7 +48,8 @@ class Attempt:
     ticket; `restarted`: to begin anew on a target that it conflicts with; `resumes`: the commit it goes on from, where
     it takes up what an earlier one has done. `mends`: what kept that from landing; `merges`: the commit that is merged
     into it before the agent begins. `batch`: the same for all attempts that were dispatched together. One that a person
-    entered, without an agent, has slot 0."""
+    entered, without an agent, has slot 0. `held_up`: why its processes do not go on, or cannot be ended, as last
+    seen."""
 
     key: AttemptKey
     state: AttemptState
@@ -72,6 +73,7 @@ class Attempt:
     heartbeat_at: float | None = None
     output_at: float | None = None
     output_bytes: int = 0
+    held_up: str = ""
     preempted: bool = False
     restarted: bool = False
     resumes: str | None = None

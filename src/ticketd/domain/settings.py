@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ticketd.domain.globs import NOTHING, PatternSet
+from ticketd.domain.secrets import is_telling
 from ticketd.domain.ticket import Gate, Priority, Size, Ticket
 
 Argv = tuple[str, ...]
@@ -73,6 +74,30 @@ class OnConflict(StrEnum):
     CONTINUE = "continue"
     NOTIFY = "notify"
     RESTART = "restart"
+
+
+class Isolation(StrEnum):
+    """What the tree of a slot is: a worktree linked to the control repository, or a clone that borrows its objects."""
+
+    WORKTREE = "worktree"
+    CLONE = "clone"
+
+
+class SandboxMode(StrEnum):
+    """Whether what agents write runs in a sandbox. `AUTO`: where bubblewrap works."""
+
+    OFF = "off"
+    BUBBLEWRAP = "bubblewrap"
+    AUTO = "auto"
+
+
+class SandboxHome(StrEnum):
+    """What is seen as the home directory in the sandbox: one of each slot's own; the person's; or that, but not to be
+    written."""
+
+    PRIVATE = "private"
+    SHARED = "shared"
+    READ_ONLY = "read-only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +176,23 @@ class ClaimsSettings:
 
 @dataclass(frozen=True, slots=True)
 class WorktreeSettings:
+    """`isolation` None: clones where the sandbox is on, else worktrees."""
+
+    isolation: Isolation | None = None
     setup: tuple[Argv, ...] = ()
     setup_inputs: tuple[str, ...] = ()
     setup_timeout_s: float = 1800.0
     copy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """`read`, `write`: what is seen besides, absolute or from the home directory (`~/`)."""
+
+    mode: SandboxMode = SandboxMode.OFF
+    home: SandboxHome = SandboxHome.PRIVATE
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +219,16 @@ class ScopeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretSettings:
+    """Beside the variables of profiles and scopes whose names tell: `env`, more variables; `files`, paths in the
+    checkout; `exempt`, names that are none."""
+
+    env: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    exempt: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """`grace_s` is what an agent gets between being asked to end and being ended."""
 
@@ -200,7 +248,9 @@ class Settings:
     claims: ClaimsSettings = ClaimsSettings()
     review: ReviewSettings = ReviewSettings()
     worktrees: WorktreeSettings = WorktreeSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     limits: Limits = field(default_factory=Limits)
+    secrets: SecretSettings = SecretSettings()
     agents: Mapping[str, AgentProfile] = field(default_factory=dict)
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scopes: Mapping[str, ScopeSettings] = field(default_factory=dict)
@@ -208,6 +258,16 @@ class Settings:
 
     def gate_of(self, ticket: Ticket, priority: Priority) -> Gate:
         return ticket.gate or self.gates.get(priority, Gate.NONE)
+
+    def secret_variables(self) -> frozenset[str]:
+        """Those whose values nobody may read: all that `[secrets]` names, and of what agents are given those whose
+        names tell."""
+        given = {name for env in self._given() for name in env}
+        return frozenset({*self.secrets.env, *filter(is_telling, given)}) - {*self.secrets.exempt}
+
+    def _given(self) -> Iterator[tuple[str, ...]]:
+        yield from (profile.env for profile in self.agents.values())
+        yield from (scope.env for scope in self.scopes.values())
 
     def timeout_of(self, ticket: Ticket) -> float:
         return ticket.timeout_s or self.limits.timeouts[ticket.size]

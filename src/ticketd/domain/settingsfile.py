@@ -17,6 +17,7 @@ from ticketd.domain.settings import (
     ClaimsSettings,
     DriftSettings,
     ForgeName,
+    Isolation,
     LandingMode,
     LandingSettings,
     Limits,
@@ -26,8 +27,12 @@ from ticketd.domain.settings import (
     Regenerate,
     ReviewClaim,
     ReviewSettings,
+    SandboxHome,
+    SandboxMode,
+    SandboxSettings,
     SchedulerSettings,
     ScopeSettings,
+    SecretSettings,
     Settings,
     Shadow,
     TargetSettings,
@@ -63,6 +68,8 @@ __all__ = ["MAX_BYTES", "PRESETS", "ParsedSettings", "parse_settings"]
 
 PRESETS = ("command", "scripted")
 MAX_SLOTS = 1000
+# tomllib walks each dotted key from its beginning for each of its parts: one of 20,000 parts took it half a minute.
+_DEEP_KEY = re.compile(r"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){100}""", re.ASCII)
 MAX_TRAIN = 64
 MAX_LANES = 64
 
@@ -92,6 +99,9 @@ def parse_settings(path: str, text: bytes) -> ParsedSettings:
 
 
 def _toml(source: str) -> dict[str, Any]:
+    if found := _DEEP_KEY.search(source):
+        line = source.count("\n", 0, found.start()) + 1
+        raise FaultAt(line, "the file is not TOML: values are nested too deep", "mend the TOML")
     try:
         return tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
@@ -223,10 +233,24 @@ _CLAIMS_KEYS = {
 }
 
 _WORKTREE_KEYS = {
+    "isolation": Key("isolation", choice(Isolation)),
     "setup": Key("setup", steps),
     "setup_inputs": Key("setup_inputs", list_of(values.relative_path, "a path")),
     "setup_timeout": Key("setup_timeout_s", duration),
     "copy": Key("copy", list_of(values.relative_path, "a path")),
+}
+
+_SANDBOX_KEYS = {
+    "mode": Key("mode", choice(SandboxMode)),
+    "home": Key("home", choice(SandboxHome)),
+    "read": Key("read", list_of(values.shown_path, "a path")),
+    "write": Key("write", list_of(values.shown_path, "a path")),
+}
+
+_SECRETS_KEYS = {
+    "env": Key("env", list_of(values.variable, "a name")),
+    "files": Key("files", list_of(values.relative_path, "a path")),
+    "except": Key("exempt", list_of(values.secret_name, "a name")),
 }
 
 _LIMITS_KEYS = {
@@ -247,10 +271,12 @@ _SETTINGS = table(
         "claims": Key("claims", table(ClaimsSettings, _CLAIMS_KEYS)),
         "review": Key("review", table(ReviewSettings, _REVIEW_KEYS)),
         "worktrees": Key("worktrees", table(WorktreeSettings, _WORKTREE_KEYS)),
+        "sandbox": Key("sandbox", table(SandboxSettings, _SANDBOX_KEYS)),
         "agents": Key("agents", named(values.name, _agent)),
         "routes": Key("routes", named(values.name, lambda _: route)),
         "scopes": Key("scopes", named(values.name, _scope)),
         "limits": Key("limits", table(_limits, _LIMITS_KEYS)),
+        "secrets": Key("secrets", table(SecretSettings, _SECRETS_KEYS)),
         "gates": Key("gates", named(values.priority, lambda _: choice(Gate))),
     },
 )

@@ -6,23 +6,13 @@ import datetime
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from ticketd.domain import values
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.problems import Problem
-from ticketd.domain.settings import (
-    Argv,
-    Backfill,
-    ForgeName,
-    LandingMode,
-    OnConflict,
-    Outside,
-    Preempt,
-    ReviewClaim,
-    Shadow,
-)
-from ticketd.domain.ticket import Gate
+from ticketd.domain.settings import Argv
 from ticketd.domain.tomllines import BARE, Path
 from ticketd.domain.values import Fault, quoted
 
@@ -94,9 +84,7 @@ def text(check: Callable[[str], Any], wanted: str) -> Read:
     return read
 
 
-def choice(
-    kinds: type[Gate | Outside | Backfill | Preempt | Shadow | ReviewClaim | LandingMode | ForgeName | OnConflict],
-) -> Read:
+def choice(kinds: type[StrEnum]) -> Read:
     words = values.or_list(f'"{k.value}"' for k in kinds)
     return text(lambda text: values.choice(kinds, text), f"one of {words}")
 

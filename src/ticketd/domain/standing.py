@@ -14,7 +14,10 @@ from ticketd.domain.ticket import TicketRecord
 from ticketd.domain.widening import Collision
 
 UNTOLD = frozenset(
-    {"worktree", "reason", "detail", "behind", "drift", "drift_paths", "heartbeat_at", "output_at", "output_bytes"}
+    {
+        *("worktree", "reason", "detail", "behind", "drift", "drift_paths"),
+        *("heartbeat_at", "output_at", "output_bytes", "held_up"),
+    }
 )
 """Of an attempt: signs of life, where it lies, and words about it. Nothing is decided by them."""
 

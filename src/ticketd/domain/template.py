@@ -102,6 +102,13 @@ branch = {branch}
 # setup_inputs = ["package-lock.json"]
 # setup_timeout = "30m"          # for each step
 # copy = [".env"]                # untracked files that each worktree gets
+# isolation = "worktree"         # worktree | clone: clones share no refs, config or hooks; the default with a sandbox
+
+# [sandbox]
+# mode = "off"                   # off | bubblewrap | auto: agents, setup and checks see their worktree and little else
+# home = "private"               # private | shared | read-only: what they see as the home directory
+# read = ["~/.nvm"]              # what they see besides
+# write = ["~/.cache"]           # and may write
 
 {agents}
 {routes}
@@ -117,6 +124,11 @@ critical = "land"
 [review]
 # claim = "hold"                 # hold | release: a ticket's files while it waits to land
 # protect = ["/deploy/"]         # work that touches these lands only after a person's word
+
+# [secrets]                      # taken out of logs and events, and never pushed
+# env = ["DEPLOY_TOKEN"]         # variables, beside those of `env` above that are called KEY, TOKEN, PASSWORD or so
+# files = [".env"]               # files of KEY=VALUE lines, or that are one value as a whole
+# except = ["NODE_ENV"]          # names of values that are none
 
 [limits]
 # retries = 1                    # attempts after the first that a ticket's own failure may use up

@@ -35,7 +35,11 @@ _REF_BAD = re.compile(r"\s|\.\.|@\{|//|[~^:?*\[\\]")
 # Whoever sets one of these runs code of their own in git, the loader or an interpreter, or speaks in ticketd's name.
 _ENV_REFUSED_PREFIXES = ("LD_", "DYLD_", "GIT_", "PYTHON", "TICKETD_")
 _ENV_REFUSED = frozenset(
-    {"BASH_ENV", "ENV", "NODE_OPTIONS", "PERL5LIB", "PERL5OPT", "RUBYLIB", "RUBYOPT", "JAVA_TOOL_OPTIONS"}
+    {
+        *("BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "PS4", "PROMPT_COMMAND", "IFS", "ZDOTDIR"),
+        *("NODE_OPTIONS", "PERL5LIB", "PERL5OPT", "PERL5DB", "RUBYLIB", "RUBYOPT", "LUA_INIT"),
+        *("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "GCONV_PATH", "GLIBC_TUNABLES"),
+    }
 )
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -223,11 +227,22 @@ def name(text: str) -> str:
     return text
 
 
-def env_name(text: str) -> str:
-    """The name of an environment variable that an agent may be given."""
+def variable(text: str) -> str:
+    """The name of an environment variable."""
     if not _ENV_NAME.fullmatch(text):
         mend = "write the name only; its value comes from the environment of the daemon"
         raise Fault(f"{shown(text)} is not the name of an environment variable", mend)
+    return text
+
+
+def secret_name(text: str) -> str:
+    """What a secret is called: a variable's name, or the path of a file that is one as a whole."""
+    return text if _ENV_NAME.fullmatch(text) else relative_path(text)
+
+
+def env_name(text: str) -> str:
+    """The name of an environment variable that an agent may be given."""
+    variable(text)
     if text.startswith(_ENV_REFUSED_PREFIXES) or text in _ENV_REFUSED:
         raise Fault(f"`{text}` is never passed to agents: it changes how git and other programs run", "take it out")
     return text
@@ -286,6 +301,18 @@ def relative_path(text: str) -> str:
         raise Fault(f"{shown(text)} has an empty, `.` or `..` part", mend)
     if any(p.casefold() == ".git" for p in parts):
         raise Fault(f"{shown(text)} lies in git's own directory", "take it out")
+    return text.rstrip("/")
+
+
+def shown_path(text: str) -> str:
+    """A path that a sandbox shows: absolute, or from the home directory."""
+    mend = "write a path that begins with `/` or `~/`, without `..`"
+    if text.strip() != text or any(is_control(c) for c in text) or not text.startswith(("/", "~/")):
+        raise Fault(f"{shown(text)} is neither absolute nor in the home directory", mend)
+    if any(part in (".", "..") for part in text.split("/")):
+        raise Fault(f"{shown(text)} has a `.` or `..` part", mend)
+    if not text.strip("/~"):
+        raise Fault(f"{shown(text)} is everything", 'name what is needed of it; `home = "shared"` shows the whole home')
     return text.rstrip("/")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ticketd.domain.globs import PatternSet, matches
 from ticketd.domain.repair import Repair, RepairKind, Unmended, some
@@ -30,14 +30,15 @@ class ToLanding:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """Back to the queue. `failed` uses up a retry; `deferred` makes the next backoff of this ticket longer;
-    `preempted`: it made way for another, and goes on from where it was; `repair`: its agent gets its work back to mend
-    it, which uses up a repair."""
+    """Back to the queue. `failed` uses up a retry; `deferred` makes the next backoff of this ticket longer; `goes_on`:
+    the next attempt begins from what this one has done; `preempted`: so, for it made way for another; `repair`: its
+    agent gets its work back to mend it, which uses up a repair."""
 
     detail: str
     failed: bool = False
     deferred: bool = False
     preempted: bool = False
+    goes_on: bool = False
     not_before: float | None = None
     reason: Reason | None = None
     repair: Repair | None = None
@@ -59,10 +60,10 @@ Verdict = ToLanding | Requeue | Fail | Cancel
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How an attempt ended. `how`: exited, timeout, ended, log-limit, cannot-run, no-capacity, spawn-failed, lost or
-    never-started; `outcome`: done, later or failed; `changed` and `nested`: paths, as kept. `agent`: the profile that
-    ran it; `until`: when it may be asked again (epoch seconds), if it said so; `unmended`: why what it leaves may not
-    land."""
+    """How an attempt ended. `how`: exited, timeout, ended, log-limit, cannot-run, no-capacity, spawn-failed, lost,
+    lost-with-machine or never-started; `outcome`: done, later or failed; `changed` and `nested`: paths, as kept.
+    `agent`: the profile that ran it; `until`: when it may be asked again (epoch seconds), if it said so; `unmended`:
+    why what it leaves may not land."""
 
     how: str
     outcome: str
@@ -74,6 +75,7 @@ class Finish:
     preempted: bool = False
     unmended: Unmended | None = None
     restarted: bool = False
+    unread: str = ""
 
 
 def backoff(times: int) -> float:
@@ -114,9 +116,13 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
             return Requeue("the target has moved into what it had just begun; it begins anew")
         case "ended" | "never-started" | "no-capacity":
             return Requeue(finish.detail or "its agent was ended; it runs again")
+        case "lost-with-machine":
+            # However often: a machine that goes down again and again says nothing of this ticket.
+            return Requeue(finish.detail or "the machine went down while it ran", goes_on=True)
         case "lost":
-            detail = finish.detail or "its agent was lost with the machine"
-            return _put_off_or_fail(record, Reason.LOST, detail, now)
+            # An agent that takes all memory may well be what has its supervisor killed: that comes to an end.
+            lost = _put_off_or_fail(record, Reason.LOST, finish.detail or "its agent was lost", now)
+            return replace(lost, goes_on=True) if isinstance(lost, Requeue) else lost
         case "timeout":
             return after_failure(record, settings, Reason.TIMEOUT, finish.detail, record.repair)
         case "spawn-failed":
@@ -149,6 +155,9 @@ def _put_off(record: TicketRecord, detail: str, now: float) -> Requeue:
 
 
 def _judge_work(record: TicketRecord, finish: Finish, settings: Settings) -> Verdict:
+    if finish.unread:
+        why = f"its worktree was tampered with: {finish.unread}; its files are kept"
+        return after_failure(record, settings, Reason.AGENT_FAILED, why)
     if finish.unmended is not None:
         why, again = finish.unmended.why, finish.unmended.again
         return after_failure(record, settings, reason_of(record.repair), why, again)

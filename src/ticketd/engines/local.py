@@ -12,15 +12,18 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
 from ticketd import failpoints
 from ticketd.engines import run, supervisor
-from ticketd.ports import Alive, Exited, LostRun, NeverStarted, NoCapacity, RunSpec, RunState
+from ticketd.engines.survivors import end_survivors
+from ticketd.ports import Alive, Exited, LostRun, NeverStarted, NoCapacity, Pulse, RunSpec, RunState
 
+NO_RECORD = "it runs, but its record of the start cannot be read"
 SETTLE_LIMIT_S = 5.0  # how long a supervisor may be between its lock and its first record before it counts as alive
-SWEEP_LIMIT_S = 5.0
+SILENT_S = 30.0  # after so long without a heartbeat a supervisor may have been stopped
 WAIT_SLICE_S = 3600.0  # poll takes milliseconds in an int
 POLL_S = 0.05  # where there is no pidfd to wait on
 
@@ -79,7 +82,7 @@ class LocalEngine:
 
     def settle(self, run_dir: Path) -> RunState:
         """The state to build on after a crash. A run that has not begun is voided and never will; of a lost one, all
-        that still carries its mark is killed; one that lives is left alone."""
+        that is known to be its own is killed (`survivors.py`); one that lives is left alone."""
         run.make_directory(run_dir)
         give_up_at = time.monotonic() + SETTLE_LIMIT_S
         while True:
@@ -102,7 +105,8 @@ class LocalEngine:
             run.write_end(run_dir, grace_s)
         started = run.read_started(run_dir)
         if started is not None:
-            supervisor.strike(started.supervisor_pid, signal.SIGTERM, lambda _: _supervises(run_dir, started))
+            for number in (signal.SIGTERM, signal.SIGCONT):
+                supervisor.strike(started.supervisor_pid, number, lambda _: _supervises(run_dir, started))
 
     def wait(self, run_dir: Path, timeout_s: float | None) -> RunState:
         """Until the run is no longer alive, or `timeout_s` seconds have passed: then it is still `Alive`."""
@@ -173,8 +177,10 @@ class LocalEngine:
         if not run.has_begun(run_dir):
             run.void(run_dir)
         state = run.read_exit(run_dir) or _dead(run_dir)
-        if isinstance(state, LostRun):
-            _end_marked(run.read_mark(run_dir))
+        if isinstance(state, LostRun) and not state.with_machine:
+            remains = end_survivors(run_dir)
+            detail = f"{state.detail}; {remains.doubts}" if remains.doubts else state.detail
+            return replace(state, left=remains.left, detail=detail)
         return state
 
 
@@ -203,15 +209,30 @@ def _program() -> str:
 
 
 def _alive(run_dir: Path) -> Alive:
-    started = run.read_started(run_dir)
+    started, pulse = run.read_started(run_dir), run.read_pulse(run_dir)
     if started is None:
-        return Alive(0, (run_dir / "lock").stat().st_mtime, None)
-    return Alive(started.pid, started.started_at, run.read_pulse(run_dir))
+        at = (run_dir / "lock").stat().st_mtime
+        return Alive(0, at, Pulse(at, 0, None, None, None, NO_RECORD) if run.has_begun(run_dir) else pulse)
+    if (pulse.at if pulse else started.started_at) + SILENT_S < time.time():
+        supervisor.strike(started.supervisor_pid, signal.SIGCONT, lambda _: _supervises(run_dir, started))
+    return Alive(started.pid, started.started_at, _doubted(pulse, started))
+
+
+def _doubted(pulse: Pulse | None, started: run.Started) -> Pulse | None:
+    """With a word if it runs, but not under the pid that it has recorded (in another container, say): it does what it
+    is asked by file, and is sent no signal."""
+    if started.supervisor_start in (None, supervisor.start_of(started.supervisor_pid)):
+        return pulse
+    plain = pulse or Pulse(started.started_at, 0, None, None, None)
+    return replace(plain, held_up=plain.held_up or f"pid {started.supervisor_pid} is not its supervisor's here")
 
 
 def _dead(run_dir: Path) -> NeverStarted | LostRun:
     if not run.has_begun(run_dir):
         return NeverStarted()
+    started = run.read_started(run_dir)
+    if started is not None and not started.is_of_this_boot:
+        return LostRun("the machine went down while it ran", with_machine=True)
     if run.is_void(run_dir):
         return LostRun("voided, yet it has records of a start")
     if (run_dir / "exit.json").exists():
@@ -246,16 +267,6 @@ def _wait_for_end(run_dir: Path, started: run.Started, timeout_s: float | None) 
         return True
     finally:
         os.close(pidfd)
-
-
-def _end_marked(mark: str) -> None:
-    """Kill until nothing carries the mark: what the agent had started in sessions of its own outlives a killed
-    supervisor."""
-    give_up_at = time.monotonic() + SWEEP_LIMIT_S
-    while (pids := supervisor.marked(mark)) and time.monotonic() < give_up_at:
-        for pid in pids:
-            supervisor.strike(pid, signal.SIGKILL, supervisor.carrier_of(mark))
-        time.sleep(0.005)
 
 
 def _spawn_failed(detail: str) -> Exited:

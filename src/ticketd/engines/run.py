@@ -9,34 +9,54 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
 
 from ticketd import failpoints
+from ticketd.app.places import make_private
 from ticketd.engines import supervisor
 from ticketd.ports import Exited, Pulse, RunSpec
 
+HELD_UP_CHARS = 300
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """`started.json`. The start times are in clock ticks since boot, None without /proc."""
+    """`started.json`. The start times are in clock ticks since boot, None without /proc; like the pids they mean
+    something only within the same boot. `cgroup`: the run's own, if it has one."""
 
     pid: int
     started_at: float
     supervisor_pid: int
     supervisor_start: int | None
+    pid_start: int | None = None
+    boot_id: str | None = None
+    cgroup: str | None = None
+
+    @property
+    def is_of_this_boot(self) -> bool:
+        """What cannot be told is taken to be: then it is marks and numbers that decide, each for itself."""
+        return self.boot_id is None or supervisor.boot_id() in (None, self.boot_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What `spec.json` says of where it ran, and by which mark its processes are known (empty: by none)."""
+
+    cwd: Path
+    mark: str
 
 
 def make_directory(run_dir: Path) -> None:
     """The private directory of one run; OSError if it cannot be, or if it stands there and is somebody else's."""
-    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(run_dir)
     found = run_dir.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise PermissionError(f"{run_dir} is not a directory of this user")
@@ -119,8 +139,15 @@ def locked(run_dir: Path) -> Iterator[bool]:
 def read_started(run_dir: Path) -> Started | None:
     match _read(run_dir / "started.json"):
         case {"pid": int(pid), "started_at": float(at), "supervisor_pid": int(supervisor_pid), **rest} if pid > 0:
-            start = rest.get("supervisor_start")
-            return Started(pid, at, supervisor_pid, start if isinstance(start, int) else None)
+            return Started(
+                pid,
+                at,
+                supervisor_pid,
+                _whole(rest.get("supervisor_start")),
+                _whole(rest.get("pid_start")),
+                _text(rest.get("boot_id")),
+                _own_cgroup(rest.get("cgroup")),
+            )
         case _:
             return None
 
@@ -129,7 +156,8 @@ def read_pulse(run_dir: Path) -> Pulse | None:
     match _read(run_dir / "heartbeat.json"):
         case {"at": float(at), "log_bytes": int(size), **rest}:
             log_at, cpu_s, rss = rest.get("log_at"), rest.get("cpu_s"), rest.get("rss_bytes")
-            return Pulse(at, size, _number(log_at), _number(cpu_s), rss if isinstance(rss, int) else None)
+            held_up = "".join(c for c in _text(rest.get("held_up")) or "" if c.isprintable())[:HELD_UP_CHARS]
+            return Pulse(at, size, _number(log_at), _number(cpu_s), _whole(rss), held_up)
         case _:
             return None
 
@@ -158,13 +186,31 @@ def read_exit(run_dir: Path) -> Exited | None:
             return None
 
 
-def read_mark(run_dir: Path) -> str:
-    """The run's mark, empty if it has none or its spec is unreadable."""
+def read_spec(run_dir: Path) -> Ran | None:
     match _read(run_dir / "spec.json", supervisor.SPEC_LIMIT):
-        case {"mark": str(mark)}:
-            return mark
+        case {"mark": str(mark), "cwd": str(cwd)} if cwd.startswith("/"):
+            return Ran(Path(cwd), mark)
         case _:
-            return ""
+            return None
+
+
+def read_kin(run_dir: Path) -> dict[int, int]:
+    """Pid and start of each process that lived at the last heartbeat."""
+    match _read(run_dir / "heartbeat.json"):
+        case {"kin": str(kin)}:
+            pairs = [each.partition(":") for each in kin.split()]
+            return {int(pid): int(start) for pid, _, start in pairs if pid.isdecimal() and start.isdecimal()}
+        case _:
+            return {}
+
+
+def read_environment(run_dir: Path) -> Mapping[str, str]:
+    """What the run was given; nothing if its spec is gone or unreadable."""
+    match _read(run_dir / "spec.json", supervisor.SPEC_LIMIT):
+        case {"env": dict(given)}:
+            return {name: value for name, value in given.items() if isinstance(value, str)}
+        case _:
+            return {}
 
 
 def last_words(run_dir: Path) -> str:
@@ -182,6 +228,22 @@ def _read(path: Path, limit: int = supervisor.READ_LIMIT) -> Any:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _own_cgroup(value: object) -> str | None:
+    """Only one of a name that a supervisor gives, in the kernel's file system: all that is in it will be killed."""
+    path = PurePosixPath(value) if isinstance(value, str) else PurePosixPath()
+    below = any(path.is_relative_to(mount) for mount in supervisor.CGROUPS)
+    own = re.fullmatch(supervisor.OWN_CGROUP + "[0-9a-f]{16}", path.name)
+    return str(path) if below and own and ".." not in path.parts else None
 
 
 def _write_new(path: Path, record: dict[str, Any]) -> None:

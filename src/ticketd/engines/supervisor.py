@@ -10,16 +10,20 @@ spec.json       what to run; written by the daemon, once
 lock            flocked by the supervisor for its whole life: whether a run lives is asked of this lock, never of a pid
 void            written by the daemon under the lock: this run must never begin
 started.json    durable before the agent's program is executed
-heartbeat.json  replaced every `heartbeat_s`
-end             written by the daemon, then SIGTERM: end the tree with this grace. SIGTERM alone does too
+heartbeat.json  replaced every `heartbeat_s`; names all that lives of the run, for whoever finds the supervisor killed
+end             written by the daemon, then SIGTERM: end the tree with this grace. Either alone does too, so that a
+                daemon that cannot be sure of the supervisor's pid need not signal it
 exit.json       a preallocated slip (exit.tmp) overwritten in place and renamed: a full disk cannot lose the exit code
 
 A process tree is held by being its subreaper (Linux): whatever loses its parent becomes a child of the supervisor, in
-whatever session it hides, and `wait` answers ECHILD only when nothing is left. Should the supervisor be killed, the
-agent dies with it (parent-death signal); its children in sessions of their own carry the run's mark in their
-environment, by which the daemon finds them. Without a subreaper, that mark and the process group are all there is.
+whatever session it hides, and `wait` answers ECHILD only when nothing is left. Only then is the exit handed in: what
+no signal ends (it hangs in the kernel, or is another user's) keeps the run alive, and the heartbeat names it. Where
+control groups (v2) may be written, the run has one too, which ends what forks faster than it can be counted. Should the
+supervisor be killed, the agent dies with it (parent-death signal); what else is left is found by the control group, by
+the heartbeat and by the run's mark in its environment: `survivors.py`. Without a subreaper, the mark and the process
+group are all there is. Where memory runs out, the kernel takes the agent before supervisor and daemon.
 """
-# ruff: noqa: SIM105, PTH104, PTH109, PTH110, PTH119, PTH208 - contextlib and pathlib are not imported, see above
+# ruff: noqa: SIM105, PTH102, PTH104, PTH106, PTH109, PTH110, PTH115, PTH119, PTH208 - no contextlib or pathlib here, see above
 
 from __future__ import annotations
 
@@ -34,7 +38,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, NoReturn, TypeAlias
 
     Record: TypeAlias = dict[str, int | float | str | None]
@@ -52,7 +56,13 @@ SLIP_BYTES = 4096
 DETAIL_CHARS = 300  # at most 12 bytes each once escaped: fits the slip
 TICK_S = 1.0  # how often the log's size is looked at
 STRAGGLER_GRACE_S = 0.2
-GIVE_UP_S = 10.0  # a process that SIGKILL has not ended by then is in the kernel's hands
+HELD_UP_S = 2.0  # a process that SIGKILL has not ended by then is in the kernel's hands, or another user's
+GIVE_UP_S = 10.0  # how long a run that is to die with the daemon waits for such a one
+OOM_STEP = 300  # of 1000: as if the agent used so much more of the memory
+CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+OWN_CGROUP = "ticketd-"
+MOST_KIN = 1000  # at most 28 bytes each: the heartbeat stays within READ_LIMIT
+SHOWN = 3
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 PRIVATE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 MARK = "TICKETD_RUN"
@@ -221,8 +231,13 @@ def parent_of(pid: int) -> int | None:
 
 
 def boot_id() -> str | None:
+    """Within which pids and start times mean something: the kernel's boot, and the namespace of its pids. A container
+    that is begun anew is a machine begun anew. None where that cannot be known."""
     data = read_small("/proc/sys/kernel/random/boot_id")
-    return data.decode("ascii").strip() if data else None
+    try:
+        return f"{data.decode('ascii').strip()} {os.readlink('/proc/self/ns/pid')}" if data else None
+    except OSError:
+        return None
 
 
 def family(root: int) -> Iterator[tuple[int, int]]:
@@ -292,6 +307,68 @@ def strike(pid: int, number: int, ours: Callable[[int], bool]) -> None:
     finally:
         if fd is not None:
             os.close(fd)
+
+
+def named(pids: Iterable[int]) -> str:
+    """Processes as a person would look for them: the first of them, and how many more there are."""
+    told, some = [], sorted(set(pids))
+    for pid in some[:SHOWN]:
+        name = (read_small(f"/proc/{pid}/comm") or b"?").decode("utf-8", "replace").strip()
+        told.append(f"{pid} ({''.join(each for each in name if each.isprintable())})")
+    return ", ".join(told) + (f" and {len(some) - SHOWN} more" if len(some) > SHOWN else "")
+
+
+def make_cgroup() -> str | None:
+    """A control group below our own; None where we may not make one, or the kernel (before 5.14) cannot end one."""
+    lines = (read_small("/proc/self/cgroup") or b"").decode("utf-8", "replace").splitlines()
+    own = next((line[3:].rstrip("/") for line in lines if line.startswith("0::/")), None)
+    if own is None:
+        return None
+    for mount in CGROUPS:
+        made = f"{mount}{own}/{OWN_CGROUP}{os.urandom(8).hex()}"
+        try:
+            os.mkdir(made, 0o755)
+        except OSError:
+            continue
+        if os.path.exists(f"{made}/cgroup.kill"):
+            return made
+        remove_cgroup(made)
+    return None
+
+
+def write_control(path: str, text: bytes) -> None:
+    """Into a file of the kernel's; where it does not take it, nothing is lost but one net of several."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(fd, text)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def kill_cgroup(cgroup: str | None) -> None:
+    if cgroup is not None:
+        write_control(f"{cgroup}/cgroup.kill", b"1")
+
+
+def remove_cgroup(cgroup: str | None) -> None:
+    """An empty one goes at once; one that is not stays, and does no harm."""
+    try:
+        if cgroup is not None:
+            os.rmdir(cgroup)
+    except OSError:
+        pass
+
+
+def volunteer() -> None:
+    """To be raised the score needs no privilege, and what comes of this process inherits it."""
+    score = read_small("/proc/self/oom_score_adj")
+    if score is not None:
+        write_control("/proc/self/oom_score_adj", b"%d" % min(1000, int(score) + OOM_STEP))
 
 
 def reap_any() -> bool:
@@ -371,7 +448,7 @@ def why_not_run(err: BaseException, executing: bool) -> str:
     return "cannot-run" if executing and lasting else "spawn-failed"
 
 
-def launch(spec: Spec, log: int, lock: int, umask: int) -> tuple[int, float]:
+def launch(spec: Spec, log: int, lock: int, umask: int, cgroup: str | None) -> tuple[int, float]:
     """The agent's pid and start (epoch seconds), its program executing. OSError or NotRun: nothing has run."""
     stdin = open_stdin(spec.stdin)
     gate, opener = os.pipe()
@@ -381,11 +458,11 @@ def launch(spec: Spec, log: int, lock: int, umask: int) -> tuple[int, float]:
     if pid == 0:
         os.close(lock)
         os.close(opener)
-        become_agent(spec, supervisor, gate, teller, (stdin, log, log), umask)
+        become_agent(spec, supervisor, gate, teller, (stdin, log, log), umask, cgroup)
     for fd in (stdin, gate, teller):
         os.close(fd)
     try:
-        record_start(pid, started_at)
+        record_start(pid, started_at, cgroup)
         os.write(opener, READY)
         passed("supervisor/gate")
     finally:  # closed without a word, the gate lets nobody through
@@ -400,21 +477,34 @@ def launch(spec: Spec, log: int, lock: int, umask: int) -> tuple[int, float]:
     return pid, started_at
 
 
-def record_start(pid: int, started_at: float) -> None:
+def record_start(pid: int, started_at: float, cgroup: str | None) -> None:
     me = os.getpid()
-    record = {"pid": pid, "pid_start": start_of(pid), "boot_id": boot_id(), "started_at": started_at}
+    record = {"pid": pid, "pid_start": start_of(pid), "boot_id": boot_id(), "started_at": started_at, "cgroup": cgroup}
     replace("started.json", dump(record | {"supervisor_pid": me, "supervisor_start": start_of(me)}), durable=True)
     passed("supervisor/started")
 
 
+def join(cgroup: str | None) -> None:
+    if cgroup is not None:
+        write_control(f"{cgroup}/cgroup.procs", b"0")
+    volunteer()
+
+
 def become_agent(
-    spec: Spec, supervisor: int, gate: int, teller: int, stdio: tuple[int, int, int], umask: int
+    spec: Spec,
+    supervisor: int,
+    gate: int,
+    teller: int,
+    stdio: tuple[int, int, int],
+    umask: int,
+    cgroup: str | None,
 ) -> NoReturn:
     """The child's side of `launch`: waits at the gate, then becomes the program or says through `teller` why not."""
     step, executing = "cannot prepare", False
     try:
         os.setsid()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        join(cgroup)
         if os.getppid() != supervisor or os.read(gate, 1) != READY:
             raise OSError("the supervisor is gone or could not record the start")
         restore_signals()
@@ -477,12 +567,14 @@ class Bedside:
 class Run:
     """One agent under way. Times without a name are CLOCK_MONOTONIC seconds, so a clock that jumps ends nothing."""
 
-    def __init__(self, spec: Spec, bedside: Bedside, log: int, subreaper: bool, pid: int) -> None:
+    def __init__(self, spec: Spec, bedside: Bedside, log: int, subreaper: bool, pid: int, cgroup: str | None) -> None:
         self.spec, self.bedside, self.log, self.subreaper, self.pid = spec, bedside, log, subreaper, pid
+        self.cgroup = cgroup
         now = time.monotonic()
         self.deadline = now + spec.timeout_s if spec.timeout_s is not None else None
         self.kill_at: float | None = None
-        self.killed = False
+        self.killed_at: float | None = None
+        self.end_seen: tuple[int, int] | None = None
         self.status: int | None = None
         self.next_pulse = now + spec.heartbeat_s
         self.reason, self.detail = "exited", ""
@@ -522,28 +614,47 @@ class Run:
         return max(0.0, min(at for at in times if at is not None) - now)
 
     def decide(self, now: float) -> None:
-        if self.bedside.asked_to_end:
+        if self.bedside.asked_to_end or self.is_asked_by_file():
             self.bedside.asked_to_end = False
             self.begin_end("ended", "asked to end", self.asked_grace())
         elif self.bedside.orphaned and self.kill_at is None:
             self.begin_end("ended", "the daemon it was to die with is gone", self.spec.grace_s)
         elif self.deadline is not None and now >= self.deadline and self.kill_at is None:
             self.begin_end("timeout", f"ran longer than {self.spec.timeout_s:g} s", self.spec.grace_s)
+        elif not os.path.lexists("lock") and self.kill_at is None:
+            # By whoever has deleted them; the daemon, which finds nothing, will begin the ticket again.
+            self.begin_end("ended", "its records are gone", 0.0)
         elif os.fstat(self.log).st_size > self.spec.log_limit and self.kill_at is None:
             self.begin_end("log-limit", f"its log passed {self.spec.log_limit} bytes", self.spec.grace_s)
         if self.kill_at is not None and now >= self.kill_at:
-            self.kill_at, self.killed = now + 0.05, True
+            self.kill_at = now + self.kill_again_s(now)
             self.signal_all(signal.SIGKILL)
-        if now >= self.next_pulse:
-            self.next_pulse = now + self.spec.heartbeat_s
-            self.pulse()
+        self.pulse_when_due(now)
+
+    def is_asked_by_file(self) -> bool:
+        """Whether there is a request that has not been looked at yet: its signal may never come, the daemon sends none
+        to a pid that it cannot verify."""
+        try:
+            found = os.lstat("end")
+        except OSError:
+            return False
+        before, self.end_seen = self.end_seen, (found.st_ino, found.st_mtime_ns)
+        return before != self.end_seen
+
+    def kill_again_s(self, now: float) -> float:
+        """Often while it may help, for what is just being born; then now and again."""
+        if self.killed_at is None:
+            self.killed_at = now
+        return 0.01 if now < self.killed_at + HELD_UP_S else 0.5
 
     def begin_end(self, reason: str, detail: str, grace_s: float) -> None:
-        """Asks politely, once; a later call can only shorten the grace."""
+        """Asks politely, once; a later call can only shorten the grace. One that somebody has stopped is let go on, or
+        it could not answer."""
         kill_at = time.monotonic() + grace_s
         if self.kill_at is None:
             self.reason, self.detail, self.kill_at = reason, detail, kill_at
             self.signal_group(signal.SIGTERM)
+            self.signal_group(signal.SIGCONT)
         self.kill_at = min(self.kill_at, kill_at)
 
     def asked_grace(self) -> float:
@@ -565,17 +676,19 @@ class Run:
         return status
 
     def end_leftovers(self) -> None:
-        kill_at = time.monotonic() + (0 if self.killed else STRAGGLER_GRACE_S)
-        give_up_at = kill_at + GIVE_UP_S
+        kill_at = time.monotonic() + (0 if self.killed_at is not None else STRAGGLER_GRACE_S)
+        give_up_at = kill_at + GIVE_UP_S if self.spec.die_with_parent else None
         self.signal_all(signal.SIGTERM)
         while not self.nothing_left():
             now = time.monotonic()
-            if now >= give_up_at:
+            if give_up_at is not None and now >= give_up_at:
                 self.detail = f"{self.detail}; processes it left could not be ended".lstrip("; ")
                 return
             if now >= kill_at:
+                kill_at = now + self.kill_again_s(now)
                 self.signal_all(signal.SIGKILL)
-            self.bedside.wait(0.01 if now >= kill_at else kill_at - now)
+            self.pulse_when_due(now)
+            self.bedside.wait(kill_at - now)
 
     def nothing_left(self) -> bool:
         childless = reap_any()
@@ -598,7 +711,10 @@ class Run:
 
     def signal_all(self, number: int) -> None:
         me = os.getpid()
-        for pid, parent in family(me):
+        kin = list(family(me))
+        if number == signal.SIGKILL:
+            kill_cgroup(self.cgroup)
+        for pid, parent in kin:
             strike(pid, number, child_of(parent, me))
             self.ended.add(pid)
         if not self.subreaper:
@@ -607,28 +723,43 @@ class Run:
                 strike(pid, number, carrier_of(self.spec.mark))
                 self.ended.add(pid)
 
+    def pulse_when_due(self, now: float) -> None:
+        if now >= self.next_pulse:
+            self.next_pulse = now + self.spec.heartbeat_s
+            self.pulse()
+
     def pulse(self) -> None:
         """A lost heartbeat harms nobody; a supervisor that dies of a full disk would."""
         log = os.fstat(self.log)
-        cpu_s, rss = self.usage()
-        record = {"at": time.time(), "log_bytes": log.st_size, "log_at": log.st_mtime, "cpu_s": cpu_s, "rss_bytes": rss}
+        kin = {pid: fields for pid, _ in family(os.getpid()) if (fields := stat(pid))}
+        cpu_s, rss = self.usage(kin.values())
+        record: Record = {"at": time.time(), "log_bytes": log.st_size, "log_at": log.st_mtime}
+        record |= {"cpu_s": cpu_s, "rss_bytes": rss, "held_up": self.held_up(kin)}
+        record["kin"] = " ".join(f"{pid}:{int(fields[19])}" for pid, fields in list(kin.items())[:MOST_KIN])
         try:
             replace("heartbeat.json", dump(record), durable=False)
         except OSError:
             pass
 
-    def usage(self) -> tuple[float | None, int | None]:
+    def usage(self, kin: Iterable[list[bytes]]) -> tuple[float | None, int | None]:
         """Seconds of CPU so far and bytes of memory now of the whole tree (shared pages count once a process)."""
         if not os.path.exists("/proc/self/stat"):
             return None, None
         ticks = pages = 0
-        for fields in [stat(pid) for pid, _ in family(os.getpid())]:
-            if fields:
-                ticks += sum(map(int, fields[11:15]))
-                pages += int(fields[21])
+        for fields in kin:
+            ticks += sum(map(int, fields[11:15]))
+            pages += int(fields[21])
         rss = pages * resource.getpagesize()
         self.peak_rss = max(self.peak_rss, rss)
         return ticks / os.sysconf("SC_CLK_TCK") + reaped()[0], rss
+
+    def held_up(self, kin: Mapping[int, list[bytes]]) -> str:
+        """Why it does not come to an end, or does not go on, where a person may have to help; else empty."""
+        if self.killed_at is not None and time.monotonic() >= self.killed_at + HELD_UP_S:
+            return f"cannot be ended: {named(kin)}" if kin else ""
+        if kin.get(self.pid, [b""])[0] in (b"T", b"t"):
+            return f"stopped by a signal: {named([self.pid])}; `kill -CONT {self.pid}` lets it go on"
+        return ""
 
 
 def reaped() -> tuple[float, int]:
@@ -668,16 +799,23 @@ def main(run_dir: str) -> int:
 
 def conduct(spec: Spec, bedside: Bedside, lock: int, umask: int) -> Record:
     """The run from its start to the end of its last process, as an exit record."""
-    subreaper = prctl(PR_SET_CHILD_SUBREAPER, 1)
+    subreaper, cgroup = prctl(PR_SET_CHILD_SUBREAPER, 1), make_cgroup()
+    try:
+        return conduct_in(cgroup, spec, bedside, lock, umask, subreaper)
+    finally:
+        remove_cgroup(cgroup)
+
+
+def conduct_in(cgroup: str | None, spec: Spec, bedside: Bedside, lock: int, umask: int, subreaper: bool) -> Record:
     try:
         log = open_log(spec.log)
         passed("supervisor/log")
-        pid, started_at = launch(spec, log, lock, umask)
+        pid, started_at = launch(spec, log, lock, umask, cgroup)
     except NotRun as err:
         return outcome(err.reason, err.detail)
     except (OSError, ValueError) as err:
         return outcome(why_not_run(err, executing=False), str(err))
-    run = Run(spec, bedside, log, subreaper, pid)
+    run = Run(spec, bedside, log, subreaper, pid, cgroup)
     bedside.asked_to_end = os.path.lexists("end")  # asked before there was a pid to signal
     if spec.die_with_parent:
         bedside.watch_lifeline()

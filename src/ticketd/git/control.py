@@ -18,13 +18,15 @@ from pathlib import Path
 from ticketd.domain.merging import NO_RULES, MergeRules
 from ticketd.errors import GitFailed
 from ticketd.git import leftovers
+from ticketd.git.additions import read_additions
 from ticketd.git.configuration import restore_config
 from ticketd.git.conflicts import marked, unresolved
 from ticketd.git.door import Git
 from ticketd.git.moves import read_moves
+from ticketd.git.objects import objects_of
 from ticketd.git.rebase import rebase
 from ticketd.git.repository import CONTROL
-from ticketd.ports import Conflict, Identity, Moved, NothingLeft, Rebased
+from ticketd.ports import Addition, Conflict, Identity, Moved, NothingLeft, Rebased
 
 _NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REMEMBERED = 100
@@ -95,6 +97,10 @@ class Control:
         if not answer.ok:
             raise GitFailed("cannot compare commits", stderr=answer.err)
         return _by_tip(answer.split0(), [tip for _, tip in pairs])
+
+    def added(self, base: str, tip: str) -> Iterator[Addition]:
+        git = self.git
+        return read_additions(git, objects_of(git), base, tip)
 
     def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
         answer = self.git.ask("diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status", base, tip)

@@ -32,6 +32,8 @@ SAFE_CONFIG = (
 )
 
 ENVIRONMENT = {
+    # No program whose name stands in a URL (`ext::`, `x://`) is run; over what the configuration allows.
+    "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_TERMINAL_PROMPT": "0",

@@ -93,6 +93,7 @@ class Gate:
 
     def _unfit(self, one: Received, place: Place) -> Declined | None:
         """What is not in the worktree's history would be kept, but never land; and to say otherwise were a lie."""
+        self._look_at(place)
         head = self._commit(f"worktrees/{place.tree}/HEAD")
         if head is None or not self._contains(head, one.new):
             return Declined(
@@ -101,6 +102,15 @@ class Gate:
         if not self.git.ask("merge-base", one.new, f"refs/target/{self.branch}").ok:
             return Declined(f"it has no history in common with {self.branch}; begin from origin/{self.branch}")
         return None
+
+    def _look_at(self, place: Place) -> None:
+        """A clone has a HEAD of its own. What reads it is imported for clones only."""
+        if (self.control.parent / "worktrees" / f".{place.tree}.clone").is_file():
+            from ticketd.git.control import Control
+            from ticketd.git.repository import NOBODY
+            from ticketd.git.worktrees import WorktreePool
+
+            WorktreePool(Control(self.control.parent, NOBODY)).see(place.tree)
 
     def _commit(self, name: str) -> str | None:
         return self.git.ask("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}").line or None

@@ -67,7 +67,7 @@ def push(
     git, target = Git(Path(top.line)), Target(target_remote, target_branch)
     if not target.remote:
         raise BadInput(f"the target is the local branch {target.branch}: there is no remote to push to")
-    if not git.ask("remote", "get-url", target.remote).ok:
+    if not git.ask("remote", "get-url", "--", target.remote).ok:
         raise BadInput(f"there is no remote {target.remote}", mend="set [target] remote in ticketd.toml")
     lost: Answer | None = None
     for _ in range(TRIES):
@@ -148,12 +148,12 @@ def _git_push(git: Git, target: Target, head: str, options: tuple[str, ...], dry
     theirs = git.with_config(f"core.hooksPath={hooks_dir(git.cwd).path}")
     given = (*options, *(("--dry-run",) if dry_run else ()))
     environment = {GUARD: "1", "GIT_TERMINAL_PROMPT": "1"}
-    return theirs.ask("push", *given, target.remote, f"{head}:{target.ref}", env=environment)
+    return theirs.ask("push", *given, "--", target.remote, f"{head}:{target.ref}", env=environment)
 
 
 def _is_missing(git: Git, target: Target) -> bool:
     """Whether the remote answers, and has no such branch yet."""
-    answer = git.ask("ls-remote", target.remote, target.ref, env={"GIT_TERMINAL_PROMPT": "1"})
+    answer = git.ask("ls-remote", "--", target.remote, target.ref, env={"GIT_TERMINAL_PROMPT": "1"})
     return answer.ok and not answer.line
 
 

@@ -97,7 +97,7 @@ def fetch(git: Git, target: Target) -> str | FetchFailed:
     arguments = ("--quiet", "--no-tags", "--no-prune", "--no-recurse-submodules", "--no-auto-maintenance")
     for attempt in (1, 2):
         # A person is there to answer a question for a password; git asks on the terminal, not on our pipes.
-        answer = git.ask("fetch", *arguments, target.remote, target.ref, env={"GIT_TERMINAL_PROMPT": "1"})
+        answer = git.ask("fetch", *arguments, "--", target.remote, target.ref, env={"GIT_TERMINAL_PROMPT": "1"})
         if answer.ok:
             return _fetched(git, target)
         if attempt == 2 or "cannot lock ref" not in answer.err:  # somebody else fetches at the same moment

@@ -55,9 +55,11 @@ def _why_not(directory: Path, stderr: str) -> str:
 
 
 def _owner(common_dir: Path) -> Path | None:
-    """Whom a control repository serves; None for any other repository."""
+    """Whom a control repository serves, or a clone of the pool beside it; None for any other repository."""
+    if common_dir.name == ".git" and common_dir.parent.parent.name == "worktrees":
+        common_dir = common_dir.parent.parent.with_name(CONTROL)
     note = common_dir.parent / OWNER
-    if common_dir.name != CONTROL or not note.is_file():
+    if not (common_dir.name == CONTROL and common_dir.is_dir() and note.is_file()):
         return None
     return Path(os.fsdecode(note.read_bytes()).removesuffix("\n"))
 

@@ -23,8 +23,10 @@ from ticketd.git.tree import Tree, clear_hiding_bits
 from ticketd.ports import Identity
 
 _SHA = re.compile(r"\b[0-9a-f]{40}(?:[0-9a-f]{24})?\b")
+NOTED = "clone-noted"
+"""All that a tree's own clone has mentioned of commits (`ingest.py`), a name a line."""
 # Where git notes commits that HEAD has left or was to come to.
-_NOTES = ("logs/HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD", "BISECT_START")
+_NOTES = (NOTED, "logs/HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD", "BISECT_START")
 _REBASE_NOTES = ("rebase-merge/orig-head", "rebase-apply/orig-head", "rebase-merge/stopped-sha")
 
 

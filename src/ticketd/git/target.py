@@ -18,6 +18,8 @@ FETCH = (
 )
 PUSH = ("push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
 
+# A helper's name before `::`; a host, or a user, that ssh would take for an option; a path that is none; a line break.
+_BAD_URL = re.compile(r"^[\w.+-]*::|^-|://([^/@]*@)?-|^[^/:]*@-|^file://(?!/)|[\0-\x1f\x7f]")
 _SECRET = re.compile(r"(?<=://)[^/@\s]+@")
 # What the server says when the branch has moved between its advertisement and its lock.
 _RACE = ("failed to update ref", "cannot lock ref", "failed to lock", "incorrect old value provided")
@@ -26,11 +28,13 @@ _TRANSIENT = ("unpacker error", "missing necessary objects")
 
 def check_url(url: str) -> str:
     """Raises:
-    BadInput: a URL that git would take for an option, or that runs a command.
+    BadInput: a URL that git would take for an option, or hand to a program (`ext::`). Schemes are git's to judge,
+        once it has applied `insteadOf`: see GIT_ALLOW_PROTOCOL.
     """
-    if not url or url.startswith("-") or re.match(r"(ext|fd)::", url):
-        raise BadInput(f"{url!r} is not a URL to land on", mend="set the remote to a path, or an ssh or https URL")
-    return url
+    if url and not _BAD_URL.search(url):
+        return url
+    mend = "set the remote to a path, or to an ssh, https, http, git or file URL"
+    raise BadInput(f"{_SECRET.sub('***@', url)!r} is not a URL to land on", mend=mend)
 
 
 def read_failure(answer: Answer) -> str:

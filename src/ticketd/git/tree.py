@@ -46,9 +46,18 @@ class Tree:
         return all((self.admin / name).is_file() for name in ("HEAD", "commondir", "gitdir"))
 
     @property
+    def clone_mark(self) -> Path:
+        return self.note.with_suffix(".clone")
+
+    @property
+    def is_clone(self) -> bool:
+        """Whether its `.git` is a repository by our own doing (`clones.py`)."""
+        return self.clone_mark.is_file()
+
+    @property
     def has_own_repository(self) -> bool:
         """Whether an agent has put a repository in place of the link."""
-        return (self.path / ".git").is_dir()
+        return (self.path / ".git").is_dir() and not self.is_clone
 
     def point_head(self, commit: str, branch: str | None) -> None:
         """Written by hand: with a damaged HEAD this is no repository to git, and `reset` would move the branch that
@@ -59,6 +68,8 @@ class Tree:
         """Make the directory and its git directory name each other."""
         write_whole(self.admin / "gitdir", f"{self.path / '.git'}\n")
         write_whole(self.admin / "commondir", "../..\n")
+        if self.is_clone:
+            return
         link = self.path / ".git"
         text = f"gitdir: {self.admin}\n"
         if link.is_symlink() or not link.is_file() or link.read_text(errors="replace") != text:
@@ -74,7 +85,8 @@ class Tree:
         """Delete the directory and its git directory. Only for trees whose work is kept."""
         remove(self.path)
         remove(self.admin)
-        self.note.unlink(missing_ok=True)
+        for mark in (self.note, self.clone_mark):
+            mark.unlink(missing_ok=True)
 
 
 def clear_hiding_bits(git: Git, path: Path, env: Mapping[str, str] | None = None, *, sparse: bool) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 
 from ticketd.domain.attempt import AttemptKey
@@ -14,11 +15,13 @@ from ticketd.errors import BadInput
 from ticketd.git import snapshot
 from ticketd.git.amending import amend
 from ticketd.git.branches import Branches, read_branches
+from ticketd.git.clones import furnish, unfurnish
 from ticketd.git.conflicts import begin_merge, unmerged
 from ticketd.git.control import Control
 from ticketd.git.door import Git
 from ticketd.git.exactness import all_untouched, changes
 from ticketd.git.index import is_plain
+from ticketd.git.ingest import alone, ingest, rescue
 from ticketd.git.leftovers import git_lives
 from ticketd.git.looks import as_it_stands, fresh, look
 from ticketd.git.snapshot import Snapshot
@@ -27,11 +30,21 @@ from ticketd.git.trials import Case, try_all
 from ticketd.ports import Identity, Kept, Look, Tried
 
 
+class Layout(Enum):
+    """What a tree is when it is made ready: a linked worktree; a clone that borrows the control repository's objects;
+    or one that sees them only to read."""
+
+    LINKED = auto()
+    CLONE = auto()
+    SANDBOXED_CLONE = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class WorktreePool:
-    """Satisfies `Worktrees`."""
+    """Satisfies `Worktrees`. `layout` is asked at each `prepare`; what a tree is until then, it says itself."""
 
     control: Control
+    layout: Callable[[], Layout] = lambda: Layout.LINKED
 
     def path(self, name: str) -> Path:
         return self._tree(name).path
@@ -51,7 +64,21 @@ class WorktreePool:
         Raises:
             GitFailed: the commit is missing, or the disk is full.
         """
-        tree = self._tree(name)
+        tree, layout = self._tree(name), self.layout()
+        if layout is Layout.LINKED and not tree.is_clone:
+            return self._prepare(tree, commit, branch, keep_ignored)
+        tree.path.parent.mkdir(exist_ok=True)
+        with alone(tree):
+            if tree.is_clone:
+                rescue(self.control, tree)
+            if layout is Layout.LINKED:
+                unfurnish(tree)
+            made = self._prepare(tree, commit, branch, keep_ignored)
+            if layout is not Layout.LINKED:
+                furnish(self.control, tree, commit, branch, sandboxed=layout is Layout.SANDBOXED_CLONE)
+            return made
+
+    def _prepare(self, tree: Tree, commit: str, branch: str | None, keep_ignored: bool) -> bool:
         branches = read_branches(self.control, tree, commit, branch)
         made = not self._is_whole(tree)
         if made:
@@ -68,7 +95,13 @@ class WorktreePool:
         Raises:
             GitFailed: there is no merge: a commit is missing, or the disk is full.
         """
-        return begin_merge(self._tree(name).git(self.control), onto, self.control.by)
+        tree = self._tree(name)
+        conflicts = begin_merge(tree.git(self.control), onto, self.control.by)
+        if tree.is_clone:
+            at = self.control.read_ref(f"worktrees/{name}/HEAD") or onto
+            with alone(tree):
+                furnish(self.control, tree, at, tree.branch, sandboxed=self.layout() is Layout.SANDBOXED_CLONE)
+        return conflicts
 
     def leave(self, name: str, commit: str) -> None:
         """Off its branch, which another tree may be given next: this one, when it is used again, must not delete it.
@@ -168,6 +201,7 @@ class WorktreePool:
             GitFailed: nothing could be kept; the tree is as it was.
         """
         tree, git = self._tree(name), self.control.git
+        unread = ingest(self.control, tree, everything=True) if tree.is_clone else ""
         at = snapshot.look(self.control, tree, base, key.ref)
         if tree.path.is_dir():
             taken = snapshot.take(self.control, tree, at)
@@ -179,9 +213,9 @@ class WorktreePool:
         git.run("update-ref", "--no-deref", "--stdin", stdin=snapshot.render_refs(key, tip, extra, count))
         changed = tuple(change.path for change in taken.changes)
         nested = [change.path for change in taken.changes if change.nests]
-        own = [".git"] if tree.has_own_repository else []
+        own = [".git"] if tree.has_own_repository or (unread and tree.path.is_dir()) else []
         undecided = unmerged(tree.git(self.control), tree.admin / "index", len(base) // 2) if at.usable else ()
-        return Kept(tip, changed, tuple(dict.fromkeys((*nested, *taken.left_out, *own))), undecided)
+        return Kept(tip, changed, tuple(dict.fromkeys((*nested, *taken.left_out, *own))), undecided, unread)
 
     # --- amend ---
 
@@ -196,22 +230,29 @@ class WorktreePool:
 
     # --- look ---
 
+    def see(self, name: str) -> Tree:
+        """A tree as its clone stands now; one that is changing under us, or broken, as it was seen last."""
+        tree = self._tree(name)
+        if tree.is_clone:
+            ingest(self.control, tree, everything=False)
+        return tree
+
     def look(self, name: str, base: str, onto: str) -> Look:
         """What the tree as it stands has written since it left the target."""
-        return look(self.control, self._tree(name), base, onto)
+        return look(self.control, self.see(name), base, onto)
 
     def fresh(self, name: str, paths: Mapping[str, bool], since: float) -> tuple[str, ...]:
         return tuple(fresh(self._tree(name), paths, since))
 
     def trials(self, wanted: Sequence[Tried], onto: str, rules: MergeRules = NO_RULES) -> tuple[tuple[str, ...], ...]:
         """The paths in conflict that a rebase of each tree as it stands would meet."""
-        return try_all(self.control, [Case(self._tree(each.name), *each[1:]) for each in wanted], onto, rules)
+        return try_all(self.control, [Case(self.see(each.name), *each[1:]) for each in wanted], onto, rules)
 
     @contextmanager
     def shown(self, name: str, base: str) -> Iterator[tuple[Git, str]]:
         """For a person to look at: the tree as it stands, as a tree object, and a git that knows it. As with a trial
         nothing is touched, and no object stays."""
-        tree = self._tree(name)
+        tree = self.see(name)
         at = snapshot.look(self.control, tree, base)
         with snapshot.throw_away_objects(self.control) as env:
             own = Git(self.control.git.cwd, env={**self.control.git.env, **env})
@@ -251,7 +292,7 @@ class WorktreePool:
         return lock.is_file() and lock.read_text().startswith("initializing") and not tree.note.is_file()
 
     def _relink(self, tree: Tree) -> list[str]:
-        if not tree.has_admin or not tree.path.is_dir() or (tree.path / ".git").exists():
+        if tree.is_clone or not tree.has_admin or not tree.path.is_dir() or (tree.path / ".git").exists():
             return []
         tree.link()
         return [f"linked worktree {tree.path.name} again"]

@@ -17,6 +17,7 @@ from ticketd.ports.processes import (
     RunState,
 )
 from ticketd.ports.repository import (
+    Addition,
     Conflict,
     History,
     Identity,
@@ -42,6 +43,7 @@ from ticketd.ports.store import (
 )
 
 __all__ = [
+    "Addition",
     "Agent",
     "AgentResult",
     "Alive",

@@ -46,13 +46,15 @@ class RunSpec:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """A sign of life. Times are epoch seconds."""
+    """A sign of life. Times are epoch seconds. `held_up`: why it does not go on, or cannot be ended, where a person may
+    have to help."""
 
     at: float
     log_bytes: int
     log_at: float | None
     cpu_s: float | None
     rss_bytes: int | None
+    held_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +87,12 @@ class NeverStarted:
 
 @dataclass(frozen=True, slots=True)
 class LostRun:
-    """It began, its supervisor is gone, and no exit was recorded."""
+    """It began, its supervisor is gone, and no exit was recorded. `with_machine`: the machine was started anew since;
+    `left`: those of its processes that could not be ended, from `settle`."""
 
     detail: str
+    with_machine: bool = False
+    left: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,8 @@ class Engine(Protocol):
     def look(self, run_dir: Path) -> RunState: ...
 
     def settle(self, run_dir: Path) -> RunState:
-        """After a crash: like `look`, but a run that has not begun never will, and what a lost one left is ended."""
+        """After a crash: like `look`, but a run that has not begun never will, and what a lost one left is ended. May
+        take seconds."""
 
     def end(self, run_dir: Path, grace_s: float) -> None:
         """Asks for the end of the whole process tree; returns at once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -24,12 +24,14 @@ class Identity:
 class Kept:
     """An attempt's work, safe under its ref. `changed`: paths that differ from the base. `nested`: repositories
     inside, whose content no commit holds. `undecided`: paths that a merge has left in conflict, and that the agent has
-    not called resolved."""
+    not called resolved. `unread`: why what the tree's own clone says is not believed or not whole; then it is the files
+    on top of what was last known."""
 
     tip: str
     changed: tuple[str, ...]
     nested: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,16 @@ class Look:
     fork: str
     written: tuple[str, ...]
     touched: tuple[str, ...]
+
+
+class Addition(NamedTuple):
+    """What a commit brings: a file as it is in it, with what its parent has there; or, where `path` is empty, the
+    commit's own text: its message and who it is by. `content` is None for a file too large to be looked through."""
+
+    commit: str
+    path: str
+    content: bytes | None
+    before: bytes
 
 
 class Moved(NamedTuple):
@@ -144,6 +156,9 @@ class History(Protocol):
 
     def changed_in(self, pairs: Sequence[tuple[str, str]]) -> tuple[frozenset[str], ...]:
         """The same for several pairs of commits (from, to) at once."""
+
+    def added(self, base: str, tip: str) -> Iterator[Addition]:
+        """What each of the commits `base..tip` brings."""
 
     def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
         """Files that `tip` has under another name than `base`: old and new name."""

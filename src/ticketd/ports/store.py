@@ -220,6 +220,9 @@ class Store(Protocol):
 
     def pulse(self, pulses: Mapping[AttemptKey, Pulse]) -> None: ...
 
+    def held_up(self, key: AttemptKey, why: str) -> None:
+        """Why a run that is over does not free its slot."""
+
     def set_drift(self, key: AttemptKey, behind: int, drift: Drift, paths: Sequence[str], at: float) -> None: ...
 
     def extend_claim(self, key: AttemptKey, paths: Sequence[str], at: float) -> None:

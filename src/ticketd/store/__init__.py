@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ticketd.store.attempts import Attempts
@@ -18,10 +19,10 @@ class SqliteStore(Standings, Attempts, ByHand, Landings):
         self.connections.close()
 
 
-def open_store(path: Path) -> SqliteStore:
-    """Open the store at `path`, made or migrated as needed.
+def open_store(path: Path, redact: Callable[[str], str] = str) -> SqliteStore:
+    """Open the store at `path`, made or migrated as needed. `redact` takes out of texts what must not be kept.
 
     Raises:
         TicketdError: the file is damaged, or was written by a newer ticketd.
     """
-    return SqliteStore(Connections(path))
+    return SqliteStore(Connections(path, redact))

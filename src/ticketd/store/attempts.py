@@ -152,9 +152,8 @@ class Attempts(Tickets, Throttles):
             attempt = self._attempt(db, key)
             if attempt is None or attempt.state not in (AttemptState.PREPARING, AttemptState.RUNNING):
                 return
-            self._set(
-                db, key, state="collecting", exit_code=exit_code, outcome=outcome, detail=detail, ended_at=at, pid=None
-            )
+            ended = {"exit_code": exit_code, "outcome": outcome, "detail": detail, "ended_at": at}
+            self._set(db, key, state="collecting", **ended, pid=None, held_up="")
             self._event(
                 db, at, EventKind.AGENT_ENDED, key.ticket, key.number, exit_code=exit_code, how=outcome, detail=detail
             )
@@ -162,7 +161,12 @@ class Attempts(Tickets, Throttles):
     def pulse(self, pulses: Mapping[AttemptKey, Pulse]) -> None:
         with self.connections.transaction() as db:
             for key, pulse in pulses.items():
-                self._set(db, key, heartbeat_at=pulse.at, output_at=pulse.log_at, output_bytes=pulse.log_bytes)
+                seen = {"heartbeat_at": pulse.at, "output_at": pulse.log_at, "output_bytes": pulse.log_bytes}
+                self._set(db, key, **seen, held_up=pulse.held_up)
+
+    def held_up(self, key: AttemptKey, why: str) -> None:
+        with self.connections.transaction() as db:
+            self._set(db, key, held_up=why)
 
     def set_drift(self, key: AttemptKey, behind: int, drift: Drift, paths: Sequence[str], at: float) -> None:
         with self.connections.transaction() as db:
@@ -288,5 +292,5 @@ class Attempts(Tickets, Throttles):
         assignments = ", ".join(f"{column} = ?" for column in columns)
         db.execute(
             f"UPDATE attempts SET {assignments} WHERE ticket = ? AND number = ? AND state <> 'ended'",
-            [*map(storable, columns.values()), key.ticket, key.number],
+            [*self._told(columns).values(), key.ticket, key.number],
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
+from enum import Enum
 
 from sqlite_utils import Database
 
@@ -12,9 +15,20 @@ from ticketd.domain.repair import as_told
 from ticketd.domain.ticket import OnFailure, Reason, TicketRecord, TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue
 from ticketd.store.connection import Connections, translated
-from ticketd.store.rows import RECORD_COLUMNS, Records, Row, attempt_of, dump, repair_text
+from ticketd.store.rows import RECORD_COLUMNS, Records, Row, attempt_of, dump
 
 WITHDRAWN = "its file was deleted; putting it back queues it again"
+
+
+EXACT = frozenset(
+    {
+        *("ticket", "other", "with", "for", "together", "starts", "shadow", "because", "agent", "profile", "account"),
+        *("path", "paths", "patterns", "drift_paths", "worktree", "log", "says", "repair", "proposal", "url", "branch"),
+        *("by", "kind", "state", "engine", "setup_of"),
+    }
+)
+"""What things go by: were a part of it taken for a secret, it could not be found again."""
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def storable(value: object) -> object:
@@ -34,6 +48,24 @@ class Tables:
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def _told(self, values: Mapping[str, object]) -> dict[str, object]:
+        """As the store keeps them: the one door by which texts enter, and no secret does."""
+        return {name: self._fit(name, value) for name, value in values.items()}
+
+    def _fit(self, name: str, value: object) -> object:
+        match value:
+            case _ if name in EXACT or isinstance(value, Enum):
+                return storable(value)
+            case str():
+                text = value.encode("utf-8", "backslashreplace").decode()
+                return text if _COMMIT.fullmatch(text) else self.connections.redact(text)
+            case Mapping():
+                return self._told(value)
+            case list() | tuple():
+                return [self._fit(name, each) for each in value]
+            case _:
+                return value
+
     def _event(
         self,
         db: Database,
@@ -45,7 +77,7 @@ class Tables:
     ) -> None:
         db.execute(
             "INSERT INTO events (at, kind, ticket, attempt, data) VALUES (?, ?, ?, ?, ?)",
-            [at, kind, ticket, attempt, dump({name: storable(value) for name, value in data.items()})],
+            [at, kind, ticket, attempt, dump(self._told(data))],
         )
 
     def _record(self, db: Database, ticket: str) -> TicketRecord:
@@ -68,7 +100,7 @@ class Tables:
         """Change a ticket's state and whatever goes with it; the schema refuses an illegal move."""
         values = {"state": state, "reason": None, "detail": "", "not_before": None, "gate": None, **columns}
         assignments = ", ".join(f"{column} = ?" for column in values)
-        db.execute(f"UPDATE tickets SET {assignments} WHERE id = ?", [*map(storable, values.values()), ticket])
+        db.execute(f"UPDATE tickets SET {assignments} WHERE id = ?", [*self._told(values).values(), ticket])
 
     def _forget_failures(self, db: Database) -> None:
         """What has failed its verification may fail no more."""
@@ -127,7 +159,7 @@ class Tables:
         """The attempt whose work the next one goes on from. A failure is begun afresh, and a repair says itself where
         it begins."""
         made = "SELECT 1 FROM attempts WHERE ticket = ? AND number = ? AND tip IS NOT NULL AND tip <> base"
-        if verdict.preempted and self._rows(db, made, key.ticket, key.number):
+        if (verdict.preempted or verdict.goes_on) and self._rows(db, made, key.ticket, key.number):
             return key.number
         return None if verdict.failed or verdict.repair else record.resume
 
@@ -149,9 +181,10 @@ class Tables:
             "resume": record.resume,
             "repairs": record.repairs,
         }
-        repair = repair_text(record.repair)
-        self._move(db, record.id, TicketState.QUEUED, cancel_requested=0, repair=repair, **again)
-        told = {"reason": reason, "repair": as_told(record.repair)}
+        said = as_told(record.repair)
+        repair = said and self._told(said)
+        self._move(db, record.id, TicketState.QUEUED, cancel_requested=0, repair=repair and dump(repair), **again)
+        told = {"reason": reason, "repair": repair}
         self._event(db, at, EventKind.REQUEUED, record.id, attempt, **told, **again)
 
     def _on_failure(self, db: Database, ticket: str, reason: Reason, at: float) -> None:
@@ -159,12 +192,12 @@ class Tables:
         because = f"{ticket} failed ({reason})"
         match record.ticket.on_failure:
             case OnFailure.ABORT:
-                db.execute("UPDATE pool SET stop = COALESCE(stop, 'drain'), aborted = ?", [because])
+                db.execute("UPDATE pool SET stop = COALESCE(stop, 'drain'), aborted = ?", [self._fit("why", because)])
                 how = self._rows(db, "SELECT stop FROM pool")[0]["stop"]
                 self._event(db, at, EventKind.STOP_ASKED, ticket, how=how, why=because)
             case OnFailure.ASK:
                 why = f"{because}; `ticketd resume` goes on"
-                db.execute("UPDATE pool SET paused = ?", [why])
+                db.execute("UPDATE pool SET paused = ?", [self._fit("why", why)])
                 self._event(db, at, EventKind.PAUSED, ticket, why=why)
             case OnFailure.BLOCK | OnFailure.SKIP:
                 pass

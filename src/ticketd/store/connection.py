@@ -6,7 +6,7 @@ import fcntl
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from ticketd import failpoints
+from ticketd.app.places import make_private
 from ticketd.domain.globs import PatternSet, overlap
 from ticketd.errors import StoreTrouble, TicketdError
 from ticketd.store.migrations import LATEST, migrations
@@ -46,8 +47,9 @@ def translated() -> Iterator[None]:
 class Connections:
     """Hands each thread its own connection to the file at `path`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, redact: Callable[[str], str] = str) -> None:
         self._path = path
+        self.redact = redact
         self._local = threading.local()
         self._create()
 
@@ -99,7 +101,7 @@ class Connections:
         return db
 
     def _create(self) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._path.parent)
         try:
             with self._one_at_a_time():
                 db = self.db

@@ -13,7 +13,6 @@ from ticketd.domain.landing import Landed, Landing, Verification
 from ticketd.domain.pool import TargetRecord
 from ticketd.domain.ticket import TicketState
 from ticketd.domain.verdict import Cancel, Fail, Requeue
-from ticketd.store.base import storable
 from ticketd.store.pool import PoolTable
 from ticketd.store.rows import proposal_text
 
@@ -41,7 +40,7 @@ class Landings(PoolTable):
         assignments = ", ".join(f"{column} = ?" for column in (*said, "proposal"))
         db.execute(
             f"UPDATE landings SET {assignments} WHERE ticket = ? AND attempt = ?",
-            [*map(storable, said.values()), proposal_text(proposal), key.ticket, key.number],
+            [*self._told(said).values(), proposal_text(proposal), key.ticket, key.number],
         )
         kind = EventKind.PROPOSED if landing.waits_for_people else EventKind.LANDING_PHASE
         self._event(db, at, kind, key.ticket, key.number, **said, proposal=proposal and asdict(proposal))
@@ -123,7 +122,7 @@ class Landings(PoolTable):
             " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tree, commands) DO UPDATE SET passed = excluded.passed,"
             " ever_passed = MAX(ever_passed, excluded.ever_passed), detail = excluded.detail, runs = excluded.runs,"
             " at = excluded.at",
-            [tree, commands, remembered, passed, storable(said.detail), runs, at],
+            [tree, commands, remembered, passed, self._fit("detail", said.detail), runs, at],
         )
 
     def landing_failed(self, key: AttemptKey, verdict: Requeue | Fail | Cancel, at: float) -> None:
@@ -131,6 +130,6 @@ class Landings(PoolTable):
             if isinstance(verdict, Requeue | Fail):
                 db.execute(
                     "UPDATE attempts SET reason = ?, detail = ? WHERE ticket = ? AND number = ?",
-                    [verdict.reason, storable(verdict.detail), key.ticket, key.number],
+                    [verdict.reason, self._fit("detail", verdict.detail), key.ticket, key.number],
                 )
             self._end(db, key, verdict, at)

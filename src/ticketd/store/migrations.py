@@ -103,6 +103,7 @@ def m001_first(db: Database) -> None:
             heartbeat_at REAL,
             output_at REAL,
             output_bytes INTEGER NOT NULL DEFAULT 0,
+            held_up TEXT NOT NULL DEFAULT '',
             preempted INTEGER NOT NULL DEFAULT 0 CHECK (preempted IN (0, 1)),
             restarted INTEGER NOT NULL DEFAULT 0 CHECK (restarted IN (0, 1)),
             resumes TEXT,

@@ -7,14 +7,13 @@ from sqlite_utils import Database
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.events import EventKind
 from ticketd.domain.pool import DaemonRecord, Stop, TargetRecord
-from ticketd.store.base import storable
 from ticketd.store.throttles import Throttles
 
 
 class PoolTable(Throttles):
     def pause(self, why: str, at: float) -> None:
         with self.connections.transaction() as db:
-            db.execute("UPDATE pool SET paused = ?", [why])
+            db.execute("UPDATE pool SET paused = ?", [self._fit("why", why)])
             self._event(db, at, EventKind.PAUSED, why=why)
 
     def resume(self, at: float) -> None:
@@ -25,7 +24,7 @@ class PoolTable(Throttles):
 
     def raise_alarm(self, why: str, at: float, key: AttemptKey | None = None) -> None:
         with self.connections.transaction() as db:
-            db.execute("UPDATE pool SET alarm = ?", [storable(why)])
+            db.execute("UPDATE pool SET alarm = ?", [self._fit("why", why)])
             self._event(db, at, EventKind.ALARM, key.ticket if key else None, key.number if key else None, why=why)
 
     def set_slots(self, slots: int | None, at: float) -> None:
@@ -65,11 +64,11 @@ class PoolTable(Throttles):
         before = rows[0] if rows else {"sha": None, "trouble": ""}
         db.execute(
             "INSERT OR REPLACE INTO target (one, remote, branch, sha, seen_at, trouble) VALUES (1, ?, ?, ?, ?, ?)",
-            [target.remote, target.branch, target.sha, target.seen_at, storable(target.trouble)],
+            [target.remote, target.branch, target.sha, target.seen_at, self._fit("trouble", target.trouble)],
         )
         if target.sha != before["sha"]:
             self._event(db, at, EventKind.TARGET_MOVED, old=before["sha"], new=target.sha)
-        if target.trouble and target.trouble != before["trouble"]:
+        if target.trouble and self._fit("trouble", target.trouble) != before["trouble"]:
             self._event(db, at, EventKind.TARGET_TROUBLE, detail=target.trouble)
 
     def add_worktree(self, name: str) -> None:

@@ -16,7 +16,7 @@ from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landing, Phase, Proposal
 from ticketd.domain.lint import Outline
 from ticketd.domain.problems import Problem, Severity
-from ticketd.domain.repair import Repair, RepairKind, as_told, from_told
+from ticketd.domain.repair import RepairKind, from_told
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import Gate, OnFailure, Priority, Reason, Size, Ticket, TicketRecord, TicketState
 from ticketd.domain.ticketfile import Lines, Parsed
@@ -155,6 +155,7 @@ def attempt_of(row: Row) -> Attempt:
         heartbeat_at=row["heartbeat_at"],
         output_at=row["output_at"],
         output_bytes=row["output_bytes"],
+        held_up=row["held_up"],
         preempted=bool(row["preempted"]),
         restarted=bool(row["restarted"]),
         resumes=row["resumes"],
@@ -162,10 +163,6 @@ def attempt_of(row: Row) -> Attempt:
         merges=row["merges"],
         batch=row["batch"],
     )
-
-
-def repair_text(repair: Repair | None) -> str | None:
-    return None if repair is None else json.dumps(as_told(repair))
 
 
 def throttle_of(row: Row) -> Throttle:

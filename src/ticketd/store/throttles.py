@@ -10,7 +10,7 @@ from sqlite_utils import Database
 from ticketd.domain.attempt import Attempt
 from ticketd.domain.events import EventKind
 from ticketd.domain.throttle import Capacity, Limited, Served, Throttle, is_blank, is_harder, limited, succeeded
-from ticketd.store.base import Tables, storable
+from ticketd.store.base import Tables
 from ticketd.store.rows import throttle_of
 
 
@@ -52,7 +52,7 @@ class Throttles(Tables):
             return
         values = asdict(after)
         names, marks = ", ".join(f'"{name}"' for name in values), ", ".join("?" for _ in values)
-        db.execute(f"INSERT OR REPLACE INTO throttles ({names}) VALUES ({marks})", [*map(storable, values.values())])
+        db.execute(f"INSERT OR REPLACE INTO throttles ({names}) VALUES ({marks})", [*self._told(values).values()])
         kind = EventKind.THROTTLED if is_harder(after, before, at) else EventKind.THROTTLE_EASED
         self._event(db, at, kind, **values)
 

@@ -162,7 +162,10 @@ def _slots(document: Document, width: int) -> Section:
     busy = [slot for slot in document["slots"] if slot["state"] == "busy"]
     idle = [slot for slot in document["slots"] if slot["state"] == "idle"]
     lines = table(SLOT_COLUMNS, [_slot(slot, document["at"]) for slot in busy], width)
-    items = [[each] for each in lines[1:]]
+    items = [
+        [each, *wrapped(slot["held_up"], width, "    ", DETAIL_LINES, "yellow")] if slot["held_up"] else [each]
+        for each, slot in zip(lines[1:], busy, strict=True)
+    ]
     if idle:
         items.append([line((f"{plural(len(idle), 'slot')} idle: {idle[0]['why']}", "dim"))])
     return Section(lines[0] if lines else None, items, "slots", give=1, least=4)
