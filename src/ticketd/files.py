@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.secrets import LONGEST_FILE, NO_SECRETS, Secrets
 from ticketd.domain.settings import Settings
@@ -118,6 +119,7 @@ class CheckoutFiles:
             fresh.touch(mode=0o600)
             fresh.write_bytes(content)
             fresh.replace(self._last_good)
+            failpoints.hit("file/settings")
 
 
 def _walk(directory: str | Path, name: str, depth: int) -> Iterator[tuple[str, os.stat_result]]:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ticketd import failpoints
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -28,6 +30,7 @@ def remove_below(root: Path, *parts: str) -> None:
         raise ValueError(f"{parts} is not below {root}")
     with suppress(FileNotFoundError), _opened(root, parts[:-1]) as parent:
         _remove(parent, parts[-1])
+        failpoints.passed("gone", through=("remove",))
 
 
 @contextmanager

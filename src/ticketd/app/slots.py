@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
 from ticketd.app.guard import Guard
@@ -91,6 +92,7 @@ class Slots:
         run_dir = self.works.session.places.run_dir(attempt.key)
         with suppress(OSError):
             remove_below(run_dir.parent, run_dir.name)
+        failpoints.hit("run/refused")
         self.works.worktrees.leave(tree, attempt.base)
         self.works.session.store.start_refused(attempt.key, detail, self.works.session.clock.now())
         self.trees.give_back(tree, attempt.base)
@@ -270,10 +272,12 @@ class Slots:
             raise BadInput(f"the agent profile `{attempt.agent}` has gone from ticketd.toml")
         run_dir = places.run_dir(key)
         make_private(run_dir)
+        failpoints.hit("run/directory")
         brief = places.brief(key)
         for told in (places.notes(key), brief):
             told.touch(mode=0o600)
         brief.write_text(brief_of(self.works, record, attempt, conflicts), encoding="utf-8", errors="replace")
+        failpoints.hit("run/brief")
         log = places.log(key)
         make_private(log.parent)
         mark = f"{self.works.session.places.state.name}/{key}"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.agents import agent_of
 from ticketd.app.pushed import NotLanded, land_pushed
 from ticketd.app.session import Works
@@ -127,6 +128,7 @@ def main() -> None:
     root, state = Path(sys.argv[1]), Path(sys.argv[2])
     command = running_push()
     leave_outer_repository(os.environ)
+    failpoints.arm(os.environ)
     try:
         converse(sys.stdin.buffer, sys.stdout.buffer, Gate(root, state, os.environ, command).decide)
     except KeyboardInterrupt:

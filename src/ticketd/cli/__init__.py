@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ticketd import failpoints
 from ticketd.errors import TicketdError
 
 COMMANDS = {
@@ -90,6 +91,7 @@ def main() -> None:
         if getattr(sys, name) is None:  # closed by the caller (`ticketd list >&-`)
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for the life of the process
     try:
+        failpoints.arm(os.environ)
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as asked:

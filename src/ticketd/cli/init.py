@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
+from ticketd import failpoints
 from ticketd.agents.known import find_installed, profiles_of
+from ticketd.cli.newticket import create
 from ticketd.domain.settings import AgentProfile
 from ticketd.domain.template import template
 from ticketd.errors import BadInput, TicketdError
@@ -63,7 +65,7 @@ def _config(root: Path) -> Iterator[str]:
     remote = likely_remote(root)
     branch = likely_branch(root, remote)
     profiles = profiles_of(find_installed(shutil.which))
-    if not _write_new(path, template(remote, branch, profiles)):
+    if not create(path, template(remote, branch, profiles).encode()):
         yield f"{CONFIG} is there; left as it is"
         return
     yield f"wrote {CONFIG}: work lands on {f'{branch} of {remote}' if remote else f'the local branch {branch}'}"
@@ -86,22 +88,11 @@ def _tickets(root: Path) -> Iterator[str]:
         return
     try:
         folder.mkdir()
+        failpoints.hit("file/init.tickets")
     except OSError as error:
         raise BadInput(f"{folder} cannot be made: {error.strerror}", mend="It has to be a directory.") from None
-    _write_new(folder / "README.md", README)
+    create(folder / "README.md", README.encode())
     yield f"wrote {TICKETS}/README.md"
-
-
-def _write_new(path: Path, text: str) -> bool:
-    """False if there is such a file."""
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}", mend="Mend that, then try again.") from None
-    return True
 
 
 def _hook(root: Path) -> str:

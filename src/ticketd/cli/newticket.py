@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.app.tickets import line_of
 from ticketd.cli.repository import View
 from ticketd.domain import values
@@ -77,6 +78,7 @@ def create(path: Path, text: bytes) -> bool:
             scratch.flush()
             Path(scratch.name).chmod(0o666 & ~_umask())
             _place(Path(scratch.name), path, text)
+            failpoints.hit("file/newticket.create")
     except FileExistsError:
         if path.parent.is_dir():
             return False

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
+from ticketd import failpoints
 from ticketd.engines import run, supervisor
 from ticketd.engines.survivors import end_survivors
 from ticketd.ports import Alive, Exited, LostRun, NeverStarted, NoCapacity, Pulse, RunSpec, RunState
@@ -64,6 +65,7 @@ class LocalEngine:
             return _spawn_failed(f"{run_dir} has been used for a run before")
         except (OSError, ValueError) as err:
             return _not_run(supervisor.why_not_run(err, executing=False), str(err))
+        failpoints.hit("run/begun")
         state = self.look(run_dir)
         return state if isinstance(state, Alive | Exited) else self._not_begun(run_dir)
 
@@ -124,6 +126,7 @@ class LocalEngine:
             with self._mutex:
                 pid = _spawn_supervisor(run_dir, lifeline, ready)
                 self._supervisors[pid] = hold
+            failpoints.hit("run/supervisor")
         except BaseException:
             os.close(listening)
             if hold is not None:

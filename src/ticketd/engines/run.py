@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
 
+from ticketd import failpoints
 from ticketd.app.places import make_private
 from ticketd.engines import supervisor
 from ticketd.ports import Exited, Pulse, RunSpec
@@ -79,6 +80,7 @@ def write_spec(spec: RunSpec, heartbeat_s: float) -> None:
         "heartbeat_s": heartbeat_s,
     }
     _write_new(spec.run_dir / "spec.json", record)
+    failpoints.hit("run/spec")
 
 
 def write_end(run_dir: Path, grace_s: float) -> None:
@@ -86,11 +88,13 @@ def write_end(run_dir: Path, grace_s: float) -> None:
     draft = run_dir / f"end.{uuid4().hex}"
     _write_new(draft, {"grace_s": grace_s})
     draft.rename(run_dir / "end")
+    failpoints.hit("run/end")
 
 
 def void(run_dir: Path) -> None:
     """Call only with the lock held."""
     (run_dir / "void").touch(mode=0o600)
+    failpoints.hit("run/void")
 
 
 def is_void(run_dir: Path) -> bool:

@@ -23,7 +23,7 @@ supervisor be killed, the agent dies with it (parent-death signal); what else is
 the heartbeat and by the run's mark in its environment: `survivors.py`. Without a subreaper, the mark and the process
 group are all there is. Where memory runs out, the kernel takes the agent before supervisor and daemon.
 """
-# ruff: noqa: SIM105, PTH102, PTH104, PTH106, PTH110, PTH115, PTH119, PTH208 - no contextlib or pathlib here, see above
+# ruff: noqa: SIM105, PTH102, PTH104, PTH106, PTH109, PTH110, PTH115, PTH119, PTH208 - no contextlib or pathlib here, see above
 
 from __future__ import annotations
 
@@ -71,6 +71,16 @@ LASTING = {
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR, errno.E2BIG, errno.EINVAL),
     *(errno.ELOOP, errno.ENAMETOOLONG),
 }
+
+
+# Where a test has it die, as `ticketd.failpoints` has the daemon: NAME[:N] is for the supervisor of an Nth attempt.
+_POINT, _, _NUMBER = os.environ.get("TICKETD_FAILPOINT", "").partition(":")
+
+
+def passed(name: str) -> None:
+    if name == _POINT and os.path.basename(os.getcwd()) == (_NUMBER or "1"):
+        os.write(2, f"killed at the failpoint {name}\n".encode())
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
@@ -175,6 +185,7 @@ class Slip:
             os.fsync(self.fd)
         finally:  # what could not be synced is still worth its name
             os.rename("exit.tmp", "exit.json")
+            passed("supervisor/exit")
         sync_directory()
 
 
@@ -453,6 +464,7 @@ def launch(spec: Spec, log: int, lock: int, umask: int, cgroup: str | None) -> t
     try:
         record_start(pid, started_at, cgroup)
         os.write(opener, READY)
+        passed("supervisor/gate")
     finally:  # closed without a word, the gate lets nobody through
         os.close(opener)
         said = os.read(trouble, READ_LIMIT)
@@ -469,6 +481,7 @@ def record_start(pid: int, started_at: float, cgroup: str | None) -> None:
     me = os.getpid()
     record = {"pid": pid, "pid_start": start_of(pid), "boot_id": boot_id(), "started_at": started_at, "cgroup": cgroup}
     replace("started.json", dump(record | {"supervisor_pid": me, "supervisor_start": start_of(me)}), durable=True)
+    passed("supervisor/started")
 
 
 def join(cgroup: str | None) -> None:
@@ -769,9 +782,11 @@ def main(run_dir: str) -> int:
     os.chdir(run_dir)
     lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
+    passed("supervisor/lock")
     if any(map(os.path.lexists, ("void", "started.json", "exit.json"))):
         return VOIDED
     slip, bedside = Slip(), Bedside()
+    passed("supervisor/slip")
     try:
         spec = load_spec()
     except ValueError as err:
@@ -794,6 +809,7 @@ def conduct(spec: Spec, bedside: Bedside, lock: int, umask: int) -> Record:
 def conduct_in(cgroup: str | None, spec: Spec, bedside: Bedside, lock: int, umask: int, subreaper: bool) -> Record:
     try:
         log = open_log(spec.log)
+        passed("supervisor/log")
         pid, started_at = launch(spec, log, lock, umask, cgroup)
     except NotRun as err:
         return outcome(err.reason, err.detail)
@@ -804,7 +820,9 @@ def conduct_in(cgroup: str | None, spec: Spec, bedside: Bedside, lock: int, umas
     if spec.die_with_parent:
         bedside.watch_lifeline()
     report_ready()
+    passed("supervisor/ready")
     status = run.stay()
+    passed("supervisor/ended")
     cpu_s, rss = reaped()
     record = outcome(run.reason, run.detail, started_at)
     record |= {"cpu_s": cpu_s, "max_rss_bytes": max(rss, run.peak_rss), "stragglers": len(run.ended - {pid})}

@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator
 
+from ticketd import failpoints
 from ticketd.git.configuration import GATE, UPLOAD, quoted
 from ticketd.git.control import Control
 from ticketd.git.gate import SHOWN
@@ -74,6 +75,7 @@ def furnish(control: Control, tree: Tree, commit: str, branch: str | None, *, sa
     write_whole(tree.clone_mark, "")
     remove(tree.path / ".git")
     fresh.rename(tree.path / ".git")
+    failpoints.hit("file/clones.furnish/clone")
 
 
 def unfurnish(tree: Tree) -> None:

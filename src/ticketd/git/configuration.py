@@ -14,6 +14,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.git.door import Git
 from ticketd.git.exactness import content_of
 
@@ -75,6 +76,7 @@ def save_config(control: Path, branch: str) -> str:
         cloned = _as_cloned(source)
         fresh.write_bytes(cloned + os.fsencode(f"{MARK}\n{settings}"))
         fresh.replace(accepted)
+    failpoints.hit("file/configuration.accepted")
     seen.unlink(missing_ok=True)
     if is_ours:  # what somebody has changed while no daemon ran is for the first look at it to put back, and to tell
         restore_config(control)
@@ -115,10 +117,12 @@ def restore_config(control: Path) -> tuple[str, ...]:
             if _HARMLESS.match(key):
                 Git(fresh.parent).run("config", "--file", str(fresh), "--add", key, value)
         shutil.copyfile(fresh, seen)
+        failpoints.hit("file/configuration.seen")
         remains = fresh.read_bytes()
         if file.is_dir():
             shutil.rmtree(file)
         fresh.replace(file)
+    failpoints.hit("file/configuration.config")
     taken = tuple(dict.fromkeys(key for key, _ in entries if not _HARMLESS.match(key)))
     return taken or (() if entries or found == remains else ("something",))
 

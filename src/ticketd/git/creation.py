@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.app.removal import remove_below
 from ticketd.errors import GitFailed, NotSetUp
 from ticketd.git.configuration import GATE, forget_config, save_config
@@ -29,6 +30,7 @@ def open_control(state: Path, user: UserRepository, branch: str = "main") -> Con
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with control.exclusive():
         (state / OWNER).write_bytes(os.fsencode(user.root) + b"\n")
+        failpoints.hit("file/creation.owner")
         if not (state / CONTROL).is_dir():
             _check(user)
             forget_config(state / CONTROL)
@@ -59,6 +61,7 @@ def _create(state: Path, user: UserRepository) -> None:
         _clone(user, fresh)
         _drop_refs(fresh)
         fresh.rename(state / CONTROL)
+        failpoints.hit("file/creation.control")
 
 
 def _clone(user: UserRepository, fresh: Path) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ticketd import failpoints
 from ticketd.errors import GitFailed, NotSetUp
 from ticketd.git.commandlayer import GitCommand, GitCommandNotFound
 
@@ -72,6 +73,17 @@ LOCAL_VARIABLES = (
 )
 
 
+# What leaves something behind that others see. Objects that no ref leads to, and an index of our own, nobody meets.
+WRITING = frozenset(("clean", "clone", "fetch", "merge", "push", "rebase", "reset", "update-ref"))
+WRITING_WITH = {"worktree": ("add",), "config": ("--add", "--unset", "--remove-section", "--local")}
+READING = ("--dry-run", "--get", "--get-regexp")
+
+
+def writes(args: tuple[str, ...]) -> bool:
+    may = args[0] in WRITING or any(word in args for word in WRITING_WITH.get(args[0], ()))
+    return may and not any(word in args for word in READING)
+
+
 def leave_outer_repository(environ: dict[str, str] | os._Environ[str]) -> None:
     """Drop what ties this process to the repository whose hook or alias started it."""
     for name in LOCAL_VARIABLES:
@@ -123,17 +135,24 @@ class Git:
         env: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Answer:
-        """Run `git *args` and return whatever it answers, failures too.
+        """Run `git *args` and return whatever it answers, failures too. A git that was killed has answered nothing, and
+        is not to be taken for a "no"; but one with a time limit may end so.
 
         Raises:
             NotSetUp: there is no git.
+            GitFailed: it was killed.
         """
         try:
-            return self._ask(args, stdin, env, timeout_s)
+            answer = self._ask(args, stdin, env, timeout_s)
         except GitCommandNotFound as error:
             if self.cwd.is_dir():
                 raise NotSetUp("git is not on PATH", mend="Install git 2.38 or newer.") from error
             raise GitFailed(f"{self.cwd} is not there any more") from error
+        if answer.code < 0 and timeout_s is None:
+            raise GitFailed(f"git {args[0]} was killed in {self.cwd} (signal {-answer.code})")
+        if writes(args):
+            failpoints.passed("git", args[0], through=("run", "move", "move_refs", "must_move"))
+        return answer
 
     def _ask(
         self, args: tuple[str, ...], stdin: bytes | None, env: Mapping[str, str] | None, timeout_s: float | None

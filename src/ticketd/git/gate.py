@@ -14,6 +14,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.git.configuration import GATE, PEOPLE, quoted
 from ticketd.git.door import Git
 from ticketd.git.repository import CONTROL
@@ -78,12 +79,13 @@ def _write_hook(hook: Path, text: str) -> None:
     if hook.is_dir():
         remove(hook)
     fresh.replace(hook)
+    failpoints.hit("file/gate.hook")
 
 
 def for_agents(control: Path, branch: str) -> str:
     """The command that decides about an agent's push. Nothing of its environment counts but what names its ticket."""
     path = shlex.quote(os.environ.get("PATH", os.defpath))
-    named = " ".join(f'{name}="${name}"' for name in ("HOME", "TICKETD_TICKET", "TICKETD_ATTEMPT"))
+    named = " ".join(f'{name}="${name}"' for name in ("HOME", "TICKETD_TICKET", "TICKETD_ATTEMPT", failpoints.VARIABLE))
     return f"env -i PATH={path} LC_ALL=C.UTF-8 {named} {_python('ticketd.git.gate_main', str(control), branch)}"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.git.door import Git
 from ticketd.git.push_command import PushCommand, running_push
 from ticketd.git.receiving import Declined, Received, Taken, converse, say
@@ -132,6 +133,7 @@ class Gate:
 
 
 def main() -> None:
+    failpoints.arm(os.environ)
     control, branch = Path(sys.argv[1]), sys.argv[2]
     converse(sys.stdin.buffer, sys.stdout.buffer, Gate(control, branch, os.environ, running_push()).decide)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.errors import NotSetUp, TicketdError
 from ticketd.git import hook_main
 from ticketd.git.door import Git
@@ -177,6 +178,7 @@ def _set_aside(where: HooksDir) -> None:
             mend="keep one of them, remove the other, then run: ticketd hook install",
         )
     where.hook.replace(where.before)
+    failpoints.hit("file/hook.set_aside")
 
 
 def _write(path: Path, python: str) -> None:
@@ -187,6 +189,7 @@ def _write(path: Path, python: str) -> None:
     fresh.write_text(text, encoding="utf-8", errors="surrogateescape")
     fresh.chmod(0o755)
     fresh.replace(path)
+    failpoints.hit("file/hook.write")
 
 
 def uninstall(root: Path) -> Path | None:
@@ -205,6 +208,7 @@ def uninstall(root: Path) -> Path | None:
         where.before.unlink()  # pre-commit has been installed again since; it refuses to run as its own legacy hook
     if os.path.lexists(where.before):
         where.before.replace(path)
+        failpoints.hit("file/hook.put_back")
     else:
         path.unlink()
     return path

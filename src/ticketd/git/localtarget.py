@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.git.control import Control
 from ticketd.git.door import Answer, Git
 from ticketd.git.repository import UserRepository
@@ -122,6 +123,7 @@ class LocalTarget:
         if not answer.ok and "not uptodate" in answer.err:
             git.ask("update-index", "-q", "--refresh")
             answer = git.ask("read-tree", "-m", "-u", old, new)
+        failpoints.hit("git/localtarget._two_tree/read-tree")
         return answer
 
     def _move(self, checkout: Path | None, candidate: str, onto: str) -> Pushed | LostRace:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
 
+from ticketd import failpoints
 from ticketd.app.removal import remove_below
 from ticketd.git.control import Control
 from ticketd.git.door import Git
@@ -131,6 +132,7 @@ def write_whole(path: Path, text: str) -> None:
     if path.is_dir() and not path.is_symlink():
         remove(path)
     fresh.replace(path)
+    failpoints.passed("file")
 
 
 def lead(link: Path, to: Path) -> None:
@@ -138,6 +140,7 @@ def lead(link: Path, to: Path) -> None:
     if not link.is_symlink() or link.readlink() != to:
         remove(link)
         link.symlink_to(to)
+        failpoints.passed("file", link.name)
 
 
 def remove(path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from ticketd import failpoints
 from ticketd.app.places import make_private
 from ticketd.domain.globs import PatternSet, overlap
 from ticketd.errors import StoreLost, StoreTrouble, TicketdError
@@ -122,6 +123,7 @@ class Connections:
             except BaseException:
                 db.conn.rollback()
                 raise
+        failpoints.passed("store")
 
     @contextmanager
     def reading(self) -> Iterator[Database]:
@@ -156,9 +158,11 @@ class Connections:
             with self._one_at_a_time(), translated():
                 db = self.db
                 db.enable_wal()
+                failpoints.hit("store/made")
                 self._refuse_newer(db)
                 if migrations.pending(db):
                     migrations.apply(db)
+                    failpoints.hit("store/migrated")
         except StoreLost as error:
             raise StoreLost(
                 f"the store {self.path} cannot be opened: {error.what}", mend=how_to_go_on(self.path)

@@ -1,0 +1,243 @@
+"""Chaos on the real thing, and what must be true all the while and when it is over.
+
+A daemon works on a stream of tickets whose agents commit, leave work behind, crash, fork and do not listen; meanwhile
+faults come by a schedule: whatever runs is killed at random, the disk fills, the remote goes, refuses or dies when it
+has taken all, the store is locked, people steer and push. After each recovery the invariants that hold at any moment
+are checked (scripts/invariants.py), and all of them at the end, when the queue has been brought to its end.
+
+The same seed makes the same tickets and the same schedule of faults. What they meet differs: the real thing has a
+timing of its own.
+
+Exit codes: 0 nothing was wrong; 1 something was, and the scene is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chaos_faults import FAULTS, HARD, SHARES, Blow, kill, strike
+from chaos_scene import Ground, wait
+from invariants import runs, wrongs_at_rest, wrongs_now
+
+from ticketd.store import open_store
+
+QUEUE = 12
+DRAIN_S = 240.0
+UP_S = 60.0
+STARTS = 20
+
+
+def schedule(seed: int) -> Iterator[tuple[float, Blow]]:
+    """Each draw takes as much of the dice as any other, so that the schedule depends on the seed alone."""
+    dice = random.Random(f"faults {seed}")
+    kinds, shares = list(SHARES), list(SHARES.values())
+    while True:
+        gap = dice.expovariate(1 / 1.5)
+        (kind,) = dice.choices(kinds, shares)
+        yield min(gap, 6.0), Blow(kind, dice.random(), dice.uniform(0.3, 4.0))
+
+
+@dataclass
+class Chaos:
+    ground: Ground
+    began: float = field(default_factory=time.monotonic)
+    blows: Counter[str] = field(default_factory=Counter)
+    restarts: int = 0
+    checks: int = 0
+    wrongs: list[str] = field(default_factory=list)
+    excused: bool = False
+
+    def say(self, text: str) -> None:
+        print(f"{time.monotonic() - self.began:7.1f}  {text}", flush=True)
+
+    def rage(self, seed: int, seconds: float) -> None:
+        self.revive()
+        for gap, blow in schedule(seed):
+            if time.monotonic() - self.began > seconds or self.wrongs:
+                return
+            time.sleep(gap)
+            self.ground.add_tickets(max(0, QUEUE - self.waiting()))
+            self.excused = self.excused or blow.kind in HARD
+            self.say(f"{blow.kind}: {strike(self.ground, blow)}")
+            self.blows[blow.kind] += 1
+            if self.is_down():
+                self.revive()
+                self.check(wrongs_now(self.ground.scene))
+
+    def waiting(self) -> int:
+        path = self.ground.scene.state / "store.db"
+        if not path.exists():
+            return 0
+        try:
+            store = open_store(path)
+        except Exception as error:
+            self.say(f"the store cannot be read just now: {error}")
+            return QUEUE
+        try:
+            states = Counter(str(record.state) for record in store.board().tickets.values())
+        finally:
+            store.close()
+        seen = sum(states.values())
+        return states["queued"] + max(0, self.ground.asked - seen)
+
+    def is_down(self) -> bool:
+        return self.ground.daemon is None or self.ground.daemon.poll() is not None
+
+    def revive(self) -> None:
+        """Until one is up; a daemon that ended though nobody had killed it has to have said why."""
+        for _ in range(STARTS):
+            self.look_at_the_end(None if self.ground.daemon is None else self.ground.daemon.poll())
+            self.ground.start()
+            self.restarts += 1
+            if not wait(lambda: self.is_down() or self.is_up(), UP_S):
+                self.wrongs.append(f"the daemon did not come up within {UP_S:.0f} s")
+            if not self.is_down():
+                self.excused = False
+                return
+        self.wrongs.append(f"of {STARTS} daemons one after the other none has stayed up")
+
+    def look_at_the_end(self, code: int | None) -> None:
+        said = self.ground.said() if code is not None else ""
+        if "Traceback" in said:
+            self.wrongs.append(f"the daemon fell over: {said}")
+        elif code not in (None, 0, -9) and not self.excused:
+            self.wrongs.append(f"the daemon ended by itself with exit code {code}: {said[-400:]}")
+        elif code not in (None, 0, -9):
+            self.say(f"the daemon ended with exit code {code}: {said[-300:].strip()}")
+
+    def is_up(self) -> bool:
+        try:
+            store = open_store(self.ground.scene.state / "store.db")
+        except Exception:
+            return False
+        try:
+            record = store.board().daemon
+            return record is not None and self.ground.daemon is not None and record.pid == self.ground.daemon.pid
+        except Exception:
+            return False
+        finally:
+            store.close()
+
+    def check(self, found: Iterator[str]) -> None:
+        self.checks += 1
+        self.wrongs += found
+        complaints = self.ground.made / "complaints"
+        if complaints.exists():
+            self.wrongs += complaints.read_text().splitlines()
+        if (self.ground.root / "tracebacks").exists():
+            self.wrongs.append(f"a command fell over: {(self.ground.root / 'tracebacks').read_text()[-1500:]}")
+
+    # --- the end ---
+
+    def come_to_rest(self) -> None:
+        """Nothing new comes, what is held may go; and once more, so that what the last one left is swept."""
+        if not self.is_down():
+            assert self.ground.daemon is not None
+            self.ground.daemon.terminate()
+            if not wait(self.is_down, 60):
+                self.wrongs.append("the daemon did not end within 60 s of SIGTERM")
+                self.ground.daemon.kill()
+                return
+        for number in range(1, self.ground.asked + 1):
+            if self.holds(f"t{number:04}"):
+                self.ground.ticketd("unhold", f"t{number:04}")
+        for _ in range(2):
+            with (self.ground.root / "drain.out").open("ab") as out:
+                done = self._drain(out.fileno())
+            if done is None:
+                self.wrongs.append(f"the queue did not come to its end within {DRAIN_S:.0f} s")
+                return
+        self.say(f"at rest: exit {done}")
+        self.check(wrongs_at_rest(self.ground.scene))
+
+    def holds(self, ticket: str) -> bool:
+        store = open_store(self.ground.scene.state / "store.db")
+        try:
+            record = store.ticket(ticket)
+            return record is not None and record.held
+        finally:
+            store.close()
+
+    def _drain(self, out: int) -> int | None:
+        command = self.ground.command("start", "--until-idle")
+        daemon = subprocess.Popen(command, env=self.ground.environ, stdout=out, stderr=out, cwd=self.ground.root)
+        try:
+            return daemon.wait(DRAIN_S)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
+            return None
+
+    def clear_up(self) -> None:
+        """Nothing of it may go on running, whatever it came to."""
+        if self.ground.daemon is not None:
+            self.ground.daemon.kill()
+            self.ground.daemon.wait()
+        for pid in runs(self.ground.scene):
+            kill(pid)
+
+    def summary(self, seed: int) -> None:
+        states: Counter[str] = Counter()
+        path = self.ground.scene.state / "store.db"
+        if path.exists():
+            store = open_store(path)
+            states.update(str(record.state) for record in store.board().tickets.values())
+            attempts = sum(record.attempts for record in store.board().tickets.values())
+            store.close()
+            print(f"tickets: {', '.join(f'{n} {state}' for state, n in states.most_common())}; {attempts} attempts")
+        print(
+            f"faults: {sum(self.blows.values())} ({', '.join(f'{kind} {n}' for kind, n in self.blows.most_common())})"
+        )
+        never = [kind for kind in FAULTS if kind not in self.blows]
+        print(f"never came: {', '.join(never)}" if never else "each kind of fault came")
+        if not self.ground.mounted:
+            print("the disk was never full: the state directory could not be made a file system of its own")
+        took = time.monotonic() - self.began
+        print(
+            f"seed {seed}: {took:.0f} s, {self.restarts} daemons, {self.checks} checks, {len(self.wrongs)} violations"
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--train", type=int, default=None, help="how many are verified together (default: by the seed)")
+    parser.add_argument("--keep", action="store_true", help="keep the scene also where nothing was wrong")
+    said = parser.parse_args()
+    os.environ.pop("TICKETD_FAILPOINT", None)
+    root = Path(tempfile.mkdtemp(prefix="ticketd-chaos-"))
+    train = said.train or (1, 3)[said.seed % 2]
+    ground = Ground(root, random.Random(f"tickets {said.seed}"), train, 1 + said.seed % 2)
+    chaos = Chaos(ground)
+    try:
+        ground.set_up()
+        chaos.rage(said.seed, said.minutes * 60)
+        if not chaos.wrongs:
+            chaos.come_to_rest()
+        chaos.summary(said.seed)
+    finally:
+        chaos.clear_up()
+    if chaos.wrongs:
+        print(*chaos.wrongs, sep="\n")
+        print(f"the scene is kept in {root}" + (" (its state directory is mounted)" if ground.mounted else ""))
+        return 1
+    if not said.keep:
+        ground.unmount()
+        shutil.rmtree(root, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

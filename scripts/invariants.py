@@ -1,0 +1,365 @@
+"""What must be true whatever has died: for tests that kill, and for `scripts/chaos`.
+
+Agents that take part write down what they have made, outside of their worktrees, in `Scene.made`: one file for each
+attempt, `TICKET@NUMBER`, with a line for each thing, written once the thing is there:
+
+    commit SHA
+    file BLOB PATH
+
+`wrongs_now` may be asked at any moment; `wrongs_at_rest` once no daemon runs, nothing is left to do, and the last
+daemon has ended by itself. Each wrong says exactly what it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from itertools import combinations, pairwise
+from pathlib import Path
+
+from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.globs import NOTHING, overlap
+from ticketd.domain.ticket import TicketRecord, TicketState
+from ticketd.store import SqliteStore, open_store
+
+OVER = {TicketState.LANDED, TicketState.FAILED, TicketState.SKIPPED, TicketState.CANCELLED, TicketState.REVIEW}
+RUN = "TICKETD_RUN"
+# All that may lie in a state directory between two runs; drafts that a kill has left go when they are old enough.
+KNOWN = {
+    *("store.db", "store.db-wal", "store.db-shm", "store.lock", "daemon.lock", "daemon.log", "doorbell"),
+    *("control.git", "control.lock", "control.config", "control.config.seen", "gate.git", "people.git", "people.lock"),
+    *("repository", "ticketd.toml", "runs", "logs", "worktrees"),
+}
+DRAFTS = ("creating-*", "config-*", "index-*", "ingest-*", "trial-*", "*.ticketd")
+# Worktrees that are no attempt's.
+OWN_TREES = ("lane", "lane-*", "people")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """`work` is the user's checkout, `origin` the bare remote that logs all updates of its refs, `state` the state
+    directory of this repository. `untouched`: what `work` and the user's home held, by path, before all. `passes`:
+    whether a commit of main by itself is what verification lets through; `verified`: the trees that it has let through,
+    None where nobody has written them down. `secret`: a word of the daemon's environment that is for nobody's eyes.
+    `lands`: on the target, not on branches of its own."""
+
+    origin: Path
+    work: Path
+    state: Path
+    made: Path
+    slots: int
+    branch: str = "main"
+    watched: tuple[Path, ...] = ()
+    untouched: Mapping[str, str] = field(default_factory=dict)
+    passes: Callable[[str], bool] = lambda _: True
+    verified: Callable[[], frozenset[str]] | None = None
+    secret: str = ""
+    lands: bool = True
+
+    @property
+    def control(self) -> Path:
+        return self.state / "control.git"
+
+
+def git(where: Path, *args: str, given: str = "", ok: bool = True) -> str:
+    """Raises:
+    CalledProcessError: git failed, and it had to work.
+    """
+    env = {**os.environ, "GIT_DIR": str(where), "GIT_OPTIONAL_LOCKS": "0"}
+    done = subprocess.run(["git", *args], cwd=where, input=given.encode(), env=env, capture_output=True, check=ok)
+    return done.stdout.decode(errors="surrogateescape").strip()
+
+
+def wrongs_now(scene: Scene) -> Iterator[str]:
+    """What is wrong at this moment, whatever is under way."""
+    yield from wrong_target(scene)
+    yield from wrong_outside(scene)
+    if (scene.state / "store.db").exists():
+        yield from damaged_store(scene)
+        store = open_store(scene.state / "store.db")
+        try:
+            yield from wrong_store(scene, store)
+            yield from lost_work(scene, store)
+        finally:
+            store.close()
+
+
+def wrongs_at_rest(scene: Scene) -> Iterator[str]:
+    yield from wrongs_now(scene)
+    store = open_store(scene.state / "store.db")
+    try:
+        yield from unfinished(scene, store)
+        yield from left_processes(scene, lambda _: False)
+        yield from left_files(scene, store)
+        yield from left_refs(scene, store)
+    finally:
+        store.close()
+    for repository in (scene.origin, scene.control):
+        found = subprocess.run(["git", "fsck", "--no-dangling"], cwd=repository, capture_output=True, check=False)
+        if found.returncode or b"dangling" in found.stderr:
+            yield f"{repository} is not sound: {found.stderr.decode()[-500:]}"
+    if scene.secret:
+        yield from told_secrets(scene)
+
+
+# --- the target ---
+
+
+def wrong_target(scene: Scene) -> Iterator[str]:
+    """It was only ever fast-forwarded, is linear, has each ticket at most once, and all on it passes."""
+    if not scene.origin.is_dir():
+        return  # just now it is away
+    moves = git(scene.origin, "reflog", "show", "--format=%H", scene.branch).splitlines()
+    for newer, older in pairwise(moves):
+        if git(scene.origin, "merge-base", older, newer, ok=False) != older:
+            yield f"{scene.branch} was moved from {older} to {newer}, which is no fast-forward"
+    if (merges := git(scene.origin, "rev-list", "--merges", "--count", scene.branch)) != "0":
+        yield f"{scene.branch} is not linear: {merges} merges"
+    commits = commits_of(scene)
+    yield from landed_twice(moves, [(commit, ticket) for commit, _, ticket in commits])
+    yield from (f"{commit} on {scene.branch} does not pass" for commit, _, _ in commits if not scene.passes(commit))
+    if scene.verified is not None:
+        trees, verified = {commit: (tree, ticket) for commit, tree, ticket in commits}, scene.verified()
+        for commit in moves:
+            tree, ticket = trees.get(commit, ("", ""))
+            if ticket and tree not in verified:
+                yield f"{commit} was pushed to {scene.branch} for {ticket} and its tree was never verified"
+
+
+def landed_twice(moves: Sequence[str], commits: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """The commits of a ticket came with one push, whatever their number; both newest first."""
+    tips, push, pushes = frozenset(moves), "", dict[str, set[str]]()
+    for commit, ticket in commits:
+        push = commit if commit in tips else push
+        if ticket:
+            pushes.setdefault(ticket, set()).add(push)
+    yield from (
+        f"{ticket} has landed {len(of)} times, with {sorted(of)}" for ticket, of in pushes.items() if len(of) > 1
+    )
+
+
+def commits_of(scene: Scene) -> list[tuple[str, str, str]]:
+    """Each commit of the target: name, tree, ticket; newest first."""
+    form = "--format=%H %T %(trailers:key=Ticket,valueonly,separator=%x2C)"
+    lines = git(scene.origin, "log", form, scene.branch).splitlines()
+    return [(fields[0], fields[1], fields[2] if len(fields) > 2 else "") for fields in map(str.split, lines)]
+
+
+# --- the store ---
+
+
+def damaged_store(scene: Scene) -> Iterator[str]:
+    db = sqlite3.connect(scene.state / "store.db", timeout=30)
+    try:
+        rows = [row[0] for row in db.execute("PRAGMA integrity_check")]
+    except sqlite3.Error as error:
+        rows = [str(error)]
+    finally:
+        db.close()
+    if rows != ["ok"]:
+        yield f"the store is damaged: {rows[:3]}"
+
+
+def wrong_store(scene: Scene, store: SqliteStore) -> Iterator[str]:
+    try:
+        yield from (f"the events tell another story: {each}" for each in store.disagreements())
+    except (KeyError, TypeError, ValueError) as error:
+        yield f"the events make no sense: {error!r}"
+    for one, other in combinations(store.claims(), 2):
+        if (path := overlap(one.patterns, other.patterns, NOTHING)) is not None:
+            yield f"the claims of {one.ticket} and {other.ticket} are both held and overlap on {path}"
+    live = store.live_attempts()
+    yield from (f"{t} has {n} live attempts" for t, n in Counter(a.key.ticket for a in live).items() if n > 1)
+    slots = Counter(attempt.slot for attempt in live if attempt.state is not AttemptState.COLLECTING)
+    yield from (f"slot {slot} is taken {n} times" for slot, n in slots.items() if n > 1)
+    if len(slots) > scene.slots:
+        yield f"{len(slots)} agents run in {scene.slots} slots"
+    tickets = store.board().tickets
+    if scene.lands and scene.origin.is_dir():
+        on_main = {ticket for _, _, ticket in commits_of(scene)}
+        landed = (r for r in tickets.values() if r.state is TicketState.LANDED and r.id not in on_main)
+        yield from (f"{r.id} is said to have landed and is not on {scene.branch}" for r in landed)
+    yield from (f"{r.id} failed without a reason" for r in tickets.values() if r.state == "failed" and not r.reason)
+
+
+def unfinished(scene: Scene, store: SqliteStore) -> Iterator[str]:
+    """Each ticket has landed, and is on the target; or it stands somewhere for good, and is not."""
+    on_main, tickets = {ticket for _, _, ticket in commits_of(scene)}, store.board().tickets
+    for record in tickets.values():
+        if not stands(record, tickets):
+            yield f"{record.id} is still {record.state}: {record.detail}"
+        if scene.lands and (record.state is TicketState.LANDED) is not (record.id in on_main):
+            where = "on main" if record.id in on_main else "not on main"
+            yield f"{record.id} is {record.state} ({record.detail}), and {where}"
+    yield from (f"{attempt.key} is still {attempt.state}" for attempt in store.live_attempts())
+
+
+def stands(record: TicketRecord, tickets: Mapping[str, TicketRecord]) -> bool:
+    """Whether nothing moves it but a person: it is over, is held, or waits for one that will not land."""
+    if record.state in OVER or record.held:
+        return True
+    return any(
+        (other := tickets.get(id_)) is not None and other.state is not TicketState.LANDED and stands(other, tickets)
+        for id_ in record.ticket.depends_on
+    )
+
+
+# --- what agents have made ---
+
+
+def lost_work(scene: Scene, store: SqliteStore) -> Iterator[str]:
+    """Of attempts that are over: in a ref that keeps, or in a worktree that stands. Of live ones: in their worktree.
+    Asked twice where something is missed: it may just have been on its way from the one to the other."""
+    if set(missed(scene, store)):
+        time.sleep(1.0)
+        yield from missed(scene, store)
+
+
+def missed(scene: Scene, store: SqliteStore) -> Iterator[str]:
+    notes = {key_of(path): path.read_text().splitlines() for path in scene.made.glob("*@*")}
+    attempts = {a.key: a for key in notes for a in store.attempts(key.ticket)}
+    kept = kept_objects(scene)
+    for key, lines in notes.items():
+        attempt = attempts.get(key)
+        if attempt is None:
+            yield f"{key} has run, and the store knows nothing of it"
+            continue
+        for line in lines:
+            what, sha, *path = line.split()
+            if sha not in kept and not is_there(scene, attempt, what, sha, "".join(path)):
+                yield f"of {key} ({attempt.state}) is lost: {line}"
+
+
+def key_of(path: Path) -> AttemptKey:
+    ticket, _, number = path.name.partition("@")
+    return AttemptKey(ticket, int(number))
+
+
+def kept_objects(scene: Scene) -> frozenset[str]:
+    globs = ("--glob=refs/ticketd/*", "--glob=refs/ticketd-extra/*", "--glob=refs/target/*")
+    listed = git(scene.control, "rev-list", "--objects", "--no-object-names", *globs)
+    return frozenset(listed.split())
+
+
+def is_there(scene: Scene, attempt: Attempt, what: str, sha: str, path: str) -> bool:
+    """In the worktree of one that goes on, or in one that was taken out of the pool since no commit holds all of it."""
+    is_live, home = attempt.state is not AttemptState.ENDED, scene.state / "worktrees"
+    trees = [home / name for name in retired(scene) if name == attempt.worktree]
+    if is_live:  # it may be about to be given one, or just have gone on in another
+        trees = list(home.glob("[!.]*"))
+    return any(holds(tree, what, sha, path, is_live=is_live) for tree in trees)
+
+
+def retired(scene: Scene) -> list[str]:
+    db = sqlite3.connect(scene.state / "store.db", timeout=30)
+    try:
+        return [row[0] for row in db.execute("SELECT name FROM worktrees WHERE retired")]
+    finally:
+        db.close()
+
+
+def holds(tree: Path, what: str, sha: str, path: str, *, is_live: bool) -> bool:
+    """As a file; and while its agent may go on, as an object, to which only notes of git's may lead just now."""
+    file = tree / path
+    if what == "file" and file.is_file() and not file.is_symlink() and blob_of(file.read_bytes()) == sha:
+        return True
+    if not is_live or not tree.is_dir():
+        return False
+    return subprocess.run(["git", "cat-file", "-e", sha], cwd=tree, capture_output=True, check=False).returncode == 0
+
+
+def blob_of(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+# --- what is left ---
+
+
+def runs(scene: Scene) -> dict[int, str]:
+    """Each process that carries the mark of a run of this state directory, and which: ID/NUMBER or ID/NUMBER-WHAT."""
+    found, prefix = {}, f"{RUN}={scene.state.name}/".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "environ").read_bytes().split(b"\0")
+            zombie = (process / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+        except (OSError, IndexError):
+            continue
+        for word in words:
+            if word.startswith(prefix) and not zombie:
+                found[int(process.name)] = word.removeprefix(prefix).decode()
+    return found
+
+
+def left_processes(scene: Scene, is_live: Callable[[str], bool]) -> Iterator[str]:
+    for pid, run in runs(scene).items():
+        if not is_live(run):
+            yield f"process {pid} of {run} is still there: {words_of(pid)}"
+
+
+def words_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return "(gone meanwhile)"
+
+
+def left_files(scene: Scene, store: SqliteStore) -> Iterator[str]:
+    names = store.worktree_names()
+    for home in (scene.state / "worktrees", scene.control / "worktrees"):
+        for tree in home.glob("[!.]*"):
+            if tree.name not in names and not any(fnmatch(tree.name, own) for own in OWN_TREES):
+                yield f"no record explains the worktree {tree}"
+    for path in scene.state.iterdir():
+        if path.name not in KNOWN and not any(fnmatch(path.name, draft) for draft in DRAFTS):
+            yield f"no record explains {path}"
+    halves = ("objects/??/tmp_obj_*", "objects/pack/tmp_*", "objects/incoming-*", "objects/tmp_objdir-*")
+    for pattern in ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock", "gc.pid", *halves):
+        yield from (f"left behind: {path}" for path in scene.control.glob(pattern))
+
+
+def left_refs(scene: Scene, store: SqliteStore) -> Iterator[str]:
+    refs = dict(
+        line.split() for line in git(scene.control, "for-each-ref", "--format=%(refname) %(objectname)").splitlines()
+    )
+    tips = {a.key.ref: a for ticket in store.board().tickets for a in store.attempts(ticket)}
+    for ref in refs:
+        if ref.startswith("refs/ticketd/") and ref not in tips:
+            yield f"no attempt explains {ref}"
+    for ref, attempt in tips.items():
+        if attempt.tip and refs.get(ref) != attempt.tip:
+            yield f"{ref} is {refs.get(ref)}, and {attempt.tip} is what the store says was kept"
+
+
+# --- what is nobody's business but the user's ---
+
+
+def everything_in(root: Path) -> dict[str, str]:
+    """Every file below, by its path: kind, mode and content."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        found[str(path)] = f"{path.lstat().st_mode:o} {hashlib.sha256(content).hexdigest()}"
+    return found
+
+
+def wrong_outside(scene: Scene) -> Iterator[str]:
+    if scene.watched:
+        now = {path: said for root in scene.watched for path, said in everything_in(root).items()}
+        for path in sorted({*now, *scene.untouched}):
+            if now.get(path) != scene.untouched.get(path):
+                how = "is new" if path not in scene.untouched else "is gone" if path not in now else "has changed"
+                yield f"outside of the worktrees {path} {how}"
+
+
+def told_secrets(scene: Scene) -> Iterator[str]:
+    word = scene.secret.encode()
+    for path in scene.state.rglob("*"):
+        if path.is_file() and not path.is_symlink() and word in path.read_bytes():
+            yield f"{path} holds the secret"

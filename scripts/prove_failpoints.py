@@ -1,0 +1,122 @@
+"""A death (kill -9) at each failpoint, in each play that passes it, at the first, the middle and the last time that it
+does: begun again, brought to its end, and everything checked that `scripts/invariants.py` knows.
+
+First each play runs once without a death, to hear which points it passes and how often. With --page the list of all
+points is written to wiki/_global/failpoints.md instead.
+
+Exit codes: 0 nothing was wrong; 1 something was, and where it happened is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from failpoint_plays import PLAYS
+from failpoint_scenes import Driver, Play, driver, listen, prove, prove_supervisors
+from failpoint_stages import by_chance
+
+from ticketd.failpoints import POINTS
+
+PAGE = Path(__file__).parents[1] / "wiki" / "_global" / "failpoints.md"
+HEAD = """\
+# Failpoints
+
+Every durable step of ticketd has a name. `TICKETD_FAILPOINT=NAME[:N]` in the environment of a command makes it kill
+itself (`kill -9`) right after it has taken that step for the Nth time; a supervisor obeys where it is that of an Nth
+attempt. Nothing else arms a point, a name that is not there is refused, and a point that is not armed costs some 50 ns.
+
+The state before a step is the one after the step before it. So to die after each is to die between any two; what dies
+within a git command is proven by killing git itself (`scripts/chaos`).
+
+What is durable goes through few doors: a transaction of the store, a git command that writes
+(`git/door.py`), a file put in its place or taken away (`git/tree.py`), the files of a run. Each door has its point,
+named after the function that came through it. `tests/daemon/test_failpoints.py` looks through the code for ways through
+the doors and asks for a sentence about each in `src/ticketd/failpoints.py`, kills at each, begins again and checks what
+must be true (`scripts/invariants.py`); `scripts/prove-failpoints` does so in every play that passes a point, and at
+several of the times that it does.
+
+"""
+ROOMS = {
+    "store": "The store",
+    "file": "Files",
+    "git": "Repositories and worktrees",
+    "gone": "What is taken away",
+    "run": "Runs, the daemon's side",
+    "supervisor": "Runs, the supervisor's side",
+}
+
+
+def page() -> str:
+    """This page, as it has to read."""
+    parts = [HEAD]
+    for room, title in ROOMS.items():
+        rows = "".join(f"| `{name}` | {said} |\n" for name, said in POINTS.items() if name.startswith(f"{room}/"))
+        parts.append(f"## {title}\n\n| point | what has just become durable |\n| --- | --- |\n{rows}\n")
+    return "".join(parts).rstrip() + "\n"
+
+
+def times(passed: int) -> Iterator[int]:
+    yield from sorted({1, (passed + 1) // 2, passed})
+
+
+def cases(play: Play, heard: Counter[str], only: str) -> Iterator[str]:
+    for point, passed in heard.items():
+        if only in point:
+            for number in times(1 if by_chance(point) else passed):
+                yield f"{point}:{number}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--play", default="", help="only this one")
+    parser.add_argument("--point", default="", help="only those whose name holds this")
+    parser.add_argument("--page", action="store_true", help="write the wiki's page")
+    said = parser.parse_args()
+    if said.page:
+        PAGE.write_text(page())
+        return 0
+    root, began, bad, done = Path(tempfile.mkdtemp(prefix="ticketd-failpoints-")), time.monotonic(), 0, 0
+    with driver() as by:
+        for play in PLAYS:
+            if said.play in ("", play.name):
+                for case in cases(play, Counter(listen(play, root / "listening", by)), said.point):
+                    done += 1
+                    bad += told(case, play, prove(play, case, root / "scene", by), root, bad)
+                shutil.rmtree(root / "listening")
+        if said.play == "":
+            points = [point for point in POINTS if point.startswith("supervisor/") and said.point in point]
+            done += len(points)
+            bad += told(f"{len(points)} points of supervisors", None, supervised(points, root, by), root, bad)
+    print(f"{done} deaths in {time.monotonic() - began:.0f} s, {bad} of them bad")
+    if bad:
+        print(f"where it happened is kept in {root}")
+        return 1
+    shutil.rmtree(root)
+    return 0
+
+
+def supervised(points: list[str], root: Path, by: Driver) -> list[str]:
+    return prove_supervisors(points, root / "scene", by) if points else []
+
+
+def told(case: str, play: Play | None, wrongs: list[str], root: Path, before: int) -> int:
+    """Says it, and keeps or removes the scene; 1 if something was wrong."""
+    scene = root / "scene"
+    where = f" in {play.name}" if play else ""
+    print(f"{'BAD' if wrongs else 'ok '}  {case}{where}", *wrongs, sep="\n     ", flush=True)
+    if wrongs:
+        scene.rename(root / f"bad-{before + 1}")
+    elif scene.exists():
+        shutil.rmtree(scene)
+    return int(bool(wrongs))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
