@@ -115,8 +115,8 @@ class SimEngine:
             return Exited(None, None, "spawn-failed", "used before", None, machine.wall(), None, None, 0)
         run = Run(spec, kernel.current.process, len(machine.runs))
         machine.runs[spec.run_dir] = run
-        if kernel.random.random() < 0.2:  # its supervisor takes its time
-            kernel.after(kernel.random.uniform(0.01, 3), lambda: machine.begin(run))
+        if kernel.random.random() < 0.4:  # its supervisor takes its time
+            kernel.after(kernel.random.uniform(0.01, 10), lambda: machine.begin(run))
             while run.life is Life.COMING:
                 self._wait_for(run, None)
         else:
