@@ -30,7 +30,7 @@ def discard(world: World, set_up: bool = False) -> str:
 
 def test_a_tree_whose_work_is_kept_goes_and_is_made_anew_when_it_is_wanted(world: World, tree: Path) -> None:
     write(tree, {"src/__pycache__/b.pyc": "made again"})
-    (world.state / "control.git/info/exclude").write_text("__pycache__\n.env\n")
+    (world.state / "own.git/info/exclude").write_text("__pycache__\n.env\n")
     write(tree, {".env": "it was given that"})
     assert discard(world) == ""
     assert not tree.exists() and not (world.control.path / "worktrees/1").exists()

@@ -141,7 +141,7 @@ def test_a_packed_ref_is_peeked_at_too(world: World) -> None:
 def test_agents_that_hold_the_ref_they_see_do_not_hold_up_the_target(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ticketd.git.leftovers.git_lives", lambda state: True)
+    monkeypatch.setattr("ticketd.git.control.git_lives", lambda state: True)
     onto = world.tip()
     tip = commit(prepare(world, onto, 1), {"c": "c"})
     lock = world.control.path / "refs/remotes/origin/main.lock"
