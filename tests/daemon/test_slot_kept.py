@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from ticketd.app.guard import Guard
 from ticketd.app.places import Places
 from ticketd.app.slots import Slots
 from ticketd.domain.attempt import AttemptKey, AttemptState
@@ -35,7 +36,7 @@ def slots_of(store: SqliteStore, tmp_path: Path, settle: Callable[[Path], RunSta
     session = SimpleNamespace(store=store, places=Places(tmp_path), clock=SimpleNamespace(now=lambda: 9.0))
     works: Any = SimpleNamespace(session=session, engine=SimpleNamespace(settle=settle))
     trees: Any = None
-    return Slots(works, trees)
+    return Slots(works, trees, Guard(works))
 
 
 def test_records_that_somebody_has_deleted_are_a_lost_run(tmp_path: Path) -> None:
