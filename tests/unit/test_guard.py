@@ -28,6 +28,7 @@ class Ground:
     tidied: list[str] = field(default_factory=list)
     broken: bool = False
     preparing: list[AttemptKey] = field(default_factory=list)
+    watched: list[str] = field(default_factory=list)
 
     @property
     def guard(self) -> Guard:
@@ -46,6 +47,7 @@ class Ground:
     def watch(self, names: list[str], suspect: AttemptKey | None) -> Watched:
         if self.broken:
             raise GitFailed("broken")
+        self.watched = names
         found, self.found = self.found, Watched((), self.found.strays)
         return found
 
@@ -81,6 +83,14 @@ def test_one_whose_setup_runs_may_have_done_it(ground: Ground) -> None:
     ground.found = Watched((HOOK,))
     guard.begins(A)
     assert ground.told() == {C}
+
+
+def test_a_worktree_that_is_still_being_made_is_not_missed(ground: Ground) -> None:
+    guard = ground.guard
+    ground.live, ground.preparing = [A, C], [C]
+    guard.begins(C)
+    guard.begins(B)
+    assert ground.watched == ["a"]
 
 
 def test_one_that_has_ended_since_the_last_look_may_have_done_it_and_one_before_that_not(ground: Ground) -> None:

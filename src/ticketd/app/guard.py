@@ -39,7 +39,7 @@ class Guard:
 
     def _look(self, key: AttemptKey) -> None:
         """As well as can be: a repository that cannot be put right must not hold up an attempt, whose own steps say
-        what is wrong."""
+        what is wrong. A worktree that is just being made is not there yet, which is nobody's doing."""
         with self._lock:
             live = self.works.session.store.live_attempts()
             attempts = {
@@ -47,7 +47,7 @@ class Guard:
             }
             suspects = sorted(self._ran | attempts)
             try:
-                trees = [each.worktree for each in live if each.worktree is not None and each.key in attempts]
+                trees = [each.worktree for each in live if each.worktree and each.state is not AttemptState.PREPARING]
                 found = self.works.worktrees.watch(trees, next(iter(suspects), None))
                 self._tell(found.mended, suspects)
                 self._tidy(found.strays, suspects, attempts - {key})
