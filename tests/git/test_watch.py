@@ -60,6 +60,19 @@ def test_files_that_all_share_are_put_back_and_a_name_is_left(world: World) -> N
     assert look(world) == Watched(())
 
 
+def test_an_agents_shallow_fetch_cuts_no_history_off(world: World) -> None:
+    tree, _ = two_at_work(world)
+    first = world.tip()
+    moved = world.move_target({"c": "c"})
+    assert world.tip() == moved
+    git(tree, "fetch", "-q", "--depth=1", "origin", "main")
+    assert git(tree, "rev-list", "--count", "FETCH_HEAD") == "1"
+    assert world.control.contains(moved, first)
+    assert look(world).mended == ("shallow put back",)
+    assert git(tree, "merge-base", moved, first) == first
+    assert look(world) == Watched(())
+
+
 def test_what_was_changed_while_no_daemon_ran_is_told_by_the_next(world: World) -> None:
     tree, tip = two_at_work(world)
     git(tree, "config", "user.name", "Robot")

@@ -69,8 +69,8 @@ def furnish(control: Control, tree: Tree, commit: str, branch: str | None, *, sa
         if source.is_file():
             shutil.copy2(source, fresh / source.name)
     for common in ("info/exclude", "shallow"):
-        if (control.path / common).is_file():
-            shutil.copyfile(control.path / common, fresh / common)
+        if (control.own / common).is_file():
+            shutil.copyfile(control.own / common, fresh / common)
     write_whole(tree.admin / NOTED, "".join(f"{sha}\n" for sha in {commit, *(sha for _, sha in refs)}))
     write_whole(tree.clone_mark, "")
     remove(tree.path / ".git")

@@ -198,7 +198,7 @@ class _Ingest:
             form = "sha256" if len((self.tree.admin / "HEAD").read_text().strip()) == 64 else "sha1"
             (door / "config").write_text(_CONFIG.format(format=form))
             (door / "objects/info/alternates").write_text(borrowed(self.control))
-            if (shallow := self.control.path / "shallow").is_file():
+            if (shallow := self.control.own / "shallow").is_file():
                 (door / "shallow").write_bytes(shallow.read_bytes())
             _link_objects(self.clone, door / "objects")
             yield door

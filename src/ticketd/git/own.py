@@ -20,8 +20,10 @@ from ticketd.git.tree import lead, remove, write_whole
 # A bare repository's HEAD must name a branch: one that is never born.
 NO_BRANCH = "refs/heads/ticketd-none"
 # git follows these when it locks or replaces what they lead to (measured for pack-refs, fetch, `worktree add`, 2.39).
-_SHARED = ("objects", "refs", "packed-refs", "shallow", "worktrees")
-_OURS = ("config", "HEAD", "info", RECORD)
+_SHARED = ("objects", "refs", "packed-refs", "worktrees")
+# An agent's `git fetch --depth=1` must not cut the history off that ticketd reads.
+SHALLOW = "shallow"
+_OURS = ("config", "HEAD", "info", SHALLOW, RECORD)
 _INFO = ("exclude", "alternates")
 
 
@@ -38,6 +40,8 @@ def open_own(state: Path, config: str) -> None:
     write_whole(own / "config", config)
     write_whole(own / "HEAD", f"ref: {NO_BRANCH}\n")
     if not (own / "info/alternates").is_file():  # nobody has worked here yet
+        if (cut := content_of(state / CONTROL / SHALLOW)) is not None:
+            write_whole(own / SHALLOW, os.fsdecode(cut))
         borrowed = content_of(state / CONTROL / "objects/info/alternates") or b""
         write_whole(own / "info/alternates", os.fsdecode(borrowed))
     for stray in own.iterdir():

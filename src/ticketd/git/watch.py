@@ -17,7 +17,7 @@ from ticketd.errors import GitFailed
 from ticketd.git.configuration import restore_config
 from ticketd.git.control import Control
 from ticketd.git.exactness import content_of
-from ticketd.git.own import NO_BRANCH
+from ticketd.git.own import NO_BRANCH, SHALLOW
 from ticketd.git.record import WATCHED, Comparison, list_refs
 from ticketd.git.tree import Tree, remove, write_whole
 from ticketd.ports import Watched
@@ -65,6 +65,7 @@ def _files(control: Control) -> Iterator[str]:
         (control.path / "HEAD", f"ref: {NO_BRANCH}\n".encode()),
         (control.path / "objects/info/alternates", content_of(control.own / "info/alternates") or None),
         (control.path / "objects/info/http-alternates", None),
+        (control.path / SHALLOW, content_of(control.own / SHALLOW)),
     ):
         if _differs(file, ours):
             remove(file) if ours is None else write_whole(file, os.fsdecode(ours))
