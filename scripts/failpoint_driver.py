@@ -2,10 +2,11 @@
 
 Reads a line of JSON for each command, and answers with its wait status as an exit code (-9: killed by SIGKILL):
 
-    {"args": ["start", "--until-idle"], "env": {…}, "out": PATH, "heard": PATH or null, "refuse": 0, "store": null}
+    {"args": ["start", "--until-idle"], "env": {…}, "out": PATH, "heard": PATH or null, "refuse": 0, "store": null, "discard": ""}
 
 `heard`: the points that it passes are written there, none kills. `refuse`: so many starts find no process left.
-`store`: instead of a command, a method of the store is called, with these arguments.
+`store`: instead of a command, a method of the store is called, with these arguments. `discard`: instead of a command,
+this worktree goes.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from ticketd import cli, failpoints
+from ticketd.app.session import Session
 from ticketd.boot.session import open_session
 from ticketd.engines.local import LocalEngine
+from ticketd.git.control import Control
+from ticketd.git.repository import identity
+from ticketd.git.worktrees import WorktreePool
 from ticketd.ports import NoCapacity
 
 
@@ -35,13 +40,21 @@ def be(command: dict[str, Any]) -> None:
         listen(Path(command["heard"]))
     if command["refuse"]:
         refuse(command["refuse"])
-    if command["store"]:
+    if command["store"] or command["discard"]:
         failpoints.arm(os.environ)
-        method, *given = command["store"]
-        getattr(open_session(Path(command["repo"])).session.store, method)(*given)
+        do_by_hand(open_session(Path(command["repo"])).session, command)
         sys.exit(0)
     sys.argv = ["ticketd", "--repo", command["repo"], *command["args"]]
     cli.main()
+
+
+def do_by_hand(session: Session, command: dict[str, Any]) -> None:
+    if command["store"]:
+        method, *given = command["store"]
+        getattr(session.store, method)(*given)
+    else:
+        pool = WorktreePool(Control(session.places.state, identity(session.root)))
+        print(pool.discard(command["discard"], True, ()))
 
 
 def listen(heard: Path) -> None:

@@ -27,6 +27,17 @@ if mkdir ROOT/edited 2>/dev/null; then
 fi
 exec ROOT/check.sh
 """
+# In one line, since each is one order.
+MEDDLES = "; ".join(
+    (
+        "c=$(git rev-parse --git-common-dir); g=$(git rev-parse --absolute-git-dir)",
+        "git config alias.x status; git config user.name Me",
+        "mkdir -p $c/hooks; touch $c/hooks/post-commit; echo x > $c/info/exclude; echo / > $c/objects/info/http-alternates",
+        "git update-ref refs/remotes/origin/main HEAD~2; git tag mine; git update-ref -d $(git symbolic-ref HEAD)",
+        "echo rubbish > $c/refs/ticketd/a/1; echo / > $g/gitdir",
+    )
+)
+LEADS_ASTRAY = "g=$(git rev-parse --absolute-git-dir); mv $g ROOT/away; ln -s ROOT/away $g"
 STOPS = "once kill -TERM $(cat $(dirname $TICKETD_BRIEF)/../../../daemon.lock); exec sleep 4"
 
 
@@ -121,6 +132,50 @@ HALF = Play(
     {"a": {"does": ["make work/@.txt x"]}},
     (RUN, Step(RUN.args, prepares=lambda yard: plant_half_made(yard))),
 )
+ROOM = Play(
+    "room",
+    {"a": {"does": ["make work/@.txt x"]}},
+    (
+        RUN,
+        Step(store=("set_short", "no room", 1.0)),
+        Step(RUN.args, prepares=lambda yard: break_tree(yard)),
+        Step(discard="1"),
+        Step(("doctor", "--fix"), prepares=lambda yard: leave_a_step(yard)),
+        RUN,
+    ),
+    config='[limits]\nkeep = "1s"\n',
+    slots=1,
+    unwatched=True,  # `doctor --fix` installs the hook
+)
+RESTORED = Play(
+    "restored",
+    {
+        "a": {"does": ["make work/@.txt x"]},
+        "worse": {"does": ["sh mkdir -p work; echo BAD > work/worse.txt"], "retries": 0},
+    },
+    (
+        RUN,
+        Step(("doctor", "--restore"), prepares=lambda yard: lose_the_store(yard)),
+        tell("resume"),
+        tell("retry", "worse"),
+        RUN,
+    ),
+    config="[landing]\nrepairs = 0\n",
+    final={"worse": "failed"},
+)
+MEDDLING = Play(
+    "meddling",
+    {
+        "a": {"does": ["make work/@.txt x"]},
+        "b": {
+            "depends_on": ["a"],
+            "does": ["make work/@.txt x", "commit", "sh printf nobody-may-%s read-this", f"once {MEDDLES}"],
+        },
+        "c": {"depends_on": ["b"], "does": ["make work/@.txt x", "commit", f"once {LEADS_ASTRAY}"]},
+    },
+    config='[secrets]\nenv = ["MY_TOKEN"]\n' + SETTLED,
+    slots=1,
+)
 REVIEW = Play(
     "review",
     {
@@ -163,6 +218,7 @@ STEER = Play(
         RUN,
         tell("retry", "worse"),
         Step(store=("raise_alarm", "look at this", 1.0)),
+        Step(store=("take_off", {"a": "somebody has taken it off"}, "look at that", 1.0)),
         tell("resume"),
         RUN,
     ),
@@ -208,6 +264,7 @@ CLONES = Play(
         "b": {"touches": ["/work/b*", "/area/0.txt"], "does": ["make work/@.txt x", "drop", "make work/@-2.txt y"]},
         "c": {"does": ["make work/@.txt BAD", "commit", "make work/@-2.txt y"]},
     },
+    (RUN, Step(RUN.args, prepares=lambda yard: no_more_clones(yard))),
     config='[worktrees]\nisolation = "clone"\n' + SETTLED,
     slots=1,
 )
@@ -243,17 +300,49 @@ HANDS = Play(
     unwatched=True,
 )
 PLAYS = (
-    *(WORK, CONFLICT, RESTART, WAY, SPARE, PUSHING, REFUSED, VOID, HALF),
+    *(WORK, CONFLICT, RESTART, WAY, SPARE, PUSHING, REFUSED, VOID, HALF, ROOM, RESTORED, MEDDLING),
     *(REVIEW, STEER, STOPPED, DOUBT, ASKED_BACK, BRANCH, CLONES, LOCAL, HANDS),
 )
 
 
 def plant_half_made(yard: Yard) -> None:
-    """What a `git worktree add` leaves that was killed."""
-    half = yard.scene.control / "worktrees" / "9"
+    """What a `git worktree add` leaves that was killed; and whatever else is put right at a start."""
+    control = yard.scene.control
+    half = control / "worktrees" / "9"
     half.mkdir(parents=True, exist_ok=True)
     (half / "locked").write_text("initializing")
     (half.with_name("8")).mkdir(exist_ok=True)
+    (control / "HEAD.lock").touch()
+    (control / "refs" / "heads").mkdir(exist_ok=True)
+    (control / "refs" / "heads" / "loose").write_text(yard.git("rev-parse", "HEAD") + "\n")
+    (control / "worktrees" / "1" / "HEAD").write_text("1" * 40 + "\n")
+    (control / "refs" / "ticketd" / "a" / "1").unlink(missing_ok=True)
+
+
+def break_tree(yard: Yard) -> None:
+    """Git cannot work with it any more, and the next ticket is to."""
+    (yard.scene.control / "worktrees" / "1" / "commondir").unlink(missing_ok=True)
+    if not (yard.work / "tickets" / "b.md").exists():
+        yard.ticket("b", does=["make work/@.txt x"])
+
+
+def leave_a_step(yard: Yard) -> None:
+    """Of a daemon that was killed."""
+    (yard.scene.state / "runs" / "b" / "1-verify").mkdir(parents=True, exist_ok=True)
+
+
+def lose_the_store(yard: Yard) -> None:
+    """Once; and an attempt has left a trace that no backup knows of."""
+    if not list(yard.scene.state.glob("store.lost-*")):
+        (yard.scene.state / "runs" / "worse" / "3").mkdir(exist_ok=True)
+        (yard.scene.state / "store.db").write_text("this is no store")
+
+
+def no_more_clones(yard: Yard) -> None:
+    config = yard.work / "ticketd.toml"
+    config.write_text(config.read_text().replace('isolation = "clone"', 'isolation = "worktree"'))
+    if not (yard.work / "tickets" / "d.md").exists():
+        yard.ticket("d", does=["make work/@.txt x"])
 
 
 def unmake(yard: Yard) -> None:

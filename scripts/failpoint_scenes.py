@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from invariants import Scene, everything_in, stands, wrongs_at_rest, wrongs_now
+from invariants import DRAFTS_GO_AFTER_S, Scene, drafts_in, everything_in, stands, wrongs_at_rest, wrongs_now
 
 from ticketd import failpoints
 from ticketd.git.repository import state_dir
@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 AREAS = 4
 MOST_RUNS = 6
 PATIENCE_S = 60.0
+SECRET = "nobody-may-read-this"
 GITCONFIG = "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
 CONFIG = """\
 slots = {slots}
@@ -44,13 +45,14 @@ git rev-parse 'HEAD^{tree}' >> ROOT/verified
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command of ticketd, or a method of the store that no command leads to. `refuse`: so many agents find no process
+    """A command of ticketd, or a method of the store that no command leads to, or a worktree that goes. `refuse`: so many agents find no process
     left. `prepares`: something to be done before it, by the user. `by`: another program than ticketd, with the point in
     its environment."""
 
     args: tuple[str, ...] = ()
     refuse: int = 0
     store: tuple[object, ...] = ()
+    discard: str = ""
     prepares: Callable[[Yard], None] | None = None
     by: tuple[str, ...] = ()
 
@@ -94,7 +96,7 @@ class Yard:
     def environ(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "TICKETD_", "XDG_"))}
         own = {"HOME": str(self.root / "home"), "XDG_STATE_HOME": str(self.root / "state"), "GIT_CONFIG_NOSYSTEM": "1"}
-        return kept | own
+        return kept | own | {"MY_TOKEN": SECRET}
 
     def set_up(self, play: Play) -> None:
         for folder in ("home", "made"):
@@ -122,6 +124,7 @@ class Yard:
             made=self.root / "made",
             slots=play.slots,
             lands=play.lands,
+            secret=SECRET if "MY_TOKEN" in play.config else "",
             watched=() if play.local else watched,
             untouched={path: said for root in watched for path, said in everything_in(root).items()},
             passes=lambda commit: not self.git("grep", "-l", "BAD", commit, "--", "work", ok=False),
@@ -173,7 +176,8 @@ class Yard:
         if step.by:
             with (self.root / "out").open("ab") as out:
                 return subprocess.run(step.by, env=env, cwd=self.work, stdout=out, stderr=out, check=False).returncode
-        told = {"args": step.args, "refuse": step.refuse, "store": step.store, "repo": str(self.work), "env": env}
+        told = {"args": step.args, "refuse": step.refuse, "store": step.store, "discard": step.discard}
+        told |= {"repo": str(self.work), "env": env}
         return self.driver.run(told | {"out": str(self.root / "out"), "heard": str(heard) if heard else None})
 
     def kills(self, step: Step, point: str) -> bool:
@@ -311,6 +315,7 @@ def come_to_rest(yard: Yard, play: Play) -> list[str]:
         yard.take(RUN)
         if not waiting(yard):
             break
+    grow_old(yard.scene)
     yard.take(RUN)  # sweeps what the last one may have left
     wrongs = list(wrongs_at_rest(yard.scene))
     complaints = yard.root / "made" / "complaints"
@@ -323,6 +328,13 @@ def come_to_rest(yard: Yard, play: Play) -> list[str]:
             wrongs.append(f"{id_} is {record.state} ({record.reason}: {record.detail}), not {wanted}")
     store.close()
     return wrongs
+
+
+def grow_old(scene: Scene) -> None:
+    """All drafts are from long ago, and so to be swept."""
+    then = time.time() - 2 * DRAFTS_GO_AFTER_S
+    for draft in drafts_in(scene):
+        os.utime(draft, (then, then), follow_symlinks=False)
 
 
 def waiting(yard: Yard) -> bool:

@@ -27,17 +27,20 @@ from pathlib import Path
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.globs import NOTHING, overlap
 from ticketd.domain.ticket import TicketRecord, TicketState
+from ticketd.git.leftovers import SCRATCH
 from ticketd.store import SqliteStore, open_store
 
 OVER = {TicketState.LANDED, TicketState.FAILED, TicketState.SKIPPED, TicketState.CANCELLED, TicketState.REVIEW}
 RUN = "TICKETD_RUN"
 # All that may lie in a state directory between two runs; drafts that a kill has left go when they are old enough.
+DRAFTS_GO_AFTER_S = 3600.0
 KNOWN = {
     *("store.db", "store.db-wal", "store.db-shm", "store.lock", "daemon.lock", "daemon.log", "doorbell"),
     *("control.git", "control.lock", "control.config", "control.config.seen", "gate.git", "people.git", "people.lock"),
-    *("repository", "ticketd.toml", "runs", "logs", "worktrees"),
+    *("own.git", "fetch.lock", "repository", "ticketd.toml", "backups", "runs", "logs", "worktrees"),
 }
-DRAFTS = ("creating-*", "config-*", "index-*", "ingest-*", "trial-*", "*.ticketd")
+# What a person has gone back from is set aside for good.
+SET_ASIDE = ("store.lost-*.db*", "backups.lost-*")
 # Worktrees that are no attempt's.
 OWN_TREES = ("lane", "lane-*", "people")
 
@@ -316,12 +319,23 @@ def left_files(scene: Scene, store: SqliteStore) -> Iterator[str]:
         for tree in home.glob("[!.]*"):
             if tree.name not in names and not any(fnmatch(tree.name, own) for own in OWN_TREES):
                 yield f"no record explains the worktree {tree}"
+    drafts = drafts_in(scene)
     for path in scene.state.iterdir():
-        if path.name not in KNOWN and not any(fnmatch(path.name, draft) for draft in DRAFTS):
+        aside = any(fnmatch(path.name, each) for each in SET_ASIDE)
+        if path.name not in KNOWN and path not in drafts and not aside:
             yield f"no record explains {path}"
+    yield from (f"a draft has not been swept: {path}" for path in drafts if age_of(path) > DRAFTS_GO_AFTER_S)
     halves = ("objects/??/tmp_obj_*", "objects/pack/tmp_*", "objects/incoming-*", "objects/tmp_objdir-*")
     for pattern in ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock", "gc.pid", *halves):
         yield from (f"left behind: {path}" for path in scene.control.glob(pattern))
+
+
+def drafts_in(scene: Scene) -> frozenset[Path]:
+    return frozenset(path for draft in SCRATCH for path in scene.state.glob(draft))
+
+
+def age_of(path: Path) -> float:
+    return time.time() - path.lstat().st_mtime
 
 
 def left_refs(scene: Scene, store: SqliteStore) -> Iterator[str]:

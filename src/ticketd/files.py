@@ -115,7 +115,7 @@ class CheckoutFiles:
             if _read_regular(self._last_good) == content:
                 return
         if self._last_good.parent.is_dir():
-            fresh = self._last_good.with_suffix(f".{os.getpid()}")
+            fresh = self._last_good.with_name(f"{self._last_good.name}.{os.getpid()}.ticketd")
             fresh.touch(mode=0o600)
             fresh.write_bytes(content)
             fresh.replace(self._last_good)

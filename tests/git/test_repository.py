@@ -265,6 +265,6 @@ def test_refs_are_read_kept_and_dropped(world: World) -> None:
     world.control.keep(KEY.ref, tip)
     assert world.control.read_ref(KEY.ref) == tip
     assert world.control.tree(KEY.ref) == git(world.user, "rev-parse", "HEAD^{tree}")
-    world.control.drop(KEY.ref)
-    world.control.drop(KEY.ref)
+    world.control.must_move([f"delete {KEY.ref}"])
+    world.control.must_move([f"delete {KEY.ref}"])
     assert world.control.read_ref(KEY.ref) is None

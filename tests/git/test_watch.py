@@ -177,7 +177,7 @@ def test_what_ticketd_moves_by_itself_is_not_spoken_of(world: World) -> None:
     assert world.target.publish("proposal", rebased.tip) == Pushed()
     assert world.target.push(rebased.tip, tip) == Pushed()
     world.pool.prepare("1", rebased.tip, "ticketd/next/1", keep_ignored=False)
-    world.control.drop(published_ref("proposal", rebased.tip))
+    world.control.must_move([f"delete {published_ref('proposal', rebased.tip)}"])
     world.control.keep("refs/ticketd-extra/mine/1/verified", base)
     git(tree, "fetch", "-q", "origin")
     assert look(world) == Watched(())

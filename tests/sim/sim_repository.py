@@ -270,10 +270,6 @@ class SimHistory:
         self._port(f"keep {ref}")
         self._disk.refs[ref] = self._disk.get(commit).sha
 
-    def drop(self, ref: str) -> None:
-        self._port(f"drop {ref}")
-        self._disk.refs.pop(ref, None)
-
 
 class SimTarget:
     """`answers` says what a question to the remote meets just now; see `sim_world.Weather`."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from ticketd import failpoints
 from ticketd.app.session import Works
 from ticketd.domain.secrets import Redaction, Secrets
 from ticketd.ports import Addition
@@ -59,11 +60,12 @@ def redact_log(secrets: Secrets, log: Path) -> None:
 
 
 def _write_anew(secrets: Secrets, log: Path) -> None:
-    handle, fresh = tempfile.mkstemp(prefix=f"{log.name}.", dir=log.parent)
+    handle, fresh = tempfile.mkstemp(prefix=f"{log.name}.", suffix=".ticketd", dir=log.parent)
     try:
         with os.fdopen(handle, "wb") as out:
             out.writelines(piece for _, piece in _redacted(secrets, log))
         Path(fresh).replace(log)
+        failpoints.hit("file/leaks")
     except BaseException:
         Path(fresh).unlink(missing_ok=True)
         raise

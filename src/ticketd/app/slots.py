@@ -92,7 +92,6 @@ class Slots:
         run_dir = self.works.session.places.run_dir(attempt.key)
         with suppress(OSError):
             remove_below(run_dir.parent, run_dir.name)
-        failpoints.hit("run/refused")
         self.works.worktrees.leave(tree, attempt.base)
         self.works.session.store.start_refused(attempt.key, detail, self.works.session.clock.now())
         self.trees.give_back(tree, attempt.base)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from ticketd import failpoints
 from ticketd.app.places import Places
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.ticket import FINAL, TicketState
@@ -22,24 +23,27 @@ from ticketd.git.landed import landed_commits
 from ticketd.git.target import target_ref
 from ticketd.ports import Alive
 from ticketd.store import SqliteStore, open_store
-from ticketd.store.backup import FOLDER, backups, newest_event
+from ticketd.store.backup import FOLDER, backups, newest_event, unfinished
 
 WHY = "the store is older than the work"
 
 
 def put_back(places: Places, at: float) -> Iterator[str]:
     """Another store in the place of the lost one, which is set aside; what was done, in words. Under the daemon's lock.
+    Until `make_safe` has come to its end nothing goes by that store, and all this can be done again.
 
     Raises:
         TicketdError: agents run, of which the other store would know nothing.
     """
     if alive := _alive(places):
         raise TicketdError(f"agents still run: {', '.join(alive)}", mend="Wait for them, or end them; then once more.")
+    unfinished(places.store).touch(mode=0o600)
     aside = f"lost-{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}"
     for suffix in ("", "-wal", "-shm"):
         lost = places.store.with_name(places.store.name + suffix)
         if lost.exists():
             lost.rename(places.state / f"store.{aside}.db{suffix}")
+            failpoints.hit("file/restore.aside")
             yield f"set {lost.name} aside as store.{aside}.db{suffix}"
     chosen = next((each for each in backups(places.store) if newest_event(each) is not None), None)
     if chosen is None:
@@ -52,6 +56,7 @@ def put_back(places: Places, at: float) -> Iterator[str]:
     fresh.write_bytes(chosen.read_bytes())
     fresh.chmod(0o600)
     fresh.rename(places.store)
+    failpoints.hit("file/restore.put_back")
     yield f"put back the backup {chosen.name}"
 
 
@@ -79,6 +84,7 @@ def make_safe(places: Places, store: SqliteStore, control: Control, branch: str,
     told = f"; these have landed since, so `ticketd cancel` them: {', '.join(landed)}" if landed else ""
     why = f"{WHY}: look at what landed meanwhile{told}; `ticketd resume` goes on"
     store.pause(why, at)
+    unfinished(places.store).unlink()
     yield f"paused the pool: {why}"
 
 

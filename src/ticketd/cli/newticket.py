@@ -78,7 +78,6 @@ def create(path: Path, text: bytes) -> bool:
             scratch.flush()
             Path(scratch.name).chmod(0o666 & ~_umask())
             _place(Path(scratch.name), path, text)
-            failpoints.hit("file/newticket.create")
     except FileExistsError:
         if path.parent.is_dir():
             return False
@@ -96,6 +95,7 @@ def _place(scratch: Path, path: Path, text: bytes) -> None:
     except OSError:  # a file system without hard links
         with path.open("xb") as file:
             file.write(text)
+    failpoints.hit("file/newticket.create")
 
 
 def _umask() -> int:

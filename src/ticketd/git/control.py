@@ -187,9 +187,6 @@ class Control:
     def keep(self, ref: str, commit: str) -> None:
         self.must_move([f"update {ref} {commit}"])
 
-    def drop(self, ref: str) -> None:
-        self.must_move([f"delete {ref}"])
-
     def must_move(self, lines: Sequence[str]) -> None:
         answer = self.move_refs(lines)
         if not answer.ok:

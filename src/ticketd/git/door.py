@@ -76,6 +76,8 @@ LOCAL_VARIABLES = (
 # What leaves something behind that others see. Objects that no ref leads to, and an index of our own, nobody meets.
 WRITING = frozenset(("clean", "clone", "fetch", "merge", "push", "rebase", "reset", "update-ref"))
 WRITING_WITH = {"worktree": ("add",), "config": ("--add", "--unset", "--remove-section", "--local")}
+# Functions that are of the door, too: a point is named after who calls them.
+THROUGH = ("run", "move", "move_refs", "must_move")
 READING = ("--dry-run", "--get", "--get-regexp")
 
 
@@ -151,7 +153,7 @@ class Git:
         if answer.code < 0 and timeout_s is None:
             raise GitFailed(f"git {args[0]} was killed in {self.cwd} (signal {-answer.code})")
         if writes(args):
-            failpoints.passed("git", args[0], through=("run", "move", "move_refs", "must_move"))
+            failpoints.passed("git", args[0], through=THROUGH)
         return answer
 
     def _ask(

@@ -26,7 +26,7 @@ _LOCKS = (
 )
 _HALVES = ("objects/??/tmp_obj_*", "objects/pack/tmp_*", "objects/incoming-*", "objects/tmp_objdir-*")
 # Directories of ours that a killed ticketd did not remove, and files that it did not rename.
-_SCRATCH = (
+SCRATCH = (
     "creating-*",
     "config-*",
     "index-*",
@@ -35,6 +35,9 @@ _SCRATCH = (
     "*.ticketd",
     "worktrees/.*.ticketd",
     "worktrees/.*.going",
+    "logs/*/*.ticketd",
+    *(f"{repository}/{draft}" for repository in REPOSITORIES for draft in ("*.ticketd", "*/*.ticketd")),
+    *(f"{repository}/refs/namespaces/**/*.ticketd" for repository in (GATE, PEOPLE)),
 )
 _NAMES_ONE = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?\s*|ref: refs/\S+\s*")
 
@@ -55,7 +58,7 @@ def find(control: Control, trees: Collection[Tree], tips: Collection[str], quiet
         refs=_with_safety(control, refs, {tree.branch for tree in found}),
         locks=locks,
         halves=halves,
-        scratch=tuple(_old(state, _SCRATCH, now - HOUR_S)),
+        scratch=tuple(_old(state, SCRATCH, now - HOUR_S)),
         here=here,
         git_lives=bool(locks or halves or any(_is_half(tree) for tree in found)) and git_lives(state),
     )

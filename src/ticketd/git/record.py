@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ticketd import failpoints
 from ticketd.errors import GitFailed
 from ticketd.git.door import Answer, Git
 
@@ -71,6 +72,7 @@ class Record:
             with fresh.open("a+b") as new:
                 _append(cast("BinaryIO", new), {ref: sha for ref, sha in known.items() if sha}, heading="# moves")
             fresh.replace(self.file)
+            failpoints.hit("file/record.begin")
 
     @contextmanager
     def _held(self, how: int) -> Iterator[BinaryIO]:
@@ -146,6 +148,7 @@ def _append(file: BinaryIO, moves: Mapping[str, str | None], heading: str = "") 
         file.write(f"{heading}{text}\n".encode())
         file.flush()
         os.fdatasync(file.fileno())
+        failpoints.hit("file/record.append")
 
 
 def _parse(content: bytes) -> dict[str, str | None]:

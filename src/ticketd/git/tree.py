@@ -80,7 +80,8 @@ class Tree:
         link = self.path / ".git"
         text = f"gitdir: {self.admin}\n"
         if link.is_symlink() or not link.is_file() or link.read_text(errors="replace") != text:
-            write_whole(link, text)
+            # Drawn up beside the tree: what lies in it is taken for work of its agent.
+            write_whole(link, text, self.path.with_name(f".{self.name}.git"))
 
     def settle(self) -> None:
         """Forget what an agent left unfinished; its commits are kept elsewhere by now."""
@@ -125,9 +126,11 @@ def _exists(path: Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """All of it or nothing, whatever was there and whoever else writes it just now."""
-    fresh = path.with_name(f"{path.name}.{get_ident()}.ticketd")
+def write_whole(path: Path, text: str, draft: Path | None = None) -> None:
+    """All of it or nothing, whatever was there and whoever else writes it just now. What a kill leaves of a draft is
+    swept (`leftovers.py`)."""
+    draft = draft or path
+    fresh = draft.with_name(f"{draft.name}.{get_ident()}.ticketd")
     fresh.write_text(text)
     if path.is_dir() and not path.is_symlink():
         remove(path)
@@ -140,7 +143,7 @@ def lead(link: Path, to: Path) -> None:
     if not link.is_symlink() or link.readlink() != to:
         remove(link)
         link.symlink_to(to)
-        failpoints.passed("file", link.name)
+        failpoints.passed("file")
 
 
 def remove(path: Path) -> None:

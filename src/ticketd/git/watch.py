@@ -60,16 +60,23 @@ def _files(control: Control) -> Iterator[str]:
         yield f"{', '.join(keys)} taken out of the shared configuration"
     yield from _emptied(control.path / "hooks", ())
     yield from _emptied(control.path / "info", ("exclude",))
-    for file, ours in (
-        (control.path / "info/exclude", content_of(control.own / "info/exclude")),
+    exclude, ours = control.path / "info/exclude", control.own / "info/exclude"
+    if _differs(exclude, content_of(ours)):
+        with control.exclusive():  # they may just have been about to be written, the one after the other
+            yield from _as_ours(control, exclude, content_of(ours))
+    for file, said in (
         (control.path / "HEAD", f"ref: {NO_BRANCH}\n".encode()),
         (control.path / "objects/info/alternates", content_of(control.own / "info/alternates") or None),
         (control.path / "objects/info/http-alternates", None),
         (control.path / SHALLOW, content_of(control.own / SHALLOW)),
     ):
-        if _differs(file, ours):
-            remove(file) if ours is None else write_whole(file, os.fsdecode(ours))
-            yield f"{file.relative_to(control.path)} put back"
+        yield from _as_ours(control, file, said)
+
+
+def _as_ours(control: Control, file: Path, ours: bytes | None) -> Iterator[str]:
+    if _differs(file, ours):
+        remove(file) if ours is None else write_whole(file, os.fsdecode(ours))
+        yield f"{file.relative_to(control.path)} put back"
 
 
 def _differs(file: Path, ours: bytes | None) -> bool:

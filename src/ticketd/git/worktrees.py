@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
+from ticketd import failpoints
 from ticketd.app.removal import remove_below
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet, literal
@@ -120,9 +121,12 @@ class WorktreePool:
     def leave_out(self, names: Sequence[str]) -> None:
         """Untracked files of these names are no work of any attempt: what `[worktrees] copy` brings is not landed."""
         wanted = "".join(f"{literal(name)}\n" for name in names)
-        for repository in (self.control.own, self.control.path):  # ours, and that of the agents' own `git add`
-            file = repository / "info" / "exclude"
-            if content_of(file) != os.fsencode(wanted):
+        # Ours, and that of the agents' own `git add`.
+        files = [repository / "info/exclude" for repository in (self.control.own, self.control.path)]
+        if all(content_of(file) == os.fsencode(wanted) for file in files):
+            return
+        with self.control.exclusive():  # who watches would take the one of the two for an agent's doing
+            for file in files:
                 file.parent.mkdir(exist_ok=True)
                 write_whole(file, wanted)
 
@@ -304,5 +308,6 @@ class WorktreePool:
                 return why
             remove_below(tree.admin.parent, tree.admin.name)
             tree.path.rename(tree.path.with_name(f".{name}.going"))
+            failpoints.hit("file/worktrees.discard")
         remove_below(tree.path.parent, f".{name}.going")
         return ""

@@ -206,7 +206,6 @@ class History(Protocol):
 
     def keep(self, ref: str, commit: str) -> None: ...
 
-    def drop(self, ref: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ticketd import failpoints
+
 FOLDER = "backups"
 KEPT = 3
 _NEWEST_EVENT = "SELECT COALESCE(MAX(number), 0) FROM events"
@@ -35,6 +37,7 @@ def back_up(connection: sqlite3.Connection, store: Path, at: float) -> Path | No
     number = _number(known[0]) + 1 if known else 1
     made = folder / f"{number:06}-{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}.db"
     fresh.rename(made)
+    failpoints.hit("file/backup")
     for old in backups(store)[KEPT:]:
         old.unlink(missing_ok=True)
     return made
@@ -56,6 +59,11 @@ def is_outdated(store: Path) -> bool:
     """Whether a backup knows more than the store: somebody has put an older one in its place."""
     known, own = backups(store), newest_event(store)
     return bool(known) and own is not None and (newest_event(known[0]) or 0) > own
+
+
+def unfinished(store: Path) -> Path:
+    """There while a person goes back to a backup: until it is gone, the store may be older than it says."""
+    return store.with_suffix(".restoring")
 
 
 def how_to_go_on(store: Path) -> str:

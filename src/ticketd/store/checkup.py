@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ticketd.errors import StoreLost
 from ticketd.store import SqliteStore
-from ticketd.store.backup import how_to_go_on, is_outdated
+from ticketd.store.backup import how_to_go_on, is_outdated, unfinished
 from ticketd.store.connection import translated
 
 SQLITE_VERSION = sqlite3.sqlite_version_info
@@ -20,12 +20,14 @@ def require_sound(path: Path) -> None:
     """For who is about to go by it, and to write to it.
 
     Raises:
-        StoreLost: it is damaged, or a backup of it knows more.
+        StoreLost: it is damaged, a backup of it knows more, or it was put back and not yet made safe.
         StoreTrouble: it cannot be read just now, which says nothing of either.
     """
     store, mend = f"the store {path}", how_to_go_on(path)
     if found := faults(path):
         raise StoreLost(f"{store} is damaged: {found[0]}", mend=mend)
+    if unfinished(path).exists():
+        raise StoreLost(f"{store} was put back, and that was broken off", mend="`ticketd doctor --restore` once more.")
     if is_outdated(path):
         raise StoreLost(f"{store} is older than its backup", mend=mend)
 
