@@ -125,14 +125,14 @@ def test_where_there_is_no_room_for_files_one_thing_goes_at_a_time(used: Used) -
     before = len(used.there())
     keeping.step()
     assert len(used.there()) == before - 1
-    assert "room for 100 more files" in used.store.pool().short
+    assert "room for less than 7500 more files" in used.store.pool().short
 
 
 def test_a_disk_that_is_nearly_full_is_told_once_and_so_is_its_end(used: Used) -> None:
     keeping = used.keeping()
     used.free = (10**8, None)
     keeping.step()
-    assert used.store.pool().short == "the disk is nearly full: 100 MB are free"
+    assert used.store.pool().short == "the disk is nearly full: less than 300 MB are free"
     used.free = PLENTY
     keeping.step()
     assert used.store.pool().short == ""

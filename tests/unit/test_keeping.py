@@ -55,8 +55,8 @@ def test_it_says_what_is_short_and_does_not_go_on_and_off() -> None:
     assert why_short(Disk(21 * 10**9, 20 * 10**9, PLENTY), False) == (
         "the disk limit of 20 GB is reached: 21 GB are in use"
     )
-    assert "100 MB are free" in why_short(Disk(0, None, 10**8), False)
-    assert "room for 7 more files" in why_short(Disk(0, None, PLENTY, 7), False)
+    assert "less than 300 MB are free" in why_short(Disk(0, None, 10**8), False)
+    assert "room for less than 7500 more files" in why_short(Disk(0, None, PLENTY, 7), False)
     little, few = Disk(0, None, TOO_LITTLE_BYTES + 1), Disk(0, None, PLENTY, TOO_FEW_FILES + 1)
     assert [bool(why_short(disk, before)) for disk in (little, few) for before in (False, True)] == [False, True] * 2
 

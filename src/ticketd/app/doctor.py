@@ -237,7 +237,7 @@ def check_state(state: Path, writable: bool, private: bool, file_system: str) ->
 
 
 def check_disk(free: int) -> Check:
-    said = f"{free / 2**30:.1f} GiB are free for worktrees and logs"
+    said = f"{amount(free)} are free for worktrees and logs"
     ok: Ok = False if free < TOO_LITTLE_BYTES else "warn" if free < LITTLE_BYTES else True
     return Check("disk", ok, said, "" if ok is True else "Make room, or set XDG_STATE_HOME to a larger disk.")
 
@@ -259,7 +259,8 @@ def check_limit(limit: int, sizes: Mapping[str, int], kept: Sequence[str]) -> Ch
 def check_store(path: Path, there: bool, fault: TicketdError | None) -> Check:
     if fault is None:
         return Check("store", True, str(path) if there else "not made yet")
-    return Check("store", False, f"{path}: {fault.what}", fault.mend)
+    where = "" if str(path) in fault.what else f"{path}: "
+    return Check("store", False, f"{where}{fault.what}", fault.mend)
 
 
 def check_history(disagreements: Sequence[str]) -> Check:

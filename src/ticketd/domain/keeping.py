@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-TOO_LITTLE_BYTES, TOO_FEW_FILES = 200 * 2**20, 5000
+TOO_LITTLE_BYTES, TOO_FEW_FILES = 200 * 10**6, 5000
 """With less free, or with room for fewer files, nothing is started: a checkout that has no room costs an attempt."""
 EASED = 1.5
 """How many times as much must be free before something is started again, lest it go on and off."""
@@ -69,14 +69,15 @@ def choose(items: Iterable[Item], bytes_needed: int) -> tuple[Item, ...]:
 
 
 def why_short(disk: Disk, before: bool) -> str:
-    """Why nothing may be started; empty while there is room. `before`: whether there was none a moment ago."""
+    """Why nothing may be started; empty while there is room. `before`: whether there was none a moment ago. It stands
+    in the store until there is room, so it says how much that is, and not what is free at the moment."""
     if disk.limit is not None and disk.used > disk.limit:
         return f"{LIMIT_REACHED} of {amount(disk.limit)} is reached: {amount(disk.used)} are in use"
     factor = EASED if before else 1
     if disk.free < TOO_LITTLE_BYTES * factor:
-        return f"{DISK_FULL}: {amount(disk.free)} are free"
+        return f"{DISK_FULL}: less than {amount(int(TOO_LITTLE_BYTES * EASED))} are free"
     if disk.files is not None and disk.files < TOO_FEW_FILES * factor:
-        return f"{DISK_FULL}: it has room for {disk.files} more files"
+        return f"{DISK_FULL}: it has room for less than {int(TOO_FEW_FILES * EASED)} more files"
     return ""
 
 

@@ -61,7 +61,9 @@ def own_root(ticket: str, on: WaitsOn) -> Root:
 
 
 def _passing(ticket: str, on: WaitsOn, what: str) -> Root:
-    if what.startswith((LIMIT_REACHED, DISK_FULL)):
+    if what.startswith(DISK_FULL):
+        return Root(None, what, "make room there, and all goes on by itself")
+    if what.startswith(LIMIT_REACHED):
         return Root(None, what, "make room, or raise `disk` under [limits]; `ticketd doctor` says what is kept and why")
     if "target" in what:
         return Root(None, what, hint="`ticketd doctor` looks closer")
