@@ -323,6 +323,7 @@ def test_a_display_that_fails_hurts_nobody(
 def test_every_kind_of_event_that_is_told_has_words_for_a_pool_and_a_ticket(kind: EventKind) -> None:
     texts = (
         "path",
+        "what",
         "detail",
         "how",
         "worktree",
