@@ -312,9 +312,9 @@ def prove_supervisors(points: Sequence[str], root: Path, by: Driver) -> list[str
 
 def come_to_rest(yard: Yard, play: Play) -> list[str]:
     for _ in range(MOST_RUNS):
-        yard.take(RUN)
         if not waiting(yard):
             break
+        yard.take(RUN)
     grow_old(yard.scene)
     yard.take(RUN)  # sweeps what the last one may have left
     wrongs = list(wrongs_at_rest(yard.scene))

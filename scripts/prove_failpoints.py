@@ -1,7 +1,8 @@
 """A death (kill -9) at each failpoint, in each play that passes it, at the first, the middle and the last time that it
 does: begun again, brought to its end, and everything checked that `scripts/invariants.py` knows.
 
-First each play runs once without a death, to hear which points it passes and how often. With --page the list of all
+First each play runs once without a death, to hear which points it passes and how often. All of it takes two hours or
+three; with `--plays 1` each point dies in one play only. With --page the list of all
 points is written to wiki/_global/failpoints.md instead.
 
 Exit codes: 0 nothing was wrong; 1 something was, and where it happened is kept.
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from failpoint_plays import PLAYS
@@ -30,7 +31,7 @@ HEAD = """\
 
 Every durable step of ticketd has a name. `TICKETD_FAILPOINT=NAME[:N]` in the environment of a command makes it kill
 itself (`kill -9`) right after it has taken that step for the Nth time; a supervisor obeys where it is that of an Nth
-attempt. Nothing else arms a point, a name that is not there is refused, and a point that is not armed costs some 50 ns.
+attempt. Nothing else arms a point, a name that is not there is refused, and a point that is not armed costs some 30 ns.
 
 The state before a step is the one after the step before it. So to die after each is to die between any two; what dies
 within a git command is proven by killing git itself (`scripts/chaos`).
@@ -66,16 +67,22 @@ def times(passed: int) -> Iterator[int]:
     yield from sorted({1, (passed + 1) // 2, passed})
 
 
-def cases(play: Play, heard: Counter[str], only: str) -> Iterator[str]:
-    for point, passed in heard.items():
-        if only in point:
-            for number in times(1 if by_chance(point) else passed):
-                yield f"{point}:{number}"
+def cases(heard: Mapping[str, Counter[str]], only: str, plays: int) -> Iterator[tuple[str, str]]:
+    """Names of plays, and each point's deaths in it; each point in so many plays, those that pass it most often."""
+    chosen = {
+        point: sorted((name for name in heard if point in heard[name]), key=lambda name: -heard[name][point])[:plays]
+        for point in POINTS
+    }
+    for name, passed in heard.items():
+        for point in (each for each in passed if only in each and name in chosen[each]):
+            for number in times(1 if by_chance(point) else passed[point]):
+                yield name, f"{point}:{number}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--play", default="", help="only this one")
+    parser.add_argument("--plays", type=int, default=len(PLAYS), help="each point in so many at most; all of them")
     parser.add_argument("--point", default="", help="only those whose name holds this")
     parser.add_argument("--page", action="store_true", help="write the wiki's page")
     said = parser.parse_args()
@@ -84,12 +91,12 @@ def main() -> int:
         return 0
     root, began, bad, done = Path(tempfile.mkdtemp(prefix="ticketd-failpoints-")), time.monotonic(), 0, 0
     with driver() as by:
-        for play in PLAYS:
-            if said.play in ("", play.name):
-                for case in cases(play, Counter(listen(play, root / "listening", by)), said.point):
-                    done += 1
-                    bad += told(case, play, prove(play, case, root / "scene", by), root, bad)
-                shutil.rmtree(root / "listening")
+        plays = {play.name: play for play in PLAYS if said.play in ("", play.name)}
+        heard = {name: Counter(listen(play, root / "listening" / name, by)) for name, play in plays.items()}
+        shutil.rmtree(root / "listening")
+        for name, case in cases(heard, said.point, said.plays):
+            done += 1
+            bad += told(case, plays[name], prove(plays[name], case, root / "scene", by), root, bad)
         if said.play == "":
             points = [point for point in POINTS if point.startswith("supervisor/") and said.point in point]
             done += len(points)

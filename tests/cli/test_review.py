@@ -153,6 +153,17 @@ def test_a_word_about_an_earlier_attempt_does_not_count_for_the_next(tmp_path: P
     assert git(hands.origin, "show", "main:paint-wall.txt") == "green"
 
 
+def test_work_that_was_rejected_needs_another_word_before_it_lands_after_all(tmp_path: Path) -> None:
+    hands = works(tmp_path, gate="land")
+    hands.ok("review", "reject", "paint-wall", "--reason", "not blue")
+    assert "if it needs a person's word" in hands.ok("land", "paint-wall")
+    hands.run("start", "--until-idle")
+    assert hands.state_of("paint-wall") is TicketState.REVIEW
+    assert "is approved and lands next" in hands.ok("land", "paint-wall")
+    assert hands.run("start", "--until-idle").returncode == 0
+    assert git(hands.origin, "show", "main:paint-wall.txt") == "blue"
+
+
 def test_what_a_person_rejected_is_in_the_next_brief(tmp_path: Path) -> None:
     hands = works(tmp_path, gate="land")
     another_attempt(hands)

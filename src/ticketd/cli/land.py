@@ -20,7 +20,8 @@ from ticketd.ports import InTheWay
 @click.pass_context
 def land(ctx: click.Context, id_: str, commit: str | None) -> None:
     """Skip the queue: to the front of the lane, out of review (that is the approval), or with work that was kept of a
-    ticket that failed or was cancelled. It is rebased and verified like any other."""
+    ticket that failed or was cancelled (which is no approval: what needs one goes back to review). It is rebased and
+    verified like any other."""
     here = view(ctx)
     known(here, id_)
     check_commit(id_, commit)
@@ -38,7 +39,9 @@ def land(ctx: click.Context, id_: str, commit: str | None) -> None:
 def _told(before: TicketState) -> str:
     if before is TicketState.LANDING:
         return "lands next"
-    return "is approved and lands next" if before is TicketState.REVIEW else "lands next, with the work that was kept"
+    if before is TicketState.REVIEW:
+        return "is approved and lands next"
+    return "lands next, with the work that was kept (after `ticketd review`, if it needs a person's word)"
 
 
 def _when(here: View) -> str:
