@@ -16,6 +16,10 @@
     do: crash-first N       kill -9 itself in attempts 1 to N
     do: deaf                ignore SIGTERM
     do: nest                make a repository within
+    do: chat KIB             print so much
+    do: tell                print the secret that it was given
+    do: leak PATH           write it into a file, and commit that
+    do: tamper KIND         meddle with what is not its own (chaos_tamper.py)
     do: sh COMMAND          have a shell do something
     do: once COMMAND        likewise, only where none of its attempts has done it
 
@@ -55,6 +59,8 @@ def be_the_only_one() -> int:
         (MADE / f"{TICKET}@{ATTEMPT}").touch(exist_ok=False)
     except FileExistsError:
         complain("a second run")
+    (MADE / "where").mkdir(exist_ok=True)
+    (MADE / "where" / Path.cwd().name).write_text(f"{TICKET}@{ATTEMPT}")
     lock = os.open(MADE / f"{TICKET}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,6 +122,17 @@ def nest() -> None:
     make("inner/x.txt", "within")
 
 
+def leak(path: str) -> None:
+    make(path, os.environ.get("CHAOS_SECRET", "none"))
+    commit()
+
+
+def meddle(kind: str) -> None:
+    from chaos_tamper import tamper  # only here: elsewhere this file is run by itself (`python -I`)
+
+    tamper(kind, MADE)
+
+
 def shell(command: str, *, once: bool = False) -> None:
     done = MADE / f"{TICKET}.once"
     if once and done.exists():
@@ -164,6 +181,14 @@ def main() -> int:
                 git("checkout", "--quiet", "-B", f"own/{TICKET}/{ATTEMPT}")
             case "nest":
                 nest()
+            case "chat":
+                print("all is well\n" * (int(said[0]) * 1024 // 12), flush=True)
+            case "tell":
+                print("the secret is", os.environ.get("CHAOS_SECRET"), flush=True)
+            case "leak":
+                leak(*said)
+            case "tamper":
+                meddle(*said)
             case "sh" | "once":
                 shell(line.removeprefix(f"do: {verb} "), once=verb == "once")
             case "sleep":

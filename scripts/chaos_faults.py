@@ -1,172 +1,39 @@
-"""What chaos does to a run. Each fault is one function: it does its worst, holds it for a while, and undoes it."""
+"""What chaos does to a run. Each fault is one function: it does its worst, holds it for a while, and undoes it. Here
+all are listed, and those that befall the disk, the store and the remote."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import shutil
-import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
-from chaos_scene import Ground, script, wait
-from invariants import runs, words_of
-
-from ticketd.store import open_store
+from chaos_aim import Blow
+from chaos_people import (
+    break_config,
+    clean_checkout,
+    collect_garbage,
+    drop_ticket_file,
+    edit_ticket_file,
+    push_by_hand,
+    rename_ticket_file,
+    steer,
+    take_commits_off,
+)
+from chaos_processes import ask_to_stop, kill_all, kill_daemon, kill_group, killer, second_daemon, stop_and_go
+from chaos_records import delete_run, delete_tree, spoil_log
+from chaos_scene import Ground, script
 
 KILLED_AFTER_TAKING = "#!/bin/sh\nkill -9 $PPID\n"
 REFUSING = "#!/bin/sh\necho not today >&2\nexit 1\n"
 SLOW = "#!/bin/sh\nsleep {seconds}\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Blow:
-    """`pick` chooses among those whom it may hit (0 to 1), `hold` is for how long (seconds)."""
-
-    kind: str
-    pick: float
-    hold: float
-
-
 def strike(ground: Ground, blow: Blow) -> str:
     """What it has come to, in words."""
     return FAULTS[blow.kind](ground, blow)
-
-
-def below(ground: Ground, name: str) -> list[int]:
-    """Processes of this state directory by what they are: never by a name alone, always with our directory in their
-    arguments, environment or working directory."""
-    mark, found = os.fsencode(ground.root), []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            told = (process / "cmdline").read_bytes()
-            where = os.fsencode((process / "cwd").readlink())
-            if (process / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z":
-                continue
-            ours = any(mark in text for text in (told, where, (process / "environ").read_bytes()))
-            if ours and _is(name, told):
-                found.append(int(process.name))
-    return sorted(found)
-
-
-def _is(name: str, told: bytes) -> bool:
-    words = told.split(b"\0")
-    match name:
-        case "supervisor":
-            return any(b"engines/" in word and b"supervisor" in word for word in words[:5])
-        case "agent":
-            return any(word.endswith(b"chaos_agent.py") for word in words)
-        case "git":
-            return words[0].rpartition(b"/")[2].startswith(b"git")
-        case _:
-            return True
-
-
-def kill(pid: int, number: int = signal.SIGKILL) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-def one_of(pids: list[int], pick: float) -> int | None:
-    return pids[int(pick * len(pids))] if pids else None
-
-
-# --- processes ---
-
-
-def kill_daemon(ground: Ground, blow: Blow) -> str:
-    if ground.daemon is None or ground.daemon.poll() is not None:
-        return "none runs"
-    ground.daemon.kill()
-    ground.daemon.wait()
-    time.sleep(blow.hold * (blow.pick < 0.5))
-    return f"pid {ground.daemon.pid}"
-
-
-def kill_group(ground: Ground, blow: Blow) -> str:
-    """The daemon and all that it has started itself, but for supervisors."""
-    if ground.daemon is None or ground.daemon.poll() is not None:
-        return "none runs"
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(ground.daemon.pid, signal.SIGKILL)
-    ground.daemon.wait()
-    return f"group {ground.daemon.pid}"
-
-
-def kill_all(ground: Ground, blow: Blow) -> str:
-    """As if the machine had gone: everything of this state directory at once."""
-    if ground.daemon is not None:
-        ground.daemon.kill()
-    pids = [pid for pid in below(ground, "any") if pid != os.getpid()]
-    pids = sorted({*pids, *runs(ground.scene)})
-    for pid in pids:
-        kill(pid)
-    if ground.daemon is not None:
-        ground.daemon.wait()
-    wait(lambda: not [p for p in pids if Path(f"/proc/{p}").exists()], 5)
-    return f"{len(pids)} processes"
-
-
-def _killer(name: str) -> Callable[[Ground, Blow], str]:
-    def kill_one(ground: Ground, blow: Blow) -> str:
-        give_up_at, pid = time.monotonic() + 1.0, None
-        while pid is None and time.monotonic() < give_up_at:
-            pid = one_of(below(ground, name), blow.pick)
-        if pid is None:
-            return "none there"
-        told = words_of(pid)
-        kill(pid)
-        return f"pid {pid}: {told[-90:]}"
-
-    return kill_one
-
-
-def stop_and_go(ground: Ground, blow: Blow) -> str:
-    name = ("agent", "supervisor", "daemon")[int(blow.pick * 3)]
-    runs_one = ground.daemon is not None and ground.daemon.poll() is None
-    pid = (
-        (ground.daemon.pid if ground.daemon and runs_one else None)
-        if name == "daemon"
-        else one_of(below(ground, name), 0)
-    )
-    if pid is None:
-        return "none there"
-    kill(pid, signal.SIGSTOP)
-    time.sleep(blow.hold)
-    kill(pid, signal.SIGCONT)
-    return f"{name} {pid} for {blow.hold:.1f} s"
-
-
-def ask_to_stop(ground: Ground, blow: Blow) -> str:
-    if ground.daemon is None or ground.daemon.poll() is not None:
-        return "none runs"
-    now = ["--now"] if blow.pick < 0.7 else []
-    try:
-        done = ground.ticketd("stop", *now, limit_s=90)
-    except subprocess.TimeoutExpired:
-        return "it did not stop within 90 s"
-    if done.returncode == 0:
-        ground.daemon.wait()
-    return f"{' '.join(now)} exit {done.returncode}: {done.stdout.decode()[-60:].strip()}"
-
-
-def second_daemon(ground: Ground, blow: Blow) -> str:
-    """Of two at once one says that the other runs; where none did, one of both does."""
-    if ground.daemon is None or ground.daemon.poll() is not None:
-        return "none runs"
-    try:
-        done = ground.ticketd("start", "--until-idle", limit_s=30)
-    except subprocess.TimeoutExpired:
-        return "both ran"
-    return f"exit {done.returncode}"
-
-
-# --- the disk, the store, the remote ---
 
 
 def fill_disk(ground: Ground, blow: Blow) -> str:
@@ -227,70 +94,13 @@ def _hook(name: str, text: str) -> Callable[[Ground, Blow], str]:
     return put_hook
 
 
-# --- people ---
-
-
-def push_by_hand(ground: Ground, blow: Blow) -> str:
-    ground.push_by_hand()
-    return "by hand"
-
-
-def delete_tree(ground: Ground, blow: Blow) -> str:
-    """One that no attempt has: in another, work that is nowhere else would be lost. Without a daemon, which could hand
-    it out meanwhile."""
-    kill_daemon(ground, Blow(blow.kind, 1.0, 0.0))
-    if not (ground.scene.state / "store.db").exists():
-        return "no store yet"
-    store = open_store(ground.scene.state / "store.db")
-    taken = {attempt.worktree for attempt in store.live_attempts()}
-    store.close()
-    home = ground.scene.state / "worktrees"
-    free = sorted(each for each in home.glob("[0-9]*") if each.name not in taken)
-    if not free:
-        return "none is free"
-    tree = free[int(blow.pick * len(free))]
-    shutil.rmtree(tree, ignore_errors=True)
-    return tree.name
-
-
-def steer(ground: Ground, blow: Blow) -> str:
-    """What a person asks for, about one of the last tickets."""
-    number = max(1, ground.asked - int(blow.hold * 4))
-    verbs = ("cancel", "retry", "hold", "unhold", "land", "diff", "show")
-    verb = verbs[int(blow.pick * len(verbs))]
-    try:
-        done = ground.ticketd(verb, f"t{number:04}", limit_s=60)
-    except subprocess.TimeoutExpired:
-        return f"{verb} t{number:04} did not end"
-    if b"Traceback" in done.stderr:
-        (ground.root / "tracebacks").open("ab").write(done.stderr)
-    return f"{verb} t{number:04}: exit {done.returncode}"
-
-
-def break_config(ground: Ground, blow: Blow) -> str:
-    (ground.work / "ticketd.toml").write_text("slots = [\n")
-    time.sleep(blow.hold)
-    ground.configure()
-    return f"for {blow.hold:.1f} s"
-
-
-def drop_ticket_file(ground: Ground, blow: Blow) -> str:
-    number = max(1, ground.asked - int(blow.hold * 4))
-    path = ground.work / "tickets" / f"t{number:04}.md"
-    text = path.read_text()
-    path.unlink()
-    time.sleep(blow.hold)
-    path.write_text(text)
-    return path.name
-
-
 FAULTS: dict[str, Callable[[Ground, Blow], str]] = {
     "kill the daemon": kill_daemon,
     "kill its group": kill_group,
     "kill everything": kill_all,
-    "kill a supervisor": _killer("supervisor"),
-    "kill an agent": _killer("agent"),
-    "kill a git": _killer("git"),
+    "kill a supervisor": killer("supervisor"),
+    "kill an agent": killer("agent"),
+    "kill a git": killer("git"),
     "stop and go": stop_and_go,
     "ask to stop": ask_to_stop,
     "second daemon": second_daemon,
@@ -301,10 +111,17 @@ FAULTS: dict[str, Callable[[Ground, Blow], str]] = {
     "slow remote": _hook("pre-receive", SLOW),
     "dies after taking": _hook("post-receive", KILLED_AFTER_TAKING),
     "push by hand": push_by_hand,
+    "take commits off": take_commits_off,
     "delete a tree": delete_tree,
+    "delete a run": delete_run,
+    "spoil a log": spoil_log,
     "steer": steer,
     "break the config": break_config,
     "drop a ticket file": drop_ticket_file,
+    "rename a ticket file": rename_ticket_file,
+    "edit a ticket file": edit_ticket_file,
+    "clean the checkout": clean_checkout,
+    "collect garbage": collect_garbage,
 }
 # How often each, by shares.
 SHARES = {
@@ -324,10 +141,17 @@ SHARES = {
     "slow remote": 2,
     "dies after taking": 2,
     "push by hand": 2,
+    "take commits off": 2,
     "delete a tree": 1,
+    "delete a run": 2,
+    "spoil a log": 2,
     "steer": 4,
-    "break the config": 1,
+    "break the config": 2,
     "drop a ticket file": 1,
+    "rename a ticket file": 1,
+    "edit a ticket file": 2,
+    "clean the checkout": 1,
+    "collect garbage": 1,
 }
 # After these, a daemon that has ended by itself has a reason.
 HARD = {"fill the disk", "lock the store", "break the config", "take the remote", "kill a git", "stop and go"}

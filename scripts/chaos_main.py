@@ -23,11 +23,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chaos_faults import FAULTS, HARD, SHARES, Blow, kill, strike
-from chaos_scene import Ground, wait
+from chaos_aim import Blow, kill
+from chaos_faults import FAULTS, HARD, SHARES, strike
+from chaos_scene import Ground, terms_of, wait
+from chaos_tamper import TAMPERS
 from invariants import runs, wrongs_at_rest, wrongs_now
 
 from ticketd.store import open_store
@@ -71,9 +73,17 @@ class Chaos:
             self.excused = self.excused or blow.kind in HARD
             self.say(f"{blow.kind}: {strike(self.ground, blow)}")
             self.blows[blow.kind] += 1
-            if self.is_down():
+            self.go_on_after_alarm()
+            if self.ground.is_down():
                 self.revive()
                 self.check(wrongs_now(self.ground.scene))
+
+    def go_on_after_alarm(self) -> None:
+        """A person has looked: that commits were taken off is known here, every other alarm is a wrong."""
+        if alarm := self.ground.alarm():
+            if "taken commits off" not in alarm:
+                self.wrongs.append(f"an alarm for nothing: {alarm}")
+            self.say(f"resume, since {alarm[:80]}: exit {self.ground.ticketd('resume').returncode}")
 
     def waiting(self) -> int:
         path = self.ground.scene.state / "store.db"
@@ -91,18 +101,15 @@ class Chaos:
         seen = sum(states.values())
         return states["queued"] + max(0, self.ground.asked - seen)
 
-    def is_down(self) -> bool:
-        return self.ground.daemon is None or self.ground.daemon.poll() is not None
-
     def revive(self) -> None:
         """Until one is up; a daemon that ended though nobody had killed it has to have said why."""
         for _ in range(STARTS):
             self.look_at_the_end(None if self.ground.daemon is None else self.ground.daemon.poll())
             self.ground.start()
             self.restarts += 1
-            if not wait(lambda: self.is_down() or self.is_up(), UP_S):
+            if not wait(lambda: self.ground.is_down() or self.is_up(), UP_S):
                 self.wrongs.append(f"the daemon did not come up within {UP_S:.0f} s")
-            if not self.is_down():
+            if not self.ground.is_down():
                 self.excused = False
                 return
         self.wrongs.append(f"of {STARTS} daemons one after the other none has stayed up")
@@ -142,16 +149,16 @@ class Chaos:
 
     def come_to_rest(self) -> None:
         """Nothing new comes, what is held may go; and once more, so that what the last one left is swept."""
-        if not self.is_down():
+        if not self.ground.is_down():
             assert self.ground.daemon is not None
             self.ground.daemon.terminate()
-            if not wait(self.is_down, 60):
+            if not wait(self.ground.is_down, 60):
                 self.wrongs.append("the daemon did not end within 60 s of SIGTERM")
                 self.ground.daemon.kill()
                 return
-        for number in range(1, self.ground.asked + 1):
-            if self.holds(f"t{number:04}"):
-                self.ground.ticketd("unhold", f"t{number:04}")
+        for ticket in self.held():
+            self.ground.ticketd("unhold", ticket)
+        self.go_on_after_alarm()
         for _ in range(2):
             with (self.ground.root / "drain.out").open("ab") as out:
                 done = self._drain(out.fileno())
@@ -161,13 +168,9 @@ class Chaos:
         self.say(f"at rest: exit {done}")
         self.check(wrongs_at_rest(self.ground.scene))
 
-    def holds(self, ticket: str) -> bool:
-        store = open_store(self.ground.scene.state / "store.db")
-        try:
-            record = store.ticket(ticket)
-            return record is not None and record.held
-        finally:
-            store.close()
+    def held(self) -> list[str]:
+        with self.ground.store() as store:
+            return [record.id for record in store.board().tickets.values() if record.held] if store else []
 
     def _drain(self, out: int) -> int | None:
         command = self.ground.command("start", "--until-idle")
@@ -196,10 +199,15 @@ class Chaos:
             attempts = sum(record.attempts for record in store.board().tickets.values())
             store.close()
             print(f"tickets: {', '.join(f'{n} {state}' for state, n in states.most_common())}; {attempts} attempts")
+        tampered = self.ground.made / "tampered"
+        deeds = Counter(tampered.read_text().split() if tampered.exists() else ())
+        print(f"agents tampered: {', '.join(f'{kind} {n}' for kind, n in deeds.most_common()) or 'never'}")
         print(
             f"faults: {sum(self.blows.values())} ({', '.join(f'{kind} {n}' for kind, n in self.blows.most_common())})"
         )
-        never = [kind for kind in FAULTS if kind not in self.blows]
+        never = [kind for kind in FAULTS if kind not in self.blows] + [
+            f"tamper {each}" for each in TAMPERS if each not in deeds
+        ]
         print(f"never came: {', '.join(never)}" if never else "each kind of fault came")
         if not self.ground.mounted:
             print("the disk was never full: the state directory could not be made a file system of its own")
@@ -214,13 +222,19 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--train", type=int, default=None, help="how many are verified together (default: by the seed)")
+    parser.add_argument(
+        "--isolation", choices=["worktree", "clone"], default=None, help="of slots (default: by the seed)"
+    )
+    parser.add_argument("--sandbox", choices=["off", "auto"], default=None, help="(default: by the seed)")
     parser.add_argument("--keep", action="store_true", help="keep the scene also where nothing was wrong")
     said = parser.parse_args()
     os.environ.pop("TICKETD_FAILPOINT", None)
     root = Path(tempfile.mkdtemp(prefix="ticketd-chaos-"))
-    train = said.train or (1, 3)[said.seed % 2]
-    ground = Ground(root, random.Random(f"tickets {said.seed}"), train, 1 + said.seed % 2)
+    wanted = {"train": said.train, "isolation": said.isolation, "sandbox": said.sandbox}
+    terms = replace(terms_of(said.seed, said.minutes), **{name: value for name, value in wanted.items() if value})
+    ground = Ground(root, random.Random(f"tickets {said.seed}"), terms)
     chaos = Chaos(ground)
+    chaos.say(f"seed {said.seed}: {terms}")
     try:
         ground.set_up()
         chaos.rage(said.seed, said.minutes * 60)

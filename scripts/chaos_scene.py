@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chaos_tamper import TAMPERS
 from invariants import Scene, everything_in, git
 
 from ticketd.git.repository import state_dir
+from ticketd.store import SqliteStore, open_store
 
 SLOTS = 4
 AREAS = 6
-STATE_MB = 192
+STATE_MB = 1536
 SECRET = "canary-7f3a-do-not-tell"
 
 CHECK = """#!/bin/sh
@@ -35,16 +39,56 @@ poll = "1s"
 verify = ["{root}/check.sh"]
 train = {train}
 lanes = {lanes}
+repairs = {repairs}
 reverify = 1000
 patience = "10m"
 [limits]
 retries = 2
 grace = "1s"
+{disk}
 [worktrees]
 setup = ["sleep", "0.05"]
+isolation = "{isolation}"
+[sandbox]
+mode = "{sandbox}"
+read = ["{root}/check.sh", {programs}]
+write = ["{made}", "{verified}"]
 [agents.default]
 command = ["{python}", "{agent}", "{made}"]
+env = ["CHAOS_SECRET"]
+[secrets]
+env = ["CHAOS_SECRET"]
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a run is under. `disk`: what the state directory may take up (MB), None for no limit."""
+
+    train: int
+    lanes: int
+    repairs: int
+    isolation: str
+    sandbox: str
+    disk: int | None
+
+    def __str__(self) -> str:
+        limit = f"disk {self.disk} MB" if self.disk else "no limit of disk"
+        tree = f"isolation {self.isolation}, sandbox {self.sandbox}"
+        return f"train {self.train}, lanes {self.lanes}, repairs {self.repairs}, {tree}, {limit}"
+
+
+def terms_of(seed: int, minutes: float) -> Terms:
+    """By the seed. What nobody deletes grows by some 10 MB a minute, and logs of what has landed are to go."""
+    dice = random.Random(f"terms {seed}")
+    return Terms(
+        train=dice.choice([1, 3]),
+        lanes=dice.choice([1, 2]),
+        repairs=dice.choice([0, 2]),
+        isolation=dice.choice(["worktree", "clone"]),
+        sandbox=dice.choice(["off", "auto"]),
+        disk=dice.choice([None, int(40 + 12 * minutes)]),
+    )
 
 
 @dataclass
@@ -53,8 +97,7 @@ class Ground:
 
     root: Path
     tickets: random.Random
-    train: int
-    lanes: int
+    terms: Terms
     mounted: bool = False
     daemon: subprocess.Popen[bytes] | None = None
     asked: int = 0
@@ -84,6 +127,17 @@ class Ground:
             "CHAOS_SECRET": SECRET,
         }
 
+    @property
+    def is_sandboxed(self) -> bool:
+        return self.terms.sandbox != "off" and shutil.which("bwrap") is not None
+
+    def is_down(self) -> bool:
+        return self.daemon is None or self.daemon.poll() is not None
+
+    def complain(self, what: str) -> None:
+        with (self.made / "complaints").open("a") as out:
+            out.write(f"{what}\n")
+
     def set_up(self) -> None:
         for folder in ("home", "made", "state"):
             (self.root / folder).mkdir()
@@ -104,9 +158,10 @@ class Ground:
             passes=self.passes,
             verified=lambda: frozenset((self.root / "verified").read_text().split()),
             secret=SECRET,
+            patience_s=45.0,
         )
-        before = {path: said for root in self.scene.watched for path, said in everything_in(root).items()}
-        self.scene.untouched.update(before)  # type: ignore[attr-defined]
+        for root in self.scene.watched:
+            self.scene.untouched.update(everything_in(root))
 
     def _mount(self) -> bool:
         command = ["mount", "-t", "tmpfs", "-o", f"size={STATE_MB}m,mode=700", "chaos", str(self.root / "state")]
@@ -133,20 +188,31 @@ class Ground:
         (self.work / "tickets").mkdir()
 
     def configure(self) -> None:
+        agent, terms = Path(__file__).with_name("chaos_agent.py"), self.terms
+        programs = sorted({str(agent.parent), sys.prefix, sys.base_prefix, os.path.realpath(sys.base_prefix)})
         text = CONFIG.format(
             slots=SLOTS,
             root=self.root,
-            train=self.train,
-            lanes=self.lanes,
+            train=terms.train,
+            lanes=terms.lanes,
+            repairs=terms.repairs,
+            disk=f'disk = "{terms.disk} MB"' if terms.disk else "",
+            isolation=terms.isolation,
+            sandbox=terms.sandbox,
+            programs=", ".join(json.dumps(each) for each in programs),
             python=sys.executable,
-            agent=Path(__file__).with_name("chaos_agent.py"),
+            agent=agent,
             made=self.made,
+            verified=self.root / "verified",
         )
         (self.work / "ticketd.toml").write_text(text)
 
     def passes(self, commit: str) -> bool:
         found = subprocess.run(
-            ["git", "grep", "-q", "BAD", commit, "--", "work"], cwd=self.origin, capture_output=True, check=False
+            ["git", "grep", "-q", "-e", "BAD", "-e", SECRET, commit, "--", "work"],
+            cwd=self.origin,
+            capture_output=True,
+            check=False,
         )
         return found.returncode == 1
 
@@ -175,6 +241,9 @@ class Ground:
         does = [f"make work/@-1.txt {'BAD' if dice.random() < 0.1 else 'good'}"]
         does += [dice.choice(["add", "put"]) + f" area/{area}.txt {name}"] * writes_area
         does += dice.sample(["commit", "drop", "detach", "branch", "fork 30", "deaf"], k=dice.randrange(3))
+        does += ["chat 400"] * (dice.random() < 0.2) + ["tell"] * (dice.random() < 0.1)
+        does += [dice.choice(["leak work/@-3.txt", "commit"])] * (dice.random() < 0.05)
+        does += [f"tamper {dice.choice(list(TAMPERS))}"] * (dice.random() < 0.12)
         does += [f"sleep {dice.uniform(0, 2):.2f}" if slow >= 0.05 else "sleep 5", "make work/@-2.txt more"]
         does += [dice.choice([f"{kind}-first 1" for kind in ("fail", "later", "crash")])] * (dice.random() < 0.15)
         does += ["commit"] * (dice.random() < 0.5)
@@ -209,14 +278,41 @@ class Ground:
         here = self.root / "outsider"
         if not here.exists():
             run("git", "clone", "--quiet", str(self.origin), str(here))
-        if subprocess.run(
-            ["git", "-C", str(here), "pull", "-q", "--rebase"], capture_output=True, check=False
-        ).returncode:
-            return
+        run("git", "-C", str(here), "fetch", "--quiet", "origin")
+        run("git", "-C", str(here), "reset", "--quiet", "--hard", "origin/main")
         (here / f"theirs-{self.outsiders}.txt").write_text("x\n")
         run("git", "-C", str(here), "add", "-A")
         run("git", "-C", str(here), "commit", "-qm", "by hand")
         subprocess.run(["git", "-C", str(here), "push", "-q", "origin", "HEAD:main"], capture_output=True, check=False)
+
+    def take_off(self, old: str, back: str) -> None:
+        """Somebody takes commits off the target."""
+        self.scene.taken_back.add((old, back))
+        git(self.origin, "update-ref", "--create-reflog", "refs/heads/main", back, old)
+
+    # --- the store ---
+
+    @contextmanager
+    def store(self) -> Iterator[SqliteStore | None]:
+        """None where there is none yet, or none that can be opened just now."""
+        store = None
+        with suppress(Exception):
+            path = self.scene.state / "store.db"
+            store = open_store(path) if path.exists() else None
+        try:
+            yield store
+        finally:
+            if store is not None:
+                store.close()
+
+    def known_target(self) -> str | None:
+        with self.store() as store:
+            target = store.target() if store else None
+            return target.sha if target else None
+
+    def alarm(self) -> str:
+        with self.store() as store:
+            return store.pool().alarm if store else ""
 
 
 def script(path: Path, text: str) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 STAGED: Mapping[str, tuple[str, ...]] = {
-    "work": (
-        "store/pool.set_worktree_setup",
-    ),
+    "work": ("store/pool.set_worktree_setup",),
     "conflict": (
         "store/landings.landing_failed",
         "git/conflicts.begin_merge/reset",

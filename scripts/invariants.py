@@ -6,6 +6,8 @@ attempt, `TICKET@NUMBER`, with a line for each thing, written once the thing is 
     commit SHA
     file BLOB PATH
 
+In `destroyed` stand the names of attempts whose worktree an agent has deleted: what it held is nowhere.
+
 `wrongs_now` may be asked at any moment; `wrongs_at_rest` once no daemon runs, nothing is left to do, and the last
 daemon has ended by itself. Each wrong says exactly what it is.
 """
@@ -25,6 +27,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING, overlap
 from ticketd.domain.ticket import TicketRecord, TicketState
 from ticketd.git.leftovers import SCRATCH
@@ -37,7 +40,7 @@ DRAFTS_GO_AFTER_S = 3600.0
 KNOWN = {
     *("store.db", "store.db-wal", "store.db-shm", "store.lock", "daemon.lock", "daemon.log", "doorbell"),
     *("control.git", "control.lock", "control.config", "control.config.seen", "gate.git", "people.git", "people.lock"),
-    *("own.git", "fetch.lock", "repository", "ticketd.toml", "backups", "runs", "logs", "worktrees"),
+    *("own.git", "fetch.lock", "repository", "ticketd.toml", "backups", "runs", "logs", "worktrees", "homes"),
 }
 # What a person has gone back from is set aside for good.
 SET_ASIDE = ("store.lost-*.db*", "backups.lost-*")
@@ -51,7 +54,8 @@ class Scene:
     directory of this repository. `untouched`: what `work` and the user's home held, by path, before all. `passes`:
     whether a commit of main by itself is what verification lets through; `verified`: the trees that it has let through,
     None where nobody has written them down. `secret`: a word of the daemon's environment that is for nobody's eyes.
-    `lands`: on the target, not on branches of its own."""
+    `lands`: on the target, not on branches of its own. `taken_back`: from where to where somebody has moved the target
+    by force. `patience_s`: for how long something may be missed that ticketd has still to put right."""
 
     origin: Path
     work: Path
@@ -60,11 +64,13 @@ class Scene:
     slots: int
     branch: str = "main"
     watched: tuple[Path, ...] = ()
-    untouched: Mapping[str, str] = field(default_factory=dict)
+    untouched: dict[str, str] = field(default_factory=dict)
     passes: Callable[[str], bool] = lambda _: True
     verified: Callable[[], frozenset[str]] | None = None
     secret: str = ""
     lands: bool = True
+    taken_back: set[tuple[str, str]] = field(default_factory=set)
+    patience_s: float = 1.0
 
     @property
     def control(self) -> Path:
@@ -121,7 +127,8 @@ def wrong_target(scene: Scene) -> Iterator[str]:
         return  # just now it is away
     moves = git(scene.origin, "reflog", "show", "--format=%H", scene.branch).splitlines()
     for newer, older in pairwise(moves):
-        if git(scene.origin, "merge-base", older, newer, ok=False) != older:
+        taken_back = (older, newer) in scene.taken_back
+        if not taken_back and git(scene.origin, "merge-base", older, newer, ok=False) != older:
             yield f"{scene.branch} was moved from {older} to {newer}, which is no fast-forward"
     if (merges := git(scene.origin, "rev-list", "--merges", "--count", scene.branch)) != "0":
         yield f"{scene.branch} is not linear: {merges} merges"
@@ -148,11 +155,17 @@ def landed_twice(moves: Sequence[str], commits: Sequence[tuple[str, str]]) -> It
     )
 
 
-def commits_of(scene: Scene) -> list[tuple[str, str, str]]:
-    """Each commit of the target: name, tree, ticket; newest first."""
+def commits_of(scene: Scene, of: str = "") -> list[tuple[str, str, str]]:
+    """Each commit of the target, or of this range: name, tree, ticket; newest first."""
     form = "--format=%H %T %(trailers:key=Ticket,valueonly,separator=%x2C)"
-    lines = git(scene.origin, "log", form, scene.branch).splitlines()
+    lines = git(scene.origin, "log", form, of or scene.branch).splitlines()
     return [(fields[0], fields[1], fields[2] if len(fields) > 2 else "") for fields in map(str.split, lines)]
+
+
+def taken_off(scene: Scene) -> set[str]:
+    """The tickets that have landed and that somebody may have taken off again."""
+    ranges = (f"{back}..{old}" for old, back in scene.taken_back)
+    return {ticket for each in ranges for _, _, ticket in commits_of(scene, each)}
 
 
 # --- the store ---
@@ -186,7 +199,7 @@ def wrong_store(scene: Scene, store: SqliteStore) -> Iterator[str]:
         yield f"{len(slots)} agents run in {scene.slots} slots"
     tickets = store.board().tickets
     if scene.lands and scene.origin.is_dir():
-        on_main = {ticket for _, _, ticket in commits_of(scene)}
+        on_main = {ticket for _, _, ticket in commits_of(scene)} | taken_off(scene)
         landed = (r for r in tickets.values() if r.state is TicketState.LANDED and r.id not in on_main)
         yield from (f"{r.id} is said to have landed and is not on {scene.branch}" for r in landed)
     yield from (f"{r.id} failed without a reason" for r in tickets.values() if r.state == "failed" and not r.reason)
@@ -195,9 +208,14 @@ def wrong_store(scene: Scene, store: SqliteStore) -> Iterator[str]:
 def unfinished(scene: Scene, store: SqliteStore) -> Iterator[str]:
     """Each ticket has landed, and is on the target; or it stands somewhere for good, and is not."""
     on_main, tickets = {ticket for _, _, ticket in commits_of(scene)}, store.board().tickets
+    short, taken = store.pool().short, taken_off(scene)
     for record in tickets.values():
-        if not stands(record, tickets):
+        if not stands(record, tickets) and not (short and record.state is TicketState.QUEUED):
             yield f"{record.id} is still {record.state}: {record.detail}"
+        if record.state is TicketState.LANDED and record.id in taken - on_main:
+            if EventKind.TAKEN_OFF not in (event.kind for event in store.events(ticket=record.id)):
+                yield f"{record.id} was taken off {scene.branch}, and nobody was told"
+            continue
         if scene.lands and (record.state is TicketState.LANDED) is not (record.id in on_main):
             where = "on main" if record.id in on_main else "not on main"
             yield f"{record.id} is {record.state} ({record.detail}), and {where}"
@@ -219,14 +237,17 @@ def stands(record: TicketRecord, tickets: Mapping[str, TicketRecord]) -> bool:
 
 def lost_work(scene: Scene, store: SqliteStore) -> Iterator[str]:
     """Of attempts that are over: in a ref that keeps, or in a worktree that stands. Of live ones: in their worktree.
-    Asked twice where something is missed: it may just have been on its way from the one to the other."""
-    if set(missed(scene, store)):
+    Asked again where something is missed: it may just have been on its way from the one to the other."""
+    give_up_at = time.monotonic() + scene.patience_s
+    while (wrongs := list(missed(scene, store))) and time.monotonic() < give_up_at:
         time.sleep(1.0)
-        yield from missed(scene, store)
+    yield from wrongs
 
 
 def missed(scene: Scene, store: SqliteStore) -> Iterator[str]:
-    notes = {key_of(path): path.read_text().splitlines() for path in scene.made.glob("*@*")}
+    destroyed = scene.made / "destroyed"
+    gone = set(destroyed.read_text().split()) if destroyed.exists() else set()
+    notes = {key_of(path): path.read_text().splitlines() for path in scene.made.glob("*@*") if path.name not in gone}
     attempts = {a.key: a for key in notes for a in store.attempts(key.ticket)}
     kept = kept_objects(scene)
     for key, lines in notes.items():
@@ -375,5 +396,11 @@ def wrong_outside(scene: Scene) -> Iterator[str]:
 def told_secrets(scene: Scene) -> Iterator[str]:
     word = scene.secret.encode()
     for path in scene.state.rglob("*"):
-        if path.is_file() and not path.is_symlink() and word in path.read_bytes():
+        if path.is_file() and not path.is_symlink() and not may_tell(path, scene.state) and word in path.read_bytes():
             yield f"{path} holds the secret"
+
+
+def may_tell(path: Path, state: Path) -> bool:
+    """What an agent was started with, and what it has written itself."""
+    where = path.relative_to(state).parts
+    return where[0] in ("worktrees", "homes") or (where[0] == "runs" and where[-1] == "spec.json")
