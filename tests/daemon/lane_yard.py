@@ -60,26 +60,30 @@ class LaneYard:
         base: str | None = None,
         front: Mapping[str, object] | None = None,
         merges: str | None = None,
+        stands: str | None = None,
         **files: str | None,
     ) -> None:
         """Tickets whose agents have ended: each has written `<id>.txt`, or the files given (`a__b` is `a/b`). Their
-        claims may overlap, as those of shared files do."""
+        claims may overlap, as those of shared files do. `stands`: on what they have put their branch instead of the
+        base."""
         for id_ in ids:
             self.yard.ticket(id_, touches="**" if files else f"/{id_}.txt", **(front or {}))
         self.daemon.intake.sync(self.daemon.current.settings)
         self.daemon.tracker.ask()
         on = base or self.target()
         for slot, id_ in enumerate(ids, 1):
-            self._keep(id_, slot, on, files or {f"{id_}.txt": f"{id_}\n"}, merges)
+            self._keep(id_, slot, on, stands or on, files or {f"{id_}.txt": f"{id_}\n"}, merges)
 
-    def _keep(self, id_: str, slot: int, base: str, files: Mapping[str, str | None], merges: str | None) -> None:
+    def _keep(
+        self, id_: str, slot: int, base: str, stands: str, files: Mapping[str, str | None], merges: str | None
+    ) -> None:
         store, now = self.works.session.store, self.works.session.clock.now()
         record = replace(self.record(id_), ticket=replace(self.record(id_).ticket, body=""))
         key = store.dispatch(Start(id_, slot, "default"), record, base, ALL, now)
         assert isinstance(key, AttemptKey), key
         store.attempt_started(key, f"{slot}", 1, now)
         store.attempt_over(key, 0, "exited", "", now)
-        tip = commit(self.yard.control, base, files, f"Work of {id_}")
+        tip = commit(self.yard.control, stands, files, f"Work of {id_}")
         if merges is not None:
             tip = commit(self.yard.control, tip, {}, "A merge", also=[merges])
         store.close_attempt(key, Kept(tip, tuple(files)), ToLanding(), None, now, retire=False)

@@ -438,6 +438,19 @@ def test_a_candidate_that_changes_what_its_ticket_did_not_is_never_pushed_and_st
     assert lane.states("a") == ["landed"]
 
 
+def test_work_whose_own_commits_undo_what_others_have_landed_is_sent_back_and_the_lane_goes_on(lane: LaneYard) -> None:
+    """As after `git reset --soft origin/main`, or where another agent has moved its branch."""
+    base = lane.target()
+    theirs = lane.outsider(**{"theirs.txt": "x"})
+    lane.daemon.tracker.ask()
+    lane.kept("a", base=base, stands=theirs, **{"theirs.txt": None, "a.txt": "a\n"})
+    lane.kept("b")
+    lane.until_quiet()
+    assert (lane.states("a", "b"), lane.works.session.store.pool().alarm) == (["failed", "landed"], "")
+    assert "theirs.txt" in lane.record("a").detail
+    assert "theirs.txt" in git(lane.yard.origin, "ls-tree", "--name-only", "main").split()
+
+
 def test_a_file_that_the_target_has_renamed_meanwhile_is_the_same_file(lane: LaneYard) -> None:
     lines = "".join(f"line {n}\n" for n in range(30))
     base = lane.outsider(**{"old.txt": lines})

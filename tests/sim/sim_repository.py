@@ -168,6 +168,11 @@ class SimHistory:
         self._port("changed")
         return tuple(frozenset(self.changed(*pair)) for pair in pairs)
 
+    def touched(self, base: str, tip: str) -> frozenset[str]:
+        commits = [self._disk.get(sha) for sha in self.left(tip, base)]
+        pairs = ((commit, self._disk.get(parent)) for commit in commits for parent in commit.parents)
+        return frozenset(path for commit, parent in pairs for path in differing(parent.files, commit.files))
+
     def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
         del base, tip
         return ()

@@ -329,7 +329,7 @@ class Lane:
             self.races.passed_too_late(candidates)
             return True
         if (breach := self.candidates.breach(candidates)) is not None:
-            self.pushing.alarm(*breach)
+            self.pushing.breached(*breach, self._record(breach[0].landing))
             return True
         if self._settings.landing.mode is not LandingMode.PUSH:
             self.stack.cut(1)  # of a train that passed before the mode was another: by itself it has passed nothing

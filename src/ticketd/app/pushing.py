@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ticketd.app.candidates import Candidate
+from ticketd.app.repairs import FailedCheck, send_back
 from ticketd.app.session import Works
 from ticketd.app.tracker import Tracker
+from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.landing import Landed, Landing, Phase, tried_since
-from ticketd.domain.ticket import Reason
+from ticketd.domain.ticket import Reason, TicketRecord
 from ticketd.domain.verdict import Cancel, Fail, Requeue
 from ticketd.ports import LostRace, Pushed, Refused, Unreachable
 
@@ -97,9 +99,18 @@ class Pushing:
             waiting.append(replace(landing, phase=phase, trouble=trouble, trouble_since=since, not_before=not_before))
         self.set_phases(waiting)
 
-    def alarm(self, candidate: Candidate, paths: Sequence[str]) -> None:
-        """It changes these, and its ticket did not: nothing leaves the lane any more."""
-        key, changed = candidate.key, ", ".join(paths[:5])
+    def breached(self, candidate: Candidate, paths: Sequence[str], record: TicketRecord) -> None:
+        """It changes these, and its ticket did not. If its commits do so by themselves (an agent that has put its
+        branch on other commits, or another that has), it is they that must not land, and the others go on."""
+        landing, changed = candidate.landing, ", ".join(paths[:5])
+        if not self.works.history.touched(candidate.onto, landing.tip).issuperset(paths):
+            self._alarm(candidate.key, changed)
+            return
+        told = f"its commits undo or bring what is not its own: {changed}. Were they made on another branch?"
+        self.back(landing, send_back(self.works, landing, record, FailedCheck(candidate.onto, candidate.commit, told)))
+
+    def _alarm(self, key: AttemptKey, changed: str) -> None:
+        """Nothing leaves the lane any more."""
         why = (
             f"{key} rebased changes what its ticket did not: {changed}. Nothing was pushed and nothing lands "
             f"until you have looked (`ticketd diff {key.ticket}`); `ticketd resume` goes on"

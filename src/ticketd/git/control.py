@@ -123,6 +123,14 @@ class Control:
             raise GitFailed("cannot compare commits", stderr=answer.err)
         return _by_tip(answer.split0(), [tip for _, tip in pairs])
 
+    def touched(self, base: str, tip: str) -> frozenset[str]:
+        given = "".join(f"{commit}\n" for commit in self.left(tip, base)).encode()
+        options = ("--stdin", "-r", "-m", "-z", "--root", "--name-only", "--no-renames", "--no-commit-id")
+        answer = self.git.ask("diff-tree", *options, stdin=given)
+        if not answer.ok:
+            raise GitFailed(f"cannot read the commits {base}..{tip}", stderr=answer.err)
+        return frozenset(answer.split0())
+
     def added(self, base: str, tip: str) -> Iterator[Addition]:
         git = self.git
         return read_additions(git, objects_of(git), base, tip)

@@ -168,6 +168,9 @@ class History(Protocol):
     def changed_in(self, pairs: Sequence[tuple[str, str]]) -> tuple[frozenset[str], ...]:
         """The same for several pairs of commits (from, to) at once."""
 
+    def touched(self, base: str, tip: str) -> frozenset[str]:
+        """Paths that any of the commits `base..tip` changes, also where a later one takes that back."""
+
     def added(self, base: str, tip: str) -> Iterator[Addition]:
         """What each of the commits `base..tip` brings."""
 
