@@ -27,16 +27,15 @@ def take_commits_off(ground: Ground, blow: Blow) -> str:
     back = git(ground.origin, "rev-parse", "--verify", "--quiet", f"{known}~{1 + int(blow.pick * 4)}", ok=False)
     if not back:
         return "there is nothing to take off"
-    old = git(ground.origin, "rev-parse", "main")
-    ground.take_off(old, back)
+    old = ground.take_off(back)
     if not wait(lambda: ground.alarm() or ground.is_down(), ALARM_S):
         ground.complain(f"main went from {old[:9]} back to {back[:9]}, and no alarm was raised within {ALARM_S:.0f} s")
-    if blow.hold < 1.5 and git(ground.origin, "rev-parse", "main") == back:
-        git(ground.origin, "update-ref", "--create-reflog", "refs/heads/main", old, back)
+    is_put_back = blow.hold < 1.5 and ground.move_target(back, old)
     if ground.is_down():
         return f"{old[:9]} to {back[:9]}, and the daemon is down"
     done = ground.ticketd("resume")
-    return f"{old[:9]} to {back[:9]}; resume: exit {done.returncode}"
+    put_back = " and put back" if is_put_back else ""
+    return f"{old[:9]} to {back[:9]}{put_back}; resume: exit {done.returncode}"
 
 
 def steer(ground: Ground, blow: Blow) -> str:

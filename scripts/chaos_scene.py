@@ -285,10 +285,17 @@ class Ground:
         run("git", "-C", str(here), "commit", "-qm", "by hand")
         subprocess.run(["git", "-C", str(here), "push", "-q", "origin", "HEAD:main"], capture_output=True, check=False)
 
-    def take_off(self, old: str, back: str) -> None:
-        """Somebody takes commits off the target."""
-        self.scene.taken_back.add((old, back))
-        git(self.origin, "update-ref", "--create-reflog", "refs/heads/main", back, old)
+    def take_off(self, back: str) -> str:
+        """Somebody takes commits off the target, however it moves meanwhile: where it stood."""
+        while True:
+            old = git(self.origin, "rev-parse", "main")
+            if self.move_target(old, back):
+                self.scene.taken_back.add((old, back))
+                return old
+
+    def move_target(self, old: str, new: str) -> bool:
+        command = ["git", "update-ref", "--create-reflog", "refs/heads/main", new, old]
+        return subprocess.run(command, cwd=self.origin, capture_output=True, check=False).returncode == 0
 
     # --- the store ---
 
