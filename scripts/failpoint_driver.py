@@ -2,7 +2,8 @@
 
 Reads a line of JSON for each command, and answers with its wait status as an exit code (-9: killed by SIGKILL):
 
-    {"args": ["start", "--until-idle"], "env": {…}, "out": PATH, "heard": PATH or null, "refuse": 0, "store": null, "discard": ""}
+    {"args": ["start", "--until-idle"], "env": {…}, "out": PATH, "heard": PATH or null, "refuse": 0,
+     "store": null, "discard": ""}
 
 `heard`: the points that it passes are written there, none kills. `refuse`: so many starts find no process left.
 `store`: instead of a command, a method of the store is called, with these arguments. `discard`: instead of a command,

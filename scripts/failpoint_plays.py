@@ -32,7 +32,8 @@ MEDDLES = "; ".join(
     (
         "c=$(git rev-parse --git-common-dir); g=$(git rev-parse --absolute-git-dir)",
         "git config alias.x status; git config user.name Me",
-        "mkdir -p $c/hooks; touch $c/hooks/post-commit; echo x > $c/info/exclude; echo / > $c/objects/info/http-alternates",
+        "mkdir -p $c/hooks; touch $c/hooks/post-commit; echo x > $c/info/exclude",
+        "echo / > $c/objects/info/http-alternates",
         "git update-ref refs/remotes/origin/main HEAD~2; git tag mine; git update-ref -d $(git symbolic-ref HEAD)",
         "echo rubbish > $c/refs/ticketd/a/1; echo / > $g/gitdir",
     )
