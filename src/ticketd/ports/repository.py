@@ -210,7 +210,6 @@ class History(Protocol):
     def keep(self, ref: str, commit: str) -> None: ...
 
 
-
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What agents had made of what they share, and has been put back, in words; and refs that are neither ticketd's nor
