@@ -46,8 +46,8 @@ git rev-parse 'HEAD^{tree}' >> ROOT/verified
 @dataclass(frozen=True, slots=True)
 class Step:
     """A command of ticketd, or a method of the store that no command leads to, or a worktree that goes. `refuse`: so
-    many agents find no process left. `prepares`: something to be done before it, by the user. `by`: another program than ticketd, with the point in
-    its environment."""
+    many agents find no process left. `prepares`: something to be done before it, by the user. `by`: another program
+    than ticketd, with the point in its environment."""
 
     args: tuple[str, ...] = ()
     refuse: int = 0

@@ -53,7 +53,8 @@ def _landings(world: World, store: SqliteStore) -> Iterator[str]:
     yield from (f"{id_} has landed twice: attempts {sorted(of)}" for id_, of in attempts.items() if len(of) > 1)
     if world.settings.landing.verify:
         yield from _verified(world, store)
-    for id_ in landed - attempts.keys():
+    gone = {dict(world.disk.get(sha).trailers).get("Ticket") for sha in world.disk.taken_back}
+    for id_ in landed - attempts.keys() - gone:
         record = store.ticket(id_)
         if record is not None and "on the target already" not in record.detail:
             yield f"{id_} is said to have landed, and is not on the target"

@@ -69,6 +69,7 @@ class Disk:
     trees: dict[str, SimTree] = field(default_factory=dict)
     main: str = ""
     was: list[tuple[str, str]] = field(default_factory=list)
+    taken_back: set[str] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
     _ancestors: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -118,6 +119,12 @@ class Disk:
         common = self.ancestors(one) & self.ancestors(other)
         newest = [sha for sha in common if not any(sha in self.ancestors(o) - {o} for o in common - {sha})]
         return min(newest) if newest else None
+
+    def take_back(self, sha: str) -> None:
+        """Somebody forces the target to where it was before: what has landed since is not there any more."""
+        self.taken_back |= self.ancestors(self.main) - self.ancestors(sha)
+        self.main = sha
+        self.was.append((sha, "somebody, by force"))
 
     def move_main(self, sha: str, by: str) -> None:
         if self.main and self.main not in self.ancestors(sha):

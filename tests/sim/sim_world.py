@@ -190,6 +190,8 @@ class World:
             self.files.write(id_, self._ticket(id_))
         for _ in range(self.dice.choice([0, 0, 2, 6])):
             self.kernel.at(self.dice.uniform(1, CALM_AT), self._somebody_pushes)
+        if self.dice.random() < 0.15:
+            self.kernel.at(self.dice.uniform(1, CALM_AT), self._somebody_takes_back)
         self.machine.on_start = self._on_start
 
     def _temper(self) -> str:
@@ -218,6 +220,12 @@ class World:
         files[path] = f"{files.get(path, '')} out{self._outside}".strip()
         self.disk.move_main(self.disk.commit(files, [self.disk.main], f"out{self._outside}"), "somebody")
         self.kernel.tell(f"somebody pushes {path}")
+
+    def _somebody_takes_back(self) -> None:
+        earlier = [sha for sha, _ in self.disk.was if sha != self.disk.main]
+        if earlier:
+            self.disk.take_back(self.dice.choice(earlier))
+            self.kernel.tell("somebody takes the target back")
 
     # --- runs ---
 
