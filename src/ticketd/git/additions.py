@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ticketd.errors import GitFailed
 from ticketd.git.door import Git
+from ticketd.git.exactness import PLAIN
 from ticketd.git.objects import Objects
 from ticketd.ports import Addition
 
@@ -50,7 +51,7 @@ def _load(objects: Objects, names: Sequence[str]) -> list[bytes]:
 def _changes(git: Git, commits: Sequence[str]) -> Iterator[_Change]:
     """Of each file that a commit adds or changes; a commit without a parent adds all it has."""
     given = "".join(f"{commit}\n" for commit in commits).encode()
-    options = ("--stdin", "-r", "-z", "-m", "--root", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=d")
+    options = ("--stdin", "-r", "-z", "-m", "--root", "--raw", "--no-abbrev", *PLAIN, "--diff-filter=d")
     answer = git.ask("diff-tree", *options, stdin=given)
     if not answer.ok:
         raise GitFailed("cannot tell what commits change", stderr=answer.err)

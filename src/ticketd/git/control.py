@@ -22,6 +22,7 @@ from ticketd.errors import GitFailed
 from ticketd.git.additions import read_additions
 from ticketd.git.conflicts import marked, unresolved
 from ticketd.git.door import Answer, Git
+from ticketd.git.exactness import PLAIN
 from ticketd.git.living import git_lives
 from ticketd.git.moves import read_moves
 from ticketd.git.objects import objects_of
@@ -108,7 +109,7 @@ class Control:
         return frozenset(self.git.ask("rev-list", old, f"^{new}").out.split())
 
     def changed(self, base: str, tip: str) -> tuple[str, ...]:
-        answer = self.git.ask("diff-tree", "-r", "-z", "--name-only", "--no-renames", base, tip)
+        answer = self.git.ask("diff-tree", "-r", "-z", "--name-only", *PLAIN, base, tip)
         if not answer.ok:
             raise GitFailed(f"cannot compare {base} and {tip}", stderr=answer.err)
         return answer.split0()
@@ -117,7 +118,7 @@ class Control:
         if not pairs:
             return ()
         given = "".join(f"{tip} {base}\n" for base, tip in pairs).encode()
-        options = ("--stdin", "-r", "-z", "--name-only", "--no-renames", "--always")
+        options = ("--stdin", "-r", "-z", "--name-only", *PLAIN, "--always")
         answer = self.git.ask("diff-tree", *options, stdin=given)
         if not answer.ok:
             raise GitFailed("cannot compare commits", stderr=answer.err)
@@ -136,7 +137,9 @@ class Control:
         return read_additions(git, objects_of(git), base, tip)
 
     def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
-        answer = self.git.ask("diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status", base, tip)
+        answer = self.git.ask(
+            "diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status", "--ignore-submodules=none", base, tip
+        )
         if not answer.ok:
             raise GitFailed(f"cannot compare {base} and {tip}", stderr=answer.err)
         fields = answer.split0()

@@ -18,6 +18,8 @@ from pathlib import Path
 from ticketd.errors import GitFailed
 from ticketd.git.door import Git
 
+# A `.gitmodules` in the tree can hide a repository that was put there (`ignore`), and one with a wrong value ends git.
+PLAIN = ("--no-renames", "--ignore-submodules=none")
 _REGULAR = ("100644", "100755")
 GITLINK = "160000"
 
@@ -47,7 +49,7 @@ def changes(git: Git, before: str, after: str, env: Mapping[str, str] | None = N
     """
     if before == after:
         return ()
-    answer = git.ask("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after, env=env)
+    answer = git.ask("diff-tree", "-r", "-z", "--raw", "--no-abbrev", *PLAIN, before, after, env=env)
     if not answer.ok:
         raise GitFailed(f"cannot compare {before} and {after}", stderr=answer.err)
     fields = answer.out.split("\0")

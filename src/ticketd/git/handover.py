@@ -12,7 +12,7 @@ from ticketd.git.repository import UserRepository
 from ticketd.git.target import FETCH
 
 # No program that a configuration or an attribute names has a say in how a change is shown.
-_PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color")
+_PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=none")
 
 
 @dataclass(frozen=True, slots=True)

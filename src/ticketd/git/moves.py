@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from ticketd.errors import GitFailed
 from ticketd.git.door import Git
+from ticketd.git.exactness import PLAIN
 from ticketd.ports import Moved
 
 NOT_THERE = "000000"
@@ -24,7 +25,7 @@ def _paths(git: Git, commits: Collection[str], tip: str) -> dict[str, dict[str, 
     """`diff-tree --stdin` names the first of two commits and takes the second for its parent: so what it calls new is
     what the commit has, and old what the target has."""
     given = "".join(f"{commit} {tip}\n" for commit in commits).encode()
-    options = ("-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--always")
+    options = ("-r", "-z", "--raw", "--no-abbrev", *PLAIN, "--always")
     answer = git.ask("diff-tree", "--stdin", *options, stdin=given)
     found: dict[str, dict[str, bool]] = {}
     fields, commit = iter(answer.out.split("\0")), ""

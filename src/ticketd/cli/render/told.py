@@ -43,6 +43,8 @@ def _why(data: dict[str, Any], what: str) -> str:
 
 
 def _recovered(data: dict[str, Any]) -> str:
+    if failed := data.get("keep_failed"):
+        return f"its work cannot be kept yet, and that is tried again: {failed}"
     return _why({"detail": "; ".join(str(value) for value in data.values() if value)}, "put right")
 
 
