@@ -228,6 +228,36 @@ def test_a_submodule_that_an_agent_adds_is_named_and_its_tree_used_again_after(w
     assert not (tree / "vendor/x").exists()
 
 
+@pytest.mark.parametrize("wrong", ["ignore = all", "update = !touch /tmp/ran"])
+def test_what_gitmodules_says_hides_no_repository_and_holds_nothing_up(world: World, wrong: str) -> None:
+    tree, base = at_work(world)
+    git(tree, "init", "-q", "inner")
+    commit(tree / "inner", {"f": "f"})
+    git(tree, "add", "inner")
+    said = f'[submodule "inner"]\n\tpath = inner\n\turl = x\n\t{wrong}\n'
+    commit(tree, {".gitmodules": said})
+    kept = keep(world, base)
+    assert kept.nested == ("inner",)
+    commit(tree / "inner", {"f": "g"})
+    git(tree, "update-index", "--cacheinfo", f"160000,{git(tree / 'inner', 'rev-parse', 'HEAD')},inner")
+    git(tree, "commit", "-q", "-m", "moved on")
+    moved = git(tree, "rev-parse", "HEAD")
+    assert world.control.changed(kept.tip, moved) == ("inner",)
+    assert world.control.changed_in([(kept.tip, moved)]) == (frozenset({"inner"}),)
+    assert "inner" in world.control.moved([kept.tip], moved)[kept.tip].paths
+
+
+def test_a_tree_whose_link_is_gone_is_kept_and_not_believed(world: World) -> None:
+    tree, base = at_work(world)
+    commit(tree, {"mine": "m"})
+    for path in (tree / "a.txt", tree / ".git"):
+        path.unlink()
+    kept = keep(world, base)
+    assert kept.changed == ("a.txt", "mine")
+    assert (kept.unread, kept.is_whole) == ("its .git is gone", True)
+    is_usable_again(world, base)
+
+
 def test_a_repository_inside_that_has_moved_on_is_known_by_its_head(world: World) -> None:
     tree, base = at_work(world)
     git(tree, "init", "-q", "inner")

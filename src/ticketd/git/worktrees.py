@@ -217,7 +217,7 @@ class WorktreePool:
             GitFailed: nothing could be kept; the tree is as it was.
         """
         tree, git = self._tree(name), self.control.git
-        unread = ingest(self.control, tree, everything=True) if tree.is_clone else ""
+        unread = ingest(self.control, tree, everything=True) if tree.is_clone else _unlinked(tree)
         at = snapshot.look(self.control, tree, base, key.ref)
         if tree.path.is_dir():
             taken = snapshot.take(self.control, tree, at, largest=largest)
@@ -229,7 +229,7 @@ class WorktreePool:
         self.control.must_move(snapshot.render_refs(key, tip, extra, count))
         changed = tuple(change.path for change in taken.changes)
         nested = [change.path for change in taken.changes if change.nests]
-        own = [".git"] if tree.has_own_repository or (unread and tree.path.is_dir()) else []
+        own = [".git"] if tree.has_own_repository or (unread and tree.is_clone and tree.path.is_dir()) else []
         index = tree.admin / "index"
         undecided = unmerged(tree.git(self.control), index, len(base) // 2) if at.usable and index.is_file() else ()
         left = tuple(dict.fromkeys((*nested, *taken.left_out, *own)))
@@ -311,3 +311,8 @@ class WorktreePool:
             failpoints.hit("file/worktrees.discard")
         remove_below(tree.path.parent, f".{name}.going")
         return ""
+
+
+def _unlinked(tree: Tree) -> str:
+    """Who deletes the link has most likely deleted all else beside it, and that is no work to land."""
+    return "its .git is gone" if tree.path.is_dir() and not os.path.lexists(tree.path / ".git") else ""

@@ -26,7 +26,7 @@ class Identity:
 class Kept:
     """An attempt's work, safe under its ref. `changed`: paths that differ from the base. `nested`: repositories
     inside, whose content no commit holds, and what cannot be read. `undecided`: paths that a merge has left in
-    conflict, and that the agent has not called resolved. `unread`: why what the tree's own clone says is not believed
+    conflict, and that the agent has not called resolved. `unread`: why what the tree's own git says is not believed
     or not whole; then it is the files on top of what was last known. `too_large`: files that were left out."""
 
     tip: str
