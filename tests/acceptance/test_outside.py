@@ -141,7 +141,7 @@ def test_a_worktree_and_logs_deleted_under_running_agents_end_nobody_else(yard: 
 def test_a_full_disk_stops_nothing_for_good_and_loses_nothing(yard: Yard) -> None:
     """All of ticketd's state is on a disk of its own, which is filled while an agent runs."""
     yard.state.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(yard.state)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400m", "none", str(yard.state)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("nothing can be mounted here")
     try:
@@ -153,9 +153,13 @@ def test_a_full_disk_stops_nothing_for_good_and_loses_nothing(yard: Yard) -> Non
         ballast = yard.state / "ballast"
         fill(ballast)
         go.touch()
-        wait_until(lambda: yard.status()["daemon"]["short"], "it is told")
-        assert "make room" in yard.status()["daemon"]["short"]
+        wait_until(lambda: "make room" in yard.status()["daemon"]["short"], "it is told")
         fill(ballast)
+        late = yard.ticket("late", touches="/late")
+        explained = yard.run("explain", "a")
+        assert explained.returncode == 0
+        assert "last read of the ticket files" in explained.stderr
+        late.unlink()
         assert daemon.poll() is None
         ballast.unlink()
         assert daemon.wait(timeout=60) == 0

@@ -13,6 +13,7 @@ from ticketd.boot.session import Opened, open_session
 from ticketd.cli.render.words import safe
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.settings import Settings
+from ticketd.errors import StoreTrouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,15 @@ def view(ctx: click.Context) -> View:
     settings, of_settings = settings_of(opened.session)
     # Under a broken ticketd.toml every ticket would be judged by the defaults: what was last read stands.
     if not any(problem.severity is Severity.ERROR for problem in of_settings):
-        sync(opened.session, settings)
-        if not opened.session.is_running():
-            act_without_daemon(opened.session, settings)
+        _bring_up_to_date(opened.session, settings)
     return View(opened, settings, problems(opened.session, settings, of_settings))
+
+
+def _bring_up_to_date(session: Session, settings: Settings) -> None:
+    """A store that cannot be written just now can be read all the same; a command that writes fails by itself."""
+    try:
+        sync(session, settings)
+        if not session.is_running():
+            act_without_daemon(session, settings)
+    except StoreTrouble as trouble:
+        click.echo(f"ticketd: this is what was last read of the ticket files: {safe(trouble)}", err=True)
