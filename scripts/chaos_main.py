@@ -30,14 +30,18 @@ from chaos_aim import Blow, kill
 from chaos_faults import FAULTS, HARD, SHARES, strike
 from chaos_scene import Ground, terms_of, wait
 from chaos_tamper import TAMPERS
-from invariants import runs, wrongs_at_rest, wrongs_now
+from invariants import wrongs_at_rest, wrongs_now
+from left_behind import runs
 
-from ticketd.store import open_store
+from ticketd.domain.events import Event
+from ticketd.store import SqliteStore
 
 QUEUE = 12
 DRAIN_S = 240.0
 UP_S = 60.0
 STARTS = 20
+MISSED = ("none", "no ", "there is no", "skipped")
+WORTH_A_LOOK = ("tampered", "recovered", "cleared", "disk-short", "alarm", "taken-off", "lost")
 
 
 def schedule(seed: int) -> Iterator[tuple[float, Blow]]:
@@ -55,6 +59,7 @@ class Chaos:
     ground: Ground
     began: float = field(default_factory=time.monotonic)
     blows: Counter[str] = field(default_factory=Counter)
+    missed: int = 0
     restarts: int = 0
     checks: int = 0
     wrongs: list[str] = field(default_factory=list)
@@ -71,8 +76,12 @@ class Chaos:
             time.sleep(gap)
             self.ground.add_tickets(max(0, QUEUE - self.waiting()))
             self.excused = self.excused or blow.kind in HARD
-            self.say(f"{blow.kind}: {strike(self.ground, blow)}")
-            self.blows[blow.kind] += 1
+            come_to = strike(self.ground, blow)
+            self.say(f"{blow.kind}: {come_to}")
+            if come_to.startswith(MISSED):
+                self.missed += 1
+            else:
+                self.blows[blow.kind] += 1
             self.go_on_after_alarm()
             if self.ground.is_down():
                 self.revive()
@@ -86,20 +95,11 @@ class Chaos:
             self.say(f"resume, since {alarm[:80]}: exit {self.ground.ticketd('resume').returncode}")
 
     def waiting(self) -> int:
-        path = self.ground.scene.state / "store.db"
-        if not path.exists():
-            return 0
-        try:
-            store = open_store(path)
-        except Exception as error:
-            self.say(f"the store cannot be read just now: {error}")
-            return QUEUE
-        try:
+        with self.ground.store() as store:
+            if store is None:
+                return QUEUE if (self.ground.scene.state / "store.db").exists() else 0
             states = Counter(str(record.state) for record in store.board().tickets.values())
-        finally:
-            store.close()
-        seen = sum(states.values())
-        return states["queued"] + max(0, self.ground.asked - seen)
+        return states["queued"] + max(0, self.ground.asked - sum(states.values()))
 
     def revive(self) -> None:
         """Until one is up; a daemon that ended though nobody had killed it has to have said why."""
@@ -107,7 +107,7 @@ class Chaos:
             self.look_at_the_end(None if self.ground.daemon is None else self.ground.daemon.poll())
             self.ground.start()
             self.restarts += 1
-            if not wait(lambda: self.ground.is_down() or self.is_up(), UP_S):
+            if not wait(lambda: self.ground.is_down() or self.ground.is_up(), UP_S):
                 self.wrongs.append(f"the daemon did not come up within {UP_S:.0f} s")
             if not self.ground.is_down():
                 self.excused = False
@@ -122,19 +122,6 @@ class Chaos:
             self.wrongs.append(f"the daemon ended by itself with exit code {code}: {said[-400:]}")
         elif code not in (None, 0, -9):
             self.say(f"the daemon ended with exit code {code}: {said[-300:].strip()}")
-
-    def is_up(self) -> bool:
-        try:
-            store = open_store(self.ground.scene.state / "store.db")
-        except Exception:
-            return False
-        try:
-            record = store.board().daemon
-            return record is not None and self.ground.daemon is not None and record.pid == self.ground.daemon.pid
-        except Exception:
-            return False
-        finally:
-            store.close()
 
     def check(self, found: Iterator[str]) -> None:
         self.checks += 1
@@ -191,30 +178,34 @@ class Chaos:
             kill(pid)
 
     def summary(self, seed: int) -> None:
-        states: Counter[str] = Counter()
-        path = self.ground.scene.state / "store.db"
-        if path.exists():
-            store = open_store(path)
-            states.update(str(record.state) for record in store.board().tickets.values())
-            attempts = sum(record.attempts for record in store.board().tickets.values())
-            store.close()
-            print(f"tickets: {', '.join(f'{n} {state}' for state, n in states.most_common())}; {attempts} attempts")
+        with self.ground.store() as store:
+            records = tuple(store.board().tickets.values()) if store else ()
+            told = Counter(str(event.kind) for event in all_events(store)) if store else Counter[str]()
+        states, attempts = Counter(str(record.state) for record in records), sum(record.attempts for record in records)
         tampered = self.ground.made / "tampered"
         deeds = Counter(tampered.read_text().split() if tampered.exists() else ())
-        print(f"agents tampered: {', '.join(f'{kind} {n}' for kind, n in deeds.most_common()) or 'never'}")
-        print(
-            f"faults: {sum(self.blows.values())} ({', '.join(f'{kind} {n}' for kind, n in self.blows.most_common())})"
-        )
-        never = [kind for kind in FAULTS if kind not in self.blows] + [
-            f"tamper {each}" for each in TAMPERS if each not in deeds
-        ]
+        print(f"tickets: {counted(states)}; {attempts} attempts")
+        print(f"events: {counted(Counter({kind: told[kind] for kind in WORTH_A_LOOK if told[kind]}))}")
+        print(f"agents tampered: {counted(deeds)}")
+        print(f"faults: {sum(self.blows.values())} ({counted(self.blows)}); {self.missed} found nobody to hit")
+        never = [kind for kind in FAULTS if kind not in self.blows]
+        never += [f"tamper {each}" for each in TAMPERS if each not in deeds]
         print(f"never came: {', '.join(never)}" if never else "each kind of fault came")
         if not self.ground.mounted:
             print("the disk was never full: the state directory could not be made a file system of its own")
-        took = time.monotonic() - self.began
-        print(
-            f"seed {seed}: {took:.0f} s, {self.restarts} daemons, {self.checks} checks, {len(self.wrongs)} violations"
-        )
+        took, wrongs = time.monotonic() - self.began, len(self.wrongs)
+        print(f"seed {seed}: {took:.0f} s, {self.restarts} daemons, {self.checks} checks, {wrongs} violations")
+
+
+def counted(what: Counter[str]) -> str:
+    return ", ".join(f"{kind} {number}" for kind, number in what.most_common()) or "none"
+
+
+def all_events(store: SqliteStore) -> Iterator[Event]:
+    number = 0
+    while page := store.events(after=number):
+        yield from page
+        number = page[-1].number
 
 
 def main() -> int:

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 from chaos_aim import Blow
+from chaos_processes import kill_daemon
 from chaos_scene import Ground, run, wait
-from invariants import everything_in, git, wrong_outside
+from invariant_scene import everything_in, git
+from invariants import wrong_outside
 
 ALARM_S = 60.0
 
@@ -62,9 +64,15 @@ def break_config(ground: Ground, blow: Blow) -> str:
         path.unlink()
     else:
         path.write_text("slots = [\n")
+    if anew := blow.pick > 0.6:
+        kill_daemon(ground, blow)
+        ground.start()
+        if not wait(lambda: ground.is_up() or ground.is_down(), 30) or ground.is_down():
+            ground.complain(f"no daemon goes on by the last good settings: {ground.said()[-500:]}")
     time.sleep(blow.hold)
     ground.configure()
-    return f"{'deleted' if blow.pick < 0.3 else 'broken'} for {blow.hold:.1f} s"
+    how = f"{'deleted' if blow.pick < 0.3 else 'broken'} for {blow.hold:.1f} s"
+    return f"{how}, with a new daemon" if anew else how
 
 
 def one_ticket(ground: Ground, blow: Blow) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from chaos_aim import Blow, below, kill, one_of
 from chaos_scene import Ground, wait
-from invariants import runs, words_of
+from left_behind import runs, words_of
 
 
 def kill_daemon(ground: Ground, blow: Blow) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos_tamper import TAMPERS
-from invariants import Scene, everything_in, git
+from invariant_scene import Scene, everything_in, git
 
 from ticketd.git.repository import state_dir
 from ticketd.store import SqliteStore, open_store
@@ -126,10 +125,6 @@ class Ground:
             "GIT_CONFIG_NOSYSTEM": "1",
             "CHAOS_SECRET": SECRET,
         }
-
-    @property
-    def is_sandboxed(self) -> bool:
-        return self.terms.sandbox != "off" and shutil.which("bwrap") is not None
 
     def is_down(self) -> bool:
         return self.daemon is None or self.daemon.poll() is not None
@@ -311,6 +306,12 @@ class Ground:
         finally:
             if store is not None:
                 store.close()
+
+    def is_up(self) -> bool:
+        with suppress(Exception), self.store() as store:
+            record = store.board().daemon if store else None
+            return record is not None and self.daemon is not None and record.pid == self.daemon.pid
+        return False
 
     def known_target(self) -> str | None:
         with self.store() as store:

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from invariants import DRAFTS_GO_AFTER_S, Scene, drafts_in, everything_in, stands, wrongs_at_rest, wrongs_now
+from invariant_scene import Scene, everything_in
+from invariants import stands, wrongs_at_rest, wrongs_now
+from left_behind import DRAFTS_GO_AFTER_S, drafts_in
 
 from ticketd import failpoints
 from ticketd.git.repository import state_dir

@@ -15,75 +15,24 @@ daemon has ended by itself. Each wrong says exactly what it is.
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
+
+from invariant_scene import Scene, everything_in, git
+from left_behind import left_files, left_processes, left_refs, left_settings, told_secrets
 
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING, overlap
 from ticketd.domain.ticket import TicketRecord, TicketState
-from ticketd.git.leftovers import SCRATCH
 from ticketd.store import SqliteStore, open_store
 
 OVER = {TicketState.LANDED, TicketState.FAILED, TicketState.SKIPPED, TicketState.CANCELLED, TicketState.REVIEW}
-RUN = "TICKETD_RUN"
-# All that may lie in a state directory between two runs; drafts that a kill has left go when they are old enough.
-DRAFTS_GO_AFTER_S = 3600.0
-KNOWN = {
-    *("store.db", "store.db-wal", "store.db-shm", "store.lock", "daemon.lock", "daemon.log", "doorbell"),
-    *("control.git", "control.lock", "control.config", "control.config.seen", "gate.git", "people.git", "people.lock"),
-    *("own.git", "fetch.lock", "repository", "ticketd.toml", "backups", "runs", "logs", "worktrees", "homes"),
-}
-# What a person has gone back from is set aside for good.
-SET_ASIDE = ("store.lost-*.db*", "backups.lost-*")
-# Worktrees that are no attempt's.
-OWN_TREES = ("lane", "lane-*", "people")
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """`work` is the user's checkout, `origin` the bare remote that logs all updates of its refs, `state` the state
-    directory of this repository. `untouched`: what `work` and the user's home held, by path, before all. `passes`:
-    whether a commit of main by itself is what verification lets through; `verified`: the trees that it has let through,
-    None where nobody has written them down. `secret`: a word of the daemon's environment that is for nobody's eyes.
-    `lands`: on the target, not on branches of its own. `taken_back`: from where to where somebody has moved the target
-    by force. `patience_s`: for how long something may be missed that ticketd has still to put right."""
-
-    origin: Path
-    work: Path
-    state: Path
-    made: Path
-    slots: int
-    branch: str = "main"
-    watched: tuple[Path, ...] = ()
-    untouched: dict[str, str] = field(default_factory=dict)
-    passes: Callable[[str], bool] = lambda _: True
-    verified: Callable[[], frozenset[str]] | None = None
-    secret: str = ""
-    lands: bool = True
-    taken_back: set[tuple[str, str]] = field(default_factory=set)
-    patience_s: float = 1.0
-
-    @property
-    def control(self) -> Path:
-        return self.state / "control.git"
-
-
-def git(where: Path, *args: str, given: str = "", ok: bool = True) -> str:
-    """Raises:
-    CalledProcessError: git failed, and it had to work.
-    """
-    env = {**os.environ, "GIT_DIR": str(where), "GIT_OPTIONAL_LOCKS": "0"}
-    done = subprocess.run(["git", *args], cwd=where, input=given.encode(), env=env, capture_output=True, check=ok)
-    return done.stdout.decode(errors="surrogateescape").strip()
 
 
 def wrongs_now(scene: Scene) -> Iterator[str]:
@@ -108,6 +57,7 @@ def wrongs_at_rest(scene: Scene) -> Iterator[str]:
         yield from left_processes(scene, lambda _: False)
         yield from left_files(scene, store)
         yield from left_refs(scene, store)
+        yield from left_settings(scene)
     finally:
         store.close()
     for repository in (scene.origin, scene.control):
@@ -133,11 +83,13 @@ def wrong_target(scene: Scene) -> Iterator[str]:
     if (merges := git(scene.origin, "rev-list", "--merges", "--count", scene.branch)) != "0":
         yield f"{scene.branch} is not linear: {merges} merges"
     commits = commits_of(scene)
-    yield from landed_twice(moves, [(commit, ticket) for commit, _, ticket in commits])
+    back_to = {back for _, back in scene.taken_back}  # may be one in the middle of a push
+    pushes = [commit for commit in moves if commit not in back_to]
+    yield from landed_twice(pushes, [(commit, ticket) for commit, _, ticket in commits])
     yield from (f"{commit} on {scene.branch} does not pass" for commit, _, _ in commits if not scene.passes(commit))
     if scene.verified is not None:
         trees, verified = {commit: (tree, ticket) for commit, tree, ticket in commits}, scene.verified()
-        for commit in moves:
+        for commit in pushes:
             tree, ticket = trees.get(commit, ("", ""))
             if ticket and tree not in verified:
                 yield f"{commit} was pushed to {scene.branch} for {ticket} and its tree was never verified"
@@ -303,85 +255,7 @@ def blob_of(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-# --- what is left ---
-
-
-def runs(scene: Scene) -> dict[int, str]:
-    """Each process that carries the mark of a run of this state directory, and which: ID/NUMBER or ID/NUMBER-WHAT."""
-    found, prefix = {}, f"{RUN}={scene.state.name}/".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "environ").read_bytes().split(b"\0")
-            zombie = (process / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
-        except (OSError, IndexError):
-            continue
-        for word in words:
-            if word.startswith(prefix) and not zombie:
-                found[int(process.name)] = word.removeprefix(prefix).decode()
-    return found
-
-
-def left_processes(scene: Scene, is_live: Callable[[str], bool]) -> Iterator[str]:
-    for pid, run in runs(scene).items():
-        if not is_live(run):
-            yield f"process {pid} of {run} is still there: {words_of(pid)}"
-
-
-def words_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    except OSError:
-        return "(gone meanwhile)"
-
-
-def left_files(scene: Scene, store: SqliteStore) -> Iterator[str]:
-    names = store.worktree_names()
-    for home in (scene.state / "worktrees", scene.control / "worktrees"):
-        for tree in home.glob("[!.]*"):
-            if tree.name not in names and not any(fnmatch(tree.name, own) for own in OWN_TREES):
-                yield f"no record explains the worktree {tree}"
-    drafts = drafts_in(scene)
-    for path in scene.state.iterdir():
-        aside = any(fnmatch(path.name, each) for each in SET_ASIDE)
-        if path.name not in KNOWN and path not in drafts and not aside:
-            yield f"no record explains {path}"
-    yield from (f"a draft has not been swept: {path}" for path in drafts if age_of(path) > DRAFTS_GO_AFTER_S)
-    halves = ("objects/??/tmp_obj_*", "objects/pack/tmp_*", "objects/incoming-*", "objects/tmp_objdir-*")
-    for pattern in ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock", "gc.pid", *halves):
-        yield from (f"left behind: {path}" for path in scene.control.glob(pattern))
-
-
-def drafts_in(scene: Scene) -> frozenset[Path]:
-    return frozenset(path for draft in SCRATCH for path in scene.state.glob(draft))
-
-
-def age_of(path: Path) -> float:
-    return time.time() - path.lstat().st_mtime
-
-
-def left_refs(scene: Scene, store: SqliteStore) -> Iterator[str]:
-    refs = dict(
-        line.split() for line in git(scene.control, "for-each-ref", "--format=%(refname) %(objectname)").splitlines()
-    )
-    tips = {a.key.ref: a for ticket in store.board().tickets for a in store.attempts(ticket)}
-    for ref in refs:
-        if ref.startswith("refs/ticketd/") and ref not in tips:
-            yield f"no attempt explains {ref}"
-    for ref, attempt in tips.items():
-        if attempt.tip and refs.get(ref) != attempt.tip:
-            yield f"{ref} is {refs.get(ref)}, and {attempt.tip} is what the store says was kept"
-
-
 # --- what is nobody's business but the user's ---
-
-
-def everything_in(root: Path) -> dict[str, str]:
-    """Every file below, by its path: kind, mode and content."""
-    found = {}
-    for path in sorted(root.rglob("*")):
-        content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
-        found[str(path)] = f"{path.lstat().st_mode:o} {hashlib.sha256(content).hexdigest()}"
-    return found
 
 
 def wrong_outside(scene: Scene) -> Iterator[str]:
@@ -391,16 +265,3 @@ def wrong_outside(scene: Scene) -> Iterator[str]:
             if now.get(path) != scene.untouched.get(path):
                 how = "is new" if path not in scene.untouched else "is gone" if path not in now else "has changed"
                 yield f"outside of the worktrees {path} {how}"
-
-
-def told_secrets(scene: Scene) -> Iterator[str]:
-    word = scene.secret.encode()
-    for path in scene.state.rglob("*"):
-        if path.is_file() and not path.is_symlink() and not may_tell(path, scene.state) and word in path.read_bytes():
-            yield f"{path} holds the secret"
-
-
-def may_tell(path: Path, state: Path) -> bool:
-    """What an agent was started with, and what it has written itself."""
-    where = path.relative_to(state).parts
-    return where[0] in ("worktrees", "homes") or (where[0] == "runs" and where[-1] == "spec.json")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from chaos_main import schedule
 from failpoint_scenes import RUN, Play, Yard, driver
-from invariants import RUN as MARK
 from invariants import wrongs_at_rest
+from left_behind import RUN as MARK
 
 PLAY = Play(
     "quiet",
@@ -70,6 +70,11 @@ def forget(control: Path, ticket: str) -> None:
             git(control, "update-ref", "-d", ref)
 
 
+def plant_hook(control: Path) -> None:
+    (control / "hooks").mkdir(exist_ok=True)
+    (control / "hooks" / "post-commit").touch()
+
+
 WRONGS: dict[str, tuple[Callable[[Yard], object], str]] = {
     "moved back": (lambda y: git(y.scene.origin, "update-ref", "refs/heads/main", "main~1"), "is no fast-forward"),
     "landed twice": (land_again, "a has landed 2 times"),
@@ -83,6 +88,8 @@ WRONGS: dict[str, tuple[Callable[[Yard], object], str]] = {
     "not landed": (lambda y: git(y.scene.origin, "update-ref", "refs/heads/main", "main~1"), "is not on main"),
     "lock": (lambda y: (y.scene.control / "packed-refs.lock").touch(), "left behind"),
     "tree": (lambda y: (y.scene.state / "worktrees" / "77").mkdir(), "no record explains the worktree"),
+    "hook": (lambda y: plant_hook(y.scene.control), "left behind"),
+    "setting": (lambda y: git(y.scene.control, "config", "core.hooksPath", "/x"), "core.hookspath"),
     "file": (lambda y: (y.scene.state / "stray").touch(), "no record explains"),
     "user's": (lambda y: (y.work / ".git" / "stray").touch(), "stray is new"),
     "home": (lambda y: (y.root / "home" / ".gitconfig").write_text(""), "has changed"),
