@@ -28,6 +28,7 @@ from pathlib import Path
 
 from chaos_aim import Blow, kill
 from chaos_faults import FAULTS, HARD, SHARES, strike
+from chaos_people import tend_remote
 from chaos_scene import Ground, terms_of, wait
 from chaos_tamper import TAMPERS
 from invariants import wrongs_at_rest, wrongs_now
@@ -83,6 +84,7 @@ class Chaos:
             else:
                 self.blows[blow.kind] += 1
             self.go_on_after_alarm()
+            tend_remote(self.ground)
             if self.ground.is_down():
                 self.revive()
                 self.check(wrongs_now(self.ground.scene))
@@ -146,6 +148,7 @@ class Chaos:
         for ticket in self.held():
             self.ground.ticketd("unhold", ticket)
         self.go_on_after_alarm()
+        tend_remote(self.ground, 0.0)
         for _ in range(2):
             with (self.ground.root / "drain.out").open("ab") as out:
                 done = self._drain(out.fileno())

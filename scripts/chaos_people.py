@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from chaos_aim import Blow
+from chaos_aim import Blow, below, where_is
 from chaos_processes import kill_daemon
 from chaos_scene import Ground, run, wait
 from invariant_scene import everything_in, git
@@ -52,6 +52,15 @@ def steer(ground: Ground, blow: Blow) -> str:
     if b"Traceback" in done.stderr:
         (ground.root / "tracebacks").open("ab").write(done.stderr)
     return f"{verb} t{number:04}: exit {done.returncode}"
+
+
+def tend_remote(ground: Ground, age_s: float = 3.0) -> None:
+    """A push that is killed there leaves a lock behind, which only those who keep the remote may take away."""
+    if any(where_is(pid) == ground.origin for pid in below(ground, "git")):
+        return
+    for lock in ground.origin.glob("refs/heads/*.lock"):
+        if time.time() - lock.stat().st_mtime >= age_s:
+            lock.unlink()
 
 
 # --- the checkout ---
