@@ -29,7 +29,13 @@ def take_commits_off(ground: Ground, blow: Blow) -> str:
     back = git(ground.origin, "rev-parse", "--verify", "--quiet", f"{known}~{1 + int(blow.pick * 4)}", ok=False)
     if not back:
         return "there is nothing to take off"
-    old = ground.take_off(back)
+    old, tries = "", 0
+    while not (old := ground.take_off(back)) and tries < 20:
+        tries += 1
+        time.sleep(0.2)
+        tend_remote(ground)
+    if not old:
+        return "none could be taken off"
     if not wait(lambda: ground.alarm() or ground.is_down(), ALARM_S):
         ground.complain(f"main went from {old[:9]} back to {back[:9]}, and no alarm was raised within {ALARM_S:.0f} s")
     is_put_back = blow.hold < 1.5 and ground.move_target(back, old)
@@ -55,10 +61,10 @@ def steer(ground: Ground, blow: Blow) -> str:
 
 
 def tend_remote(ground: Ground, age_s: float = 3.0) -> None:
-    """A push that is killed there leaves a lock behind, which only those who keep the remote may take away."""
+    """A push that is killed there leaves locks behind, which only those who keep the remote may take away."""
     if any(where_is(pid) == ground.origin for pid in below(ground, "git")):
         return
-    for lock in ground.origin.glob("refs/heads/*.lock"):
+    for lock in (*ground.origin.glob("*.lock"), *ground.origin.glob("refs/heads/*.lock")):
         if time.time() - lock.stat().st_mtime >= age_s:
             lock.unlink()
 

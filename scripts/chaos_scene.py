@@ -281,12 +281,12 @@ class Ground:
         subprocess.run(["git", "-C", str(here), "push", "-q", "origin", "HEAD:main"], capture_output=True, check=False)
 
     def take_off(self, back: str) -> str:
-        """Somebody takes commits off the target, however it moves meanwhile: where it stood."""
-        while True:
-            old = git(self.origin, "rev-parse", "main")
-            if self.move_target(old, back):
-                self.scene.taken_back.add((old, back))
-                return old
+        """Somebody takes commits off the target: where it stood; empty if it has just moved, or is locked."""
+        old = git(self.origin, "rev-parse", "main")
+        if not self.move_target(old, back):
+            return ""
+        self.scene.taken_back.add((old, back))
+        return old
 
     def move_target(self, old: str, new: str) -> bool:
         command = ["git", "update-ref", "--create-reflog", "refs/heads/main", new, old]
