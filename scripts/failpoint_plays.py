@@ -106,14 +106,6 @@ WAY = Play(
     scripts={"begun.sh": "for i in $(seq 500); do test -e ROOT/go && break; sleep 0.02; done\nexec ROOT/check.sh\n"},
     final={"cancelled": "cancelled|landed"},
 )
-SPARE = Play(
-    "spare",
-    {
-        "a": {"touches": ["/work/"], "does": ["make work/@.txt x", "sleep 2.5"]},
-        "b": {"touches": ["/work/"], "does": ["make work/@.txt x"]},
-    },
-    slots=1,
-)
 PUSHING = Play(
     "an agent's push",
     {
@@ -301,7 +293,7 @@ HANDS = Play(
     unwatched=True,
 )
 PLAYS = (
-    *(WORK, CONFLICT, RESTART, WAY, SPARE, PUSHING, REFUSED, VOID, HALF, ROOM, RESTORED, MEDDLING),
+    *(WORK, CONFLICT, RESTART, WAY, PUSHING, REFUSED, VOID, HALF, ROOM, RESTORED, MEDDLING),
     *(REVIEW, STEER, STOPPED, DOUBT, ASKED_BACK, BRANCH, CLONES, LOCAL, HANDS),
 )
 

@@ -29,6 +29,7 @@ HERE = Path(__file__).parent
 AREAS = 4
 MOST_RUNS = 6
 PATIENCE_S = 60.0
+NOT_SO_OFTEN = "it was not passed so often this time"
 SECRET = "nobody-may-read-this"
 GITCONFIG = "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
 CONFIG = """\
@@ -274,9 +275,15 @@ def prove(play: Play, point: str, root: Path, by: Driver) -> list[str]:
             killed = yard.kills(step, point)
         if killed:
             yard.take(step)
-    wrongs = [] if yard.died(point) else [f"{point} was never passed in the play {play.name}"]
+    wrongs = (
+        [] if yard.died(point) else [NOT_SO_OFTEN if killed_late(point) else f"never passed in the play {play.name}"]
+    )
     wrongs += wrongs_now(yard.scene)
     return wrongs + come_to_rest(yard, play)
+
+
+def killed_late(point: str) -> bool:
+    return point.partition(":")[2] not in ("", "1")
 
 
 def prove_together(play: Play, points: Sequence[str], root: Path, by: Driver) -> list[str]:

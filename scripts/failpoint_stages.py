@@ -18,10 +18,10 @@ STAGED: Mapping[str, tuple[str, ...]] = {
         "store/attempts.restart",
     ),
     "making way": (
+        "store/pool.add_worktree",
         "store/attempts.preempt",
         "store/attempts.set_drift",
     ),
-    "spare": ("store/pool.add_worktree",),
     "an agent's push": ("git/gate_main._keep/update-ref",),
     "refused": (
         "gone/slots._refused",

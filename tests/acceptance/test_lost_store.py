@@ -50,6 +50,20 @@ def test_a_store_that_is_gone_or_emptied_is_not_begun_anew_by_any_command(yard: 
     assert yard.state_of("a") == "landed"
 
 
+def test_going_back_that_was_broken_off_is_not_run_on_and_is_done_once_more(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landed_and_waiting(yard)
+    remove(store_of(yard))
+    monkeypatch.setenv("TICKETD_FAILPOINT", "file/restore.put_back")
+    assert yard.run("doctor", "--restore").returncode == -9
+    monkeypatch.delenv("TICKETD_FAILPOINT")
+    told = yard.run("start", "--until-idle")
+    assert (told.returncode, "doctor --restore" in told.stderr) == (1, True)
+    assert "paused the pool" in yard.run("doctor", "--restore").stdout
+    assert "is well" in yard.run("doctor", "--restore").stderr
+
+
 def test_a_damaged_store_is_gone_back_for_and_nothing_lands_twice(yard: Yard) -> None:
     landed_and_waiting(yard)
     assert "is well" in yard.run("doctor", "--restore").stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -268,3 +269,16 @@ def test_a_worktree_that_another_has_removed_is_told_and_kept_as_far_as_it_was_c
     git(tree, "worktree", "remove", "--force", str(world.pool.path("2")))
     assert "the git directory of worktree 2 is gone" in look(world).mended[0]
     assert world.pool.keep("2", OTHER, world.tip(), "left", ADA).tip == done
+
+
+def test_what_is_just_being_left_out_is_no_agents_doing(world: World) -> None:
+    """It is written twice, ours and then that of all; who looks in between waits."""
+    two_at_work(world)
+    with ThreadPoolExecutor() as beside:
+        with world.control.exclusive():
+            write(world.control.own, {"info/exclude": ".env\n"})
+            watching = beside.submit(look, world)
+            with pytest.raises(TimeoutError):
+                watching.result(0.5)
+            write(world.control.path, {"info/exclude": ".env\n"})
+        assert watching.result(60) == Watched(())

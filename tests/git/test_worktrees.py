@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from gitworld import ADA, KEY, START, World, commit, git, write
 
 from ticketd.domain.attempt import AttemptKey, Drift
 from ticketd.errors import BadInput, GitFailed
+from ticketd.git.leftovers import SCRATCH
 from ticketd.git.tree import remove
 from ticketd.git.worktrees import Layout
 from ticketd.ports import Kept
@@ -63,6 +65,33 @@ def test_a_branch_that_a_tree_has_left_can_be_given_to_another_and_outlives_the_
 def test_a_name_cannot_leave_the_pool(world: World) -> None:
     with pytest.raises(BadInput):
         world.pool.path("../1")
+
+
+def test_what_a_kill_leaves_of_a_trees_link_is_no_work_of_its_agent_and_is_swept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, base = fresh(world)
+    (tree / ".git").unlink()
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(Path, "replace", cut_off(tree / ".git"))
+        fresh(world)
+    assert not list(tree.rglob("*.ticketd"))
+    assert [path.name for path in drafts(world)] == [path.name for path in tree.parent.glob(".*.ticketd")] != []
+    assert fresh(world) == (tree, base)
+
+
+def cut_off(at: Path) -> Callable[[Path, Path], Path]:
+    def replace(self: Path, target: Path) -> Path:
+        if target == at:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    rename = Path.rename
+    return replace
+
+
+def drafts(world: World) -> list[Path]:
+    return [path for draft in SCRATCH for path in world.state.glob(draft)]
 
 
 def test_a_missing_commit_leaves_the_tree_usable(world: World) -> None:
