@@ -180,6 +180,10 @@ STAGED: Mapping[str, tuple[str, ...]] = {
 """Which play each point is passed in, for the proof that runs every day; supervisors' have a proof of their own."""
 
 
+def is_staged(point: str, play: str) -> bool:
+    return point in STAGED.get(play, ())
+
+
 def by_chance(point: str) -> bool:
     """How often it is passed depends on how long things take."""
     return point.startswith(("store/attempts.pulse", "store/pool.", "git/target.fetch_tip", "file/gate._show", "gone/"))

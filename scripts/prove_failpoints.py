@@ -21,7 +21,7 @@ from pathlib import Path
 
 from failpoint_plays import PLAYS
 from failpoint_scenes import NOT_SO_OFTEN, Driver, Play, driver, listen, prove, prove_supervisors
-from failpoint_stages import by_chance
+from failpoint_stages import by_chance, is_staged
 
 from ticketd.failpoints import POINTS
 
@@ -79,10 +79,13 @@ def hear(plays: Mapping[str, Play], root: Path, by: Driver) -> dict[str, Counter
 
 
 def cases(heard: Mapping[str, Counter[str]], only: str, plays: int) -> Iterator[tuple[str, str]]:
-    """Names of plays, and each point's deaths in it; each point in so many plays, the first of `heard`."""
-    chosen = {point: [name for name in heard if point in heard[name]][:plays] for point in POINTS}
+    """Names of plays, and each point's deaths in it; each point in so many plays, first of all where it is staged."""
+    chosen = {
+        point: sorted((name for name in heard if point in heard[name]), key=lambda name: not is_staged(point, name))
+        for point in POINTS
+    }
     for name, passed in heard.items():
-        for point in (each for each in passed if only in each and name in chosen[each]):
+        for point in (each for each in passed if only in each and name in chosen[each][:plays]):
             for number in times(1 if by_chance(point) else passed[point]):
                 yield name, f"{point}:{number}"
 
