@@ -251,30 +251,28 @@ def driver() -> Iterator[Driver]:
         made.close()
 
 
-def listen(play: Play, root: Path, by: Driver) -> list[str]:
-    """All points that the play passes, in order."""
+def listen(play: Play, root: Path, by: Driver) -> list[tuple[int, str]]:
+    """All points that the play passes, in order; each with the step that does."""
     yard = Yard(root, by)
     yard.set_up(play)
-    heard = root / "heard"
+    found, heard = list[tuple[int, str]](), root / "heard"
     if play.first:
         yard.take(play.steps[0], play.first)
-    for step in play.steps:
+    for number, step in enumerate(play.steps):
+        heard.write_text("")
         yard.take(step, heard=heard)
-    found = heard.read_text().split("\n") if heard.exists() else []
-    return [each for each in found if each]
+        found += [(number, point) for point in heard.read_text().split()]
+    return found
 
 
-def prove(play: Play, point: str, root: Path, by: Driver) -> list[str]:
-    """What is wrong after a death at this point (NAME or NAME:N); nothing if all is well."""
+def prove(play: Play, at: int, point: str, root: Path, by: Driver) -> list[str]:
+    """What is wrong after a death at this point (NAME:N) in this step; nothing if all is well."""
     yard = Yard(root, by)
     yard.set_up(play)
-    killed = False
     if play.first:
         yard.take(play.steps[0], play.first)
-    for step in play.steps:
-        if not killed:
-            killed = yard.kills(step, point)
-        if killed:
+    for number, step in enumerate(play.steps):
+        if number != at or yard.kills(step, point):
             yard.take(step)
     wrongs = [] if yard.died(point) else [not_passed(play, point)]
     wrongs += wrongs_now(yard.scene)

@@ -1,9 +1,9 @@
 """A death (kill -9) at each failpoint, in each play that passes it, at the first, the middle and the last time that it
 does: begun again, brought to its end, and everything checked that `scripts/invariants.py` knows.
 
-First each play runs once without a death, to hear which points it passes and how often. All of it takes two hours or
-three; with `--plays 1` each point dies in one play only. With --page the list of all
-points is written to wiki/_global/failpoints.md instead.
+First each play runs once without a death, to hear which points it passes and how often. All of it takes
+hours; with `--plays 1` there are deaths at each point in one play only. With --page the list of all points is written
+to wiki/_global/failpoints.md instead.
 
 Exit codes: 0 nothing was wrong; 1 something was, and where it happened is kept.
 """
@@ -15,7 +15,6 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -67,27 +66,27 @@ def times(passed: int) -> Iterator[int]:
     yield from sorted({1, (passed + 1) // 2, passed})
 
 
-def hear(plays: Mapping[str, Play], root: Path, by: Driver) -> dict[str, Counter[str]]:
-    """Which points each play passes, and how often; the quickest play first."""
-    found = dict[str, tuple[float, Counter[str]]]()
+def hear(plays: Mapping[str, Play], root: Path, by: Driver) -> dict[str, list[tuple[int, str]]]:
+    """Which points each play passes, with the step that does; the quickest play first."""
+    found = dict[str, tuple[float, list[tuple[int, str]]]]()
     for name, play in plays.items():
         began = time.monotonic()
-        passed = Counter(listen(play, root / name, by))
+        passed = listen(play, root / name, by)
         found[name] = (time.monotonic() - began, passed)
     shutil.rmtree(root)
     return {name: found[name][1] for name in sorted(found, key=lambda name: found[name][0])}
 
 
-def cases(heard: Mapping[str, Counter[str]], only: str, plays: int) -> Iterator[tuple[str, str]]:
-    """Names of plays, and each point's deaths in it; each point in so many plays, first of all where it is staged."""
-    chosen = {
-        point: sorted((name for name in heard if point in heard[name]), key=lambda name: not is_staged(point, name))
-        for point in POINTS
-    }
-    for name, passed in heard.items():
-        for point in (each for each in passed if only in each and name in chosen[each][:plays]):
-            for number in times(1 if by_chance(point) else passed[point]):
-                yield name, f"{point}:{number}"
+def cases(heard: Mapping[str, list[tuple[int, str]]], only: str, plays: int) -> Iterator[tuple[str, int, str]]:
+    """A play, a step of it, and a death in that (POINT:N); each point in so many plays, first of all where it is
+    staged."""
+    for point in (each for each in POINTS if only in each):
+        names = [name for name in heard if any(point == passed for _, passed in heard[name])]
+        for name in sorted(names, key=lambda name: not is_staged(point, name))[:plays]:
+            steps = [step for step, passed in heard[name] if passed == point]
+            for number in times(1 if by_chance(point) else len(steps)):
+                step = steps[number - 1]
+                yield name, step, f"{point}:{steps[:number].count(step)}"
 
 
 def main() -> int:
@@ -104,9 +103,10 @@ def main() -> int:
     with driver() as by:
         plays = {play.name: play for play in PLAYS if said.play in ("", play.name)}
         heard = hear(plays, root / "listening", by)
-        for name, case in cases(heard, said.point, said.plays):
+        for name, step, case in cases(heard, said.point, said.plays):
             done += 1
-            bad += told(case, plays[name], prove(plays[name], case, root / "scene", by), root, bad)
+            wrongs = prove(plays[name], step, case, root / "scene", by)
+            bad += told(f"{case} in step {step + 1}", plays[name], wrongs, root, bad)
         if said.play == "":
             points = [point for point in POINTS if point.startswith("supervisor/") and said.point in point]
             done += len(points)
