@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from chaos_aim import Blow, below, where_is
+from chaos_aim import Blow, below, live_attempts, where_is
 from chaos_processes import kill_daemon
 from chaos_scene import Ground, run, wait
 from invariant_scene import everything_in, git
@@ -73,7 +73,7 @@ def tend_remote(ground: Ground, age_s: float = 3.0) -> None:
 
 
 def break_config(ground: Ground, blow: Blow) -> str:
-    """Broken, or gone; a daemon that is started meanwhile goes on by the last good one."""
+    """Broken, or gone; a daemon that is started meanwhile goes on by the last good one, if a run is under way."""
     path = ground.work / "ticketd.toml"
     if blow.pick < 0.3:
         path.unlink()
@@ -81,8 +81,9 @@ def break_config(ground: Ground, blow: Blow) -> str:
         path.write_text("slots = [\n")
     if anew := blow.pick > 0.6:
         kill_daemon(ground, blow)
+        under_way = bool(live_attempts(ground))
         ground.start()
-        if not wait(lambda: ground.is_up() or ground.is_down(), 30) or ground.is_down():
+        if under_way and (not wait(lambda: ground.is_up() or ground.is_down(), 30) or ground.is_down()):
             ground.complain(f"no daemon goes on by the last good settings: {ground.said()[-500:]}")
     time.sleep(blow.hold)
     ground.configure()
