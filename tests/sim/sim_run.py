@@ -29,6 +29,7 @@ from ticketd.daemon import chores, lanes, loop
 from ticketd.daemon import main as daemon_main
 from ticketd.daemon.loop import Ending
 from ticketd.daemon.main import Current, Daemon
+from ticketd.domain.attempt import AttemptState
 from ticketd.domain.pool import Stop
 from ticketd.domain.scheduler.queue import Queue
 from ticketd.domain.scheduler.schedule import Start
@@ -137,7 +138,9 @@ class Simulation:
                 break
             if ending is Ending.IDLE:
                 self._sleep(max(0.0, CALM_AT - self.kernel.time))
-            elif ending is Ending.STOPPED and self.store.live_attempts():
+            elif ending is Ending.STOPPED and any(
+                attempt.state is not AttemptState.COLLECTING for attempt in self.store.live_attempts()
+            ):
                 self.violations.append("a daemon has stopped with attempts under way")
             if ending is Ending.ABORTED and self.kernel.time >= CALM_AT:
                 break

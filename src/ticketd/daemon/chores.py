@@ -34,6 +34,11 @@ class Chores:
             self._in_hand.add(key)
         self._threads.submit(self._do, key, chore)
 
+    def has_tripped(self, key: AttemptKey) -> bool:
+        """Whether its chore has last come to nothing."""
+        with self._lock:
+            return key in self._trips
+
     def _do(self, key: AttemptKey, chore: Callable[[AttemptKey], None]) -> None:
         try:
             chore(key)

@@ -179,12 +179,16 @@ class Loop:
             self.works.session.store.note(EventKind.STALLED, now, tickets=told)
         self._stall_told = told
 
+    def _can_wait(self, attempt: Attempt) -> bool:
+        """Whether its agent is gone, and its work cannot be kept just now: the next daemon does."""
+        return attempt.state is AttemptState.COLLECTING and self.chores.has_tripped(attempt.key)
+
     def _ending(self, decided: Decided) -> Ending | None:
         board = decided.board
+        if board.pool.stop is Stop.NOW and all(map(self._can_wait, board.attempts)):
+            return Ending.STOPPED
         if board.attempts:
             return None
-        if board.pool.stop is Stop.NOW:
-            return Ending.STOPPED
         if board.lane and not board.pool.alarm:
             return None
         if board.pool.stop is Stop.DRAIN:
