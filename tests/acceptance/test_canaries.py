@@ -127,7 +127,7 @@ def test_nothing_in_the_state_directory_is_for_others(canaries: Yard) -> None:
         str(path.relative_to(state))
         for path in (state, *state.rglob("*"))
         if not path.is_symlink()
-        and not {"worktrees", "control.git", "gate.git"} & set(path.relative_to(state).parts[:-1])
+        and not {"worktrees", "control.git", "gate.git", "own.git"} & set(path.relative_to(state).parts[:-1])
         and stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
     bell = doorbell_path(state)

@@ -49,7 +49,8 @@ def test_a_push_that_went_through_is_not_forgotten_when_git_fails_right_after_it
     origin_hook(yard, "post-receive", f"test -e {done} || touch {done} {lock}")
     go.touch()
     wait_until(done.exists, "it was pushed")
-    wait_until(lambda: yard.status()["landing"][0]["trouble"] or yard.state_of("a") == "landed", "git has failed")
+    troubled = lambda: any(each["trouble"] for each in yard.status()["landing"])  # noqa: E731
+    wait_until(lambda: troubled() or yard.state_of("a") == "landed", "git has failed")
     yard.push_by_hand("a", "quite different\n")
     lock.unlink(missing_ok=True)
     yard.wait_for_state("a", "landed")

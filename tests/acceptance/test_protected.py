@@ -166,7 +166,7 @@ def test_a_forge_that_does_not_answer_is_waited_for_and_one_that_refuses_fails_t
     forge.fail("pr create", "error connecting to forge.test")
     daemon = yard.start("--until-idle")
     wait_until(lambda: [each["phase"] for each in yard.status()["landing"]] == ["blocked"], "it waits for the forge")
-    assert "error connecting" in yard.status()["landing"][0]["trouble"]
+    wait_until(lambda: "error connecting" in yard.status()["landing"][0]["trouble"], "it is told")
     forge.fail("pr list", "gh auth login", 4)
     yard.wait_for_state("one", "failed")
     assert yard.ticket_line("one")["reason"] == "push-rejected"

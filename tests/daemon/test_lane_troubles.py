@@ -9,7 +9,7 @@ import pytest
 from lane_yard import LaneYard, commit
 
 from ticketd.domain.landing import Phase
-from ticketd.errors import StoreTrouble
+from ticketd.errors import GitFailed, StoreTrouble
 from ticketd.ports import Unreachable
 
 GOOD = 'verify = ["true"]'
@@ -265,6 +265,36 @@ def test_commands_that_have_passed_together_with_a_ticket_s_own_have_passed(lane
     lane.until_quiet()
     assert lane.states("first", "a") == ["landed", "landing"]
     assert "origin/main itself fails verification" in lane.landing("a").trouble
+
+
+def test_a_target_in_doubt_that_cannot_be_verified_just_now_is_not_asked_about_again_at_once(lane: LaneYard) -> None:
+    lane.config(f"{NO_BAD}\nreruns = 0")
+    lane.kept("first")
+    lane.until_quiet()
+    lane.outsider(**{"theirs.txt": "BAD\n"})
+    lane.kept("a")
+    lane.until_quiet()
+    assert "itself fails verification" in lane.landing("a").trouble
+    worktrees = lane.works.worktrees
+
+    class Full:
+        """No worktree can be made ready."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(worktrees, name)
+
+        def prepare(self, *_: Any, **__: Any) -> bool:
+            raise GitFailed("no space left on device")
+
+    object.__setattr__(lane.works, "worktrees", Full())
+    lane.all_is_due()
+    lane.turn()
+    lane.go_on()
+    assert (lane.waiting, lane.landing("a").trouble) == ([], "no space left on device")
+    object.__setattr__(lane.works, "worktrees", worktrees)
+    lane.outsider(**{"theirs.txt": "good\n"})
+    lane.time_passes()
+    assert lane.states("a") == ["landed"]
 
 
 def test_what_has_been_pushed_has_landed_though_that_could_not_be_stored_and_it_is_cancelled_then(

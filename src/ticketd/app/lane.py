@@ -47,8 +47,7 @@ from ticketd.errors import GitFailed
 from ticketd.ports import Conflict, LostRace, NothingLeft, Pushed, Refused, Unreachable
 
 MOST_UNVERIFIED = 16
-APART_AFTER = 2
-"""Refusals by the remote."""
+APART_AFTER = 2  # refusals by the remote
 
 
 @dataclass(slots=True)
@@ -317,7 +316,8 @@ class Lane:
             if undecided is not None:
                 keys = (*undecided.order.of, undecided.order.key)
                 of = [each for each in self.stack.candidates if each.key in keys]
-                self.pushing.put_off(self._stored(of), Phase.BLOCKED, undecided.trouble)
+                # Of a target in doubt nobody stands in the stack, and all wait for it.
+                self.pushing.put_off(self._stored(of) or self._due(), Phase.BLOCKED, undecided.trouble)
         return found
 
     # --- pushing ---

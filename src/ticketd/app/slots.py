@@ -6,7 +6,7 @@ import shutil
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ticketd import failpoints
@@ -46,11 +46,15 @@ KEEP_PATIENCE_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Launches and collects attempts. Every method may block on git and setup; none runs on the daemon's loop."""
+    """Launches and collects attempts. Every method may block on git and setup; none runs on the daemon's loop.
+
+    `_unkept_since`: since when this daemon tries to keep what an attempt left, on the clock that nobody sets.
+    """
 
     works: Works
     trees: Trees
     guard: Guard
+    _unkept_since: dict[AttemptKey, float] = field(default_factory=dict)
 
     def launch(self, key: AttemptKey) -> None:
         """Ready a worktree at the attempt's base and start the agent in it."""
@@ -237,9 +241,10 @@ class Slots:
                 attempt.worktree, attempt.key, attempt.base, message, self.works.identity, largest
             )
         except (GitFailed, OSError) as error:
-            now = self.works.session.clock.now()
-            self.works.session.store.note(EventKind.RECOVERED, now, attempt.key, keep_failed=str(error))
-            if now - (attempt.ended_at or 0.0) < KEEP_PATIENCE_S:
+            clock = self.works.session.clock
+            self.works.session.store.note(EventKind.RECOVERED, clock.now(), attempt.key, keep_failed=str(error))
+            since = self._unkept_since.setdefault(attempt.key, clock.monotonic())
+            if clock.monotonic() - since < KEEP_PATIENCE_S:
                 raise
             return None
 

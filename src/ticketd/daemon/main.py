@@ -71,6 +71,7 @@ class Daemon:
     _looked_at: float = 0.0
     _watch_not_before: float = 0.0
     _drift_of: str | None = None
+    _seen: Settings | None = None
 
     def __post_init__(self) -> None:
         target = self.current.settings.target
@@ -195,9 +196,11 @@ class Daemon:
         if broken and broken != self.current.broken:
             log.warning("ticketd.toml cannot be used, the last good one stays:\n%s", broken)
         self.current.broken = broken
-        if parsed.settings is not None and parsed.settings != self.current.settings:
+        # Seen twice: what an editor is just writing may be half of it, or empty, by which nothing would be verified.
+        if parsed.settings not in (None, self.current.settings) and parsed.settings == self._seen:
             self.current.settings = parsed.settings
             self.works.bell.ring()
+        self._seen = parsed.settings
 
     def _watch_target(self) -> float:
         clock = self.works.session.clock

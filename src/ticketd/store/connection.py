@@ -82,6 +82,7 @@ class Connections:
         self.path = path
         self.redact = redact
         self._local = threading.local()
+        self._file: tuple[int, int] | None = None
         self._create()
         self._file = _file_at(path)
 
@@ -145,7 +146,12 @@ class Connections:
             self._local.db = None
 
     def _open(self) -> Database:
-        connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        if self._file is not None:
+            self.require_same_file()
+        # Only at first may it be made: a thread that begins after the file has gone would put an empty one there.
+        mode = "rwc" if self._file is None else "rw"
+        address = f"{self.path.absolute().as_uri()}?mode={mode}"
+        connection = sqlite3.connect(address, timeout=BUSY_TIMEOUT_S, isolation_level=None, uri=True)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         db = Database(connection)
