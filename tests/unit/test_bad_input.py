@@ -1,4 +1,4 @@
-"""Words that no sane person writes, where no other test has them. The table is in wiki/_global/bad-input.md."""
+"""Words that no sane person writes, where no other test has them. The table is in wiki/_global/reliability.md."""
 
 from __future__ import annotations
 

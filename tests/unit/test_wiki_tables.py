@@ -25,8 +25,10 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
     assert missing == []
 
 
-def test_all_rows_of_bad_input_are_there_and_name_a_test_or_say_why_not() -> None:
-    lines = (ROOT / "wiki" / "_global" / "bad-input.md").read_text("utf-8").splitlines()
-    rows = {int(found[1]): line for line in lines if (found := re.match(r"\| (\d+) \|", line))}
-    assert list(rows) == list(range(1, 46))
-    assert [n for n, line in rows.items() if not NAMED.search(line) and "not there yet" not in line] == []
+@pytest.mark.parametrize(("heading", "rows"), [("## Faults", 52), ("## Bad input", 45)])
+def test_each_row_is_there_and_names_a_test_or_says_why_not(heading: str, rows: int) -> None:
+    page = (ROOT / "wiki" / "_global" / "reliability.md").read_text("utf-8")
+    section = page.split(f"{heading}\n", 1)[1].split("\n## ", 1)[0]
+    found = {int(row[1]): row[0] for row in re.finditer(r"^\| (\d+) \|.*$", section, re.MULTILINE)}
+    assert list(found) == list(range(1, rows + 1))
+    assert [n for n, row in found.items() if not NAMED.search(row) and "not there yet" not in row] == []
