@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import time
 
 from failpoint_scenes import RUN, Play, Step, Yard
 
+KEPT_FOR_S = 1
 SETTLED = '[limits]\nretries = 3\ngrace = "1s"\n'
 ELSEWHERE = (
     "git clone -q ROOT/origin.git ROOT/other && cd ROOT/other && sed -i s/2/theirs/ area/1.txt"
@@ -134,9 +136,9 @@ ROOM = Play(
         Step(RUN.args, prepares=lambda yard: break_tree(yard)),
         Step(discard="1"),
         Step(("doctor", "--fix"), prepares=lambda yard: leave_a_step(yard)),
-        RUN,
+        Step(RUN.args, prepares=lambda yard: outlast(yard)),
     ),
-    config='[limits]\nkeep = "1s"\n',
+    config=f'[limits]\nkeep = "{KEPT_FOR_S}s"\n',
     slots=1,
     unwatched=True,  # `doctor --fix` installs the hook
 )
@@ -317,6 +319,13 @@ def break_tree(yard: Yard) -> None:
     (yard.scene.control / "worktrees" / "1" / "commondir").unlink(missing_ok=True)
     if not (yard.work / "tickets" / "b.md").exists():
         yard.ticket("b", does=["make work/@.txt x"])
+
+
+def outlast(yard: Yard) -> None:
+    """Until what has landed has been kept for long enough."""
+    logs = max(path.stat().st_mtime for path in (yard.scene.state / "logs").rglob("*"))
+    while time.time() < logs + KEPT_FOR_S + 0.1:
+        time.sleep(0.05)
 
 
 def leave_a_step(yard: Yard) -> None:
