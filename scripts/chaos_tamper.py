@@ -109,9 +109,10 @@ def collect(common: Path, made: Path) -> None:
 
 
 def strays(common: Path, made: Path) -> None:
-    """Branches, tags and stashes, as agents make them."""
+    """Branches, tags and stashes, as agents make them. Of its own work nothing is stashed: another agent's filters may
+    be in force for its git just then, in linked worktrees, and make something else of it."""
     Path("stashed.txt").write_text("stashed\n")
-    git("stash", "push", "--include-untracked", "--quiet")
+    git("stash", "push", "--include-untracked", "--quiet", "--", "stashed.txt")
     git("stash", "pop", "--quiet")
     name = f"{os.environ['TICKETD_TICKET']}-{os.environ['TICKETD_ATTEMPT']}"
     git("tag", f"v-{name}")
