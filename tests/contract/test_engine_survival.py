@@ -299,6 +299,18 @@ def test_a_run_whose_record_cannot_be_read_is_left_alone_and_shown_and_ends_by_f
     assert isinstance(over, Exited) and over.reason == "ended"
 
 
+def test_to_settle_a_run_that_had_begun_and_has_no_records_ends_it_at_once(
+    engine: LocalEngine, spec: RunSpec, tie: Tie, altered: Altered
+) -> None:
+    altered(("TICK_S = 1.0", "TICK_S = 1000.0"))  # its supervisor looks too late
+    engine.start(python(replace(spec, mark="marked/1"), STUBBORN))
+    tie.read()
+    shutil.rmtree(spec.run_dir)
+    state = engine.settle(spec.run_dir, "marked/1")
+    tie.wait_for_cut()
+    assert isinstance(state, LostRun) and not state.left
+
+
 def test_a_run_whose_records_are_deleted_ends_itself(engine: LocalEngine, spec: RunSpec, tie: Tie) -> None:
     engine.start(python(spec, DAEMONISE + STUBBORN))
     tie.read()

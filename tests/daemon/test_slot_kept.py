@@ -15,7 +15,7 @@ from ticketd.domain.globs import PatternSet
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.ticket import Ticket
 from ticketd.domain.ticketfile import Lines, Parsed
-from ticketd.ports import Alive, FoundFile, LostRun, NeverStarted, RunState
+from ticketd.ports import Alive, FoundFile, LostRun, RunState
 from ticketd.store import SqliteStore, open_store
 
 KEY = AttemptKey("a", 1)
@@ -32,7 +32,7 @@ def running(tmp_path: Path) -> SqliteStore:
     return store
 
 
-def slots_of(store: SqliteStore, tmp_path: Path, settle: Callable[[Path], RunState]) -> Slots:
+def slots_of(store: SqliteStore, tmp_path: Path, settle: Callable[[Path, str], RunState]) -> Slots:
     session = SimpleNamespace(store=store, places=Places(tmp_path), clock=SimpleNamespace(now=lambda: 9.0))
     works: Any = SimpleNamespace(session=session, engine=SimpleNamespace(settle=settle))
     trees: Any = None
@@ -41,7 +41,7 @@ def slots_of(store: SqliteStore, tmp_path: Path, settle: Callable[[Path], RunSta
 
 def test_records_that_somebody_has_deleted_are_a_lost_run(tmp_path: Path) -> None:
     store = running(tmp_path)
-    slots_of(store, tmp_path, lambda _: NeverStarted()).lost(KEY)
+    slots_of(store, tmp_path, lambda *_: LostRun("its records have been deleted")).lost(KEY)
     attempt = store.attempt(KEY)
     assert attempt and (attempt.state, attempt.outcome) == (AttemptState.COLLECTING, "lost")
 
@@ -49,7 +49,7 @@ def test_records_that_somebody_has_deleted_are_a_lost_run(tmp_path: Path) -> Non
 def test_what_cannot_be_ended_keeps_the_slot_and_is_shown_until_it_is_gone(tmp_path: Path) -> None:
     store = running(tmp_path)
     said: list[RunState] = [Alive(7, 3.0, None), LostRun("gone", left="7 (cat)"), LostRun("gone", left="7 (cat)")]
-    slots = slots_of(store, tmp_path, lambda _: said.pop(0) if said else LostRun("gone"))
+    slots = slots_of(store, tmp_path, lambda *_: said.pop(0) if said else LostRun("gone"))
     seen = []
     for _ in range(4):
         slots.lost(KEY)

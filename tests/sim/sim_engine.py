@@ -144,7 +144,8 @@ class SimEngine:
             case Life.LOST:
                 return LostRun("its supervisor is gone and recorded no exit")
 
-    def settle(self, run_dir: Path) -> RunState:
+    def settle(self, run_dir: Path, begun_as: str = "") -> RunState:
+        del begun_as
         self._port(f"settle {run_dir.name}")
         run = self._machine.runs.get(run_dir)
         if run is not None and run.life is Life.COMING:

@@ -70,7 +70,7 @@ def verify_another_tree(patch: pytest.MonkeyPatch) -> None:
 def begin_what_was_given_up(patch: pytest.MonkeyPatch) -> None:
     """A run that was about to begin when its daemon died begins, whatever the next daemon has decided."""
 
-    def settle(self: SimEngine, run_dir: Path) -> Any:
+    def settle(self: SimEngine, run_dir: Path, begun_as: str = "") -> Any:
         self._port("settle")
         state = self._state(run_dir)
         return NeverStarted() if isinstance(state, Alive) and not state.pid else state

@@ -133,15 +133,12 @@ class Slots:
     def lost(self, key: AttemptKey) -> None:
         """Its supervisor is gone without a word. The slot is free once nothing of the run is left, not before: the next
         look asks again."""
-        match self.works.engine.settle(self.works.session.places.run_dir(key)):
+        match self.works.engine.settle(self.works.session.places.run_dir(key), self._mark(key)):
             case Alive():
                 pass
             case LostRun(left=left) if left:
                 self.works.session.store.held_up(key, f"cannot be ended: {left}")
-            case NeverStarted():
-                # It did: its supervisor sees that within a second, and ends it. The backoff is longer.
-                self.over(key, LostRun("its records have been deleted"))
-            case Exited() | LostRun() as state:
+            case Exited() | LostRun() | NeverStarted() as state:
                 self.over(key, state)
 
     def over(self, key: AttemptKey, state: Exited | LostRun | NeverStarted) -> None:
@@ -284,7 +281,6 @@ class Slots:
         failpoints.hit("run/brief")
         log = places.log(key)
         make_private(log.parent)
-        mark = f"{self.works.session.places.state.name}/{key}"
         return RunSpec(
             run_dir=run_dir,
             argv=enclosed(
@@ -296,9 +292,12 @@ class Slots:
             log=log,
             timeout_s=settings.timeout_of(record.ticket),
             grace_s=settings.limits.grace_s,
-            mark=mark,
+            mark=self._mark(key),
             doorbell=self.works.doorbell,
         )
+
+    def _mark(self, key: AttemptKey) -> str:
+        return f"{self.works.session.places.state.name}/{key}"
 
     def _give_up(self, key: AttemptKey, record: TicketRecord, error: Exception) -> None:
         """The agent was never begun: not the ticket's fault, unless its worktree can never be made ready. A merge that

@@ -80,15 +80,16 @@ class LocalEngine:
         # The supervisor may have ended between the two questions.
         return run.read_exit(run_dir) or _dead(run_dir)
 
-    def settle(self, run_dir: Path) -> RunState:
+    def settle(self, run_dir: Path, begun_as: str = "") -> RunState:
         """The state to build on after a crash. A run that has not begun is voided and never will; of a lost one, all
-        that is known to be its own is killed (`survivors.py`); one that lives is left alone."""
+        that is known to be its own is killed (`survivors.py`); one that lives is left alone. With `begun_as` its mark,
+        one that has no records is lost, too."""
         run.make_directory(run_dir)
         give_up_at = time.monotonic() + SETTLE_LIMIT_S
         while True:
             with run.locked(run_dir) as held:
                 if held:
-                    return self._close(run_dir)
+                    return self._close(run_dir, begun_as)
             match self.look(run_dir):
                 case Exited() as state:
                     return state
@@ -171,14 +172,16 @@ class LocalEngine:
         if hold is not None:
             os.close(hold)
 
-    def _close(self, run_dir: Path) -> RunState:
+    def _close(self, run_dir: Path, begun_as: str) -> RunState:
         """The lock is held: nothing is alive, nothing can begin meanwhile."""
         self._reap()
         if not run.has_begun(run_dir):
             run.void(run_dir)
         state = run.read_exit(run_dir) or _dead(run_dir)
+        if begun_as and isinstance(state, NeverStarted):
+            state = LostRun("its records have been deleted")
         if isinstance(state, LostRun) and not state.with_machine:
-            remains = end_survivors(run_dir)
+            remains = end_survivors(run_dir, begun_as)
             detail = f"{state.detail}; {remains.doubts}" if remains.doubts else state.detail
             return replace(state, left=remains.left, detail=detail)
         return state

@@ -35,12 +35,13 @@ class Remains:
     doubts: str = ""
 
 
-def end_survivors(run_dir: Path) -> Remains:
-    """Call only with the run's lock held, for a run of this boot that has begun and is lost."""
+def end_survivors(run_dir: Path, mark: str = "") -> Remains:
+    """Call only with the run's lock held, for a run of this boot that has begun and is lost. `mark`: the run's, where
+    its records do not tell it any more."""
     if not supervisor.everyone():
         return Remains(doubts="without /proc nobody can look for what it left")
     spec, started = run.read_spec(run_dir), run.read_started(run_dir)
-    is_own = _ownership(spec, started, run.read_kin(run_dir))
+    is_own = _ownership(spec, started, run.read_kin(run_dir), spec.mark if spec else mark)
     give_up_at, pause_s = time.monotonic() + SWEEP_LIMIT_S, 0.002
     while (found := _with_offspring(is_own)) and time.monotonic() < give_up_at:
         supervisor.kill_cgroup(started.cgroup if started else None)
@@ -54,13 +55,15 @@ def end_survivors(run_dir: Path) -> Remains:
     return Remains(supervisor.named(found), alone if at_work else "")
 
 
-def _ownership(spec: run.Ran | None, started: run.Started | None, kin: dict[int, int]) -> Callable[[int, int], bool]:
+def _ownership(
+    spec: run.Ran | None, started: run.Started | None, kin: dict[int, int], mark: str
+) -> Callable[[int, int], bool]:
     grouped = f"/{Path(started.cgroup).name}" if started and started.cgroup else None
 
     def is_own(pid: int, start: int) -> bool:
         if grouped and grouped in _cgroup_of(pid):
             return True
-        if spec and spec.mark and supervisor.has_mark(pid, spec.mark):
+        if mark and supervisor.has_mark(pid, mark):
             return True
         return kin.get(pid) == start or bool(spec and started and _is_in_session(pid, started, spec.cwd))
 

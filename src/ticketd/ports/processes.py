@@ -114,9 +114,9 @@ class Engine(Protocol):
 
     def look(self, run_dir: Path) -> RunState: ...
 
-    def settle(self, run_dir: Path) -> RunState:
+    def settle(self, run_dir: Path, begun_as: str = "") -> RunState:
         """After a crash: like `look`, but a run that has not begun never will, and what a lost one left is ended. May
-        take seconds."""
+        take seconds. `begun_as`: the mark of one that is known to have begun, whatever has become of its records."""
 
     def end(self, run_dir: Path, grace_s: float) -> None:
         """Asks for the end of the whole process tree; returns at once."""
