@@ -115,12 +115,12 @@ class CheckoutFiles:
 
     def _remember(self, content: bytes) -> None:
         """Unless it may be half of what somebody is just writing: an editor that writes in place empties it first, and
-        by an empty one nothing would be verified."""
+        by an empty one nothing would be verified. Without room for it the one before is still good."""
         with contextlib.suppress(OSError):
             young = abs(time.time() - (self.root / CONFIG).stat().st_mtime) < SETTLED_S
-            if young or _read_regular(self._last_good) == content:
+            known = _read_regular(self._last_good) if self._last_good.exists() else None
+            if young or known == content or not self._last_good.parent.is_dir():
                 return
-        if self._last_good.parent.is_dir():
             fresh = self._last_good.with_name(f"{self._last_good.name}.{os.getpid()}.ticketd")
             fresh.touch(mode=0o600)
             fresh.write_bytes(content)
