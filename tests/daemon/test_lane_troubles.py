@@ -128,6 +128,36 @@ def test_a_push_whose_answer_was_lost_has_landed_though_others_have_pushed_on_to
     assert lane.subjects() == ["From elsewhere", "Work of a", "From elsewhere"]
 
 
+def test_a_push_that_arrives_when_nobody_waits_for_it_any_more_has_landed(lane: LaneYard) -> None:
+    lane.config(f"{GOOD}\nmemo = false")
+    base = lane.target()
+    lane.kept("a", base=base, merges=lane.outsider(**{"other.txt": ""}), **{"shared.txt": "a\n", "other.txt": ""})
+    lane.turn()
+    target = lane.works.target
+    on_its_way: list[tuple[str, str]] = []
+
+    class Slow:
+        """Gives no answer in time."""
+
+        tip = target.tip
+
+        def push(self, candidate: str, onto: str) -> Unreachable:
+            on_its_way.append((candidate, onto))
+            return Unreachable("no answer")
+
+    object.__setattr__(lane.works, "target", Slow())
+    lane.go_on()
+    object.__setattr__(lane.works, "target", target)
+    lane.all_is_due()
+    lane.turn()  # it is verified once more
+    target.push(*on_its_way[0])
+    lane.outsider(**{"shared.txt": "a, and theirs\n"})
+    lane.daemon.tracker.ask()
+    lane.until_quiet()
+    assert lane.states("a") == ["landed"]
+    assert lane.subjects() == ["From elsewhere", "Work of a", "From elsewhere"]
+
+
 def test_work_that_is_damaged_keeps_no_other_from_landing(lane: LaneYard) -> None:
     lane.config(GOOD)
     lane.kept("a", "b", "c")

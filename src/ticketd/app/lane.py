@@ -117,7 +117,7 @@ class Lane:
             return False
         if self.reconciling.end_waiting(landings) or self.reconciling.settle(landings, tip):
             return True
-        if self.races.follow(tip):
+        if self.reconciling.arrived(tip) or self.races.follow(tip):
             return True
         if self.doubt.holds():
             return self.doubt.ask_again(landings)

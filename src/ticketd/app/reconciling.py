@@ -30,6 +30,19 @@ class Reconciling:
         self.pushing.set_phases([replace(going_on(each), phase=phase) for each, phase in told])
         return bool(waited)
 
+    def arrived(self, tip: str) -> bool:
+        """Who has moved the target may have been ourselves: a push that nobody waited for any more comes in all the
+        same. Whether any of the stack is there."""
+        there = []
+        for each in self.stack.candidates if tip != self.stack.on else ():
+            if not self.works.history.contains(tip, each.commit):
+                break
+            there.append(Landed(each.key, each.commit))
+        if there:
+            self.stack.cut(0)
+            self.pushing.landed(there, tip)
+        return bool(there)
+
     def settle(self, landings: Sequence[Landing], tip: str) -> bool:
         """Candidates that are not of the stack are on the target, or to be made anew. Whether there were any."""
         here = self.stack.keys()
