@@ -119,7 +119,7 @@ class CheckoutFiles:
         with contextlib.suppress(OSError):
             young = abs(time.time() - (self.root / CONFIG).stat().st_mtime) < SETTLED_S
             known = _read_regular(self._last_good) if self._last_good.exists() else None
-            if young or known == content or not self._last_good.parent.is_dir():
+            if known == content or (young and known is not None) or not self._last_good.parent.is_dir():
                 return
             fresh = self._last_good.with_name(f"{self._last_good.name}.{os.getpid()}.ticketd")
             fresh.touch(mode=0o600)
