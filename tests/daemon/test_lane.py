@@ -495,6 +495,19 @@ def test_a_merge_is_never_folded_in_silence(lane: LaneYard) -> None:
     assert len(lane.told(EventKind.FLATTENED)) == 1
 
 
+@pytest.mark.parametrize("holds", ["refs/heads/ticketd/other/1", "refs/ticketd/other/1", "refs/ticketd/a/1"])
+def test_a_commit_of_another_is_never_on_the_target_by_itself(lane: LaneYard, holds: str) -> None:
+    lane.config(f"{NO_BAD}\nreruns = 0")
+    before, theirs = lane.target(), commit(lane.yard.control, lane.target(), {"a.txt": "BAD\n"}, "Theirs")
+    git(lane.yard.control, "update-ref", holds, theirs)
+    lane.kept("a", stands=theirs)
+    lane.until_quiet()
+    assert lane.states("a") == ["landed"]
+    is_others = "other" in holds
+    assert git(lane.yard.origin, "rev-list", "--count", f"{before}..main") == ("1" if is_others else "2")
+    assert [data["mixed"] for data in lane.told(EventKind.FLATTENED)] == [True] * is_others
+
+
 def test_a_cancelled_ticket_leaves_the_train_and_the_others_go_on(lane: LaneYard) -> None:
     lane.config(f"{GOOD}\ntrain = 3")
     lane.kept("a", "b", "c")

@@ -168,6 +168,9 @@ class SimHistory:
     def left(self, old: str, new: str) -> frozenset[str]:
         return frozenset(self._disk.ancestors(old)) - frozenset(self._disk.ancestors(new))
 
+    def is_mixed(self, base: str, tip: str, onto: str, ticket: str) -> bool:
+        return False  # no simulated agent reaches the branch of another
+
     def changed(self, base: str, tip: str) -> tuple[str, ...]:
         return differing(self._disk.get(base).files, self._disk.get(tip).files)
 

@@ -106,6 +106,8 @@ class Candidates:
         trailers = (("Ticket", landing.key.ticket), ("Ticket-Attempt", str(landing.key.number)))
         rules, fold = rules_of(self.works.settings()), self._holds_what_failed(landing)
         made = self.works.history.rebase(landing.base, landing.tip, onto, trailers, rules, fold)
+        if mixed := self._is_mixed(landing, onto, made):
+            made = self.works.history.rebase(landing.base, landing.tip, onto, trailers, rules, fold=True)
         if not isinstance(made, Rebased):
             return made
         commit = self._regenerated(landing, made)
@@ -117,8 +119,8 @@ class Candidates:
             return Leaks(commit, told)
         if why := self._why_not_approved(landing, record, onto, commit):
             return Unapproved(why)
-        if made.flattened and landing.candidate is None:
-            self._tell_flattened(landing)
+        if (made.flattened or mixed) and landing.candidate is None:
+            self._tell_flattened(landing, mixed)
         return Candidate(landing, onto, commit)
 
     def _holds_what_failed(self, landing: Landing) -> bool:
@@ -126,6 +128,12 @@ class Candidates:
         the next."""
         attempt = self.works.session.store.attempt(landing.key)
         return attempt is not None and attempt.mends is RepairKind.VERIFY
+
+    def _is_mixed(self, landing: Landing, onto: str, made: Rebased | Conflict | NothingLeft) -> bool:
+        """A commit of another's that lies in between may be anything, and nobody verifies it here."""
+        if not isinstance(made, Rebased) or len(made.commits) < 2:
+            return False
+        return self.works.history.is_mixed(landing.base, landing.tip, onto, landing.key.ticket)
 
     def _regenerated(self, landing: Landing, made: Rebased) -> str | NotMade:
         """The candidate with those files that its commands make, made anew in a tree of all the others."""
@@ -152,9 +160,9 @@ class Candidates:
         why = why_review(record, changed, settings)
         return f"{why}; approved was {record.approved[:12]}, not this" if why and record.approved else why
 
-    def _tell_flattened(self, landing: Landing) -> None:
+    def _tell_flattened(self, landing: Landing, mixed: bool) -> None:
         clock = self.works.session.clock
-        self.works.session.store.note(EventKind.FLATTENED, clock.now(), landing.key, tip=landing.tip)
+        self.works.session.store.note(EventKind.FLATTENED, clock.now(), landing.key, tip=landing.tip, mixed=mixed)
 
     def breach(self, candidates: Sequence[Candidate]) -> tuple[Candidate, tuple[str, ...]] | None:
         """The first that changes a file which its ticket has not changed, with those files; a file that the target has

@@ -113,6 +113,12 @@ class Control:
     def left(self, old: str, new: str) -> frozenset[str]:
         return frozenset(self.git.ask("rev-list", old, f"^{new}").out.split())
 
+    def is_mixed(self, base: str, tip: str, onto: str, ticket: str) -> bool:
+        count = ("rev-list", "--count", tip, f"^{base}", f"^{onto}")
+        kept, live = f"--exclude=refs/ticketd/{ticket}/*", f"--exclude=refs/heads/ticketd/{ticket}/*"
+        others = (kept, "--glob=refs/ticketd/*", live, "--glob=refs/heads/ticketd/*")
+        return self.git.run(*count, "--not", *others) != self.git.run(*count)
+
     def changed(self, base: str, tip: str) -> tuple[str, ...]:
         answer = self.git.ask("diff-tree", "-r", "-z", "--name-only", *PLAIN, base, tip)
         if not answer.ok:

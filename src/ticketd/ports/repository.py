@@ -162,6 +162,10 @@ class History(Protocol):
     def left(self, old: str, new: str) -> frozenset[str]:
         """The commits of `old` that `new` has not; none where `old` is not here."""
 
+    def is_mixed(self, base: str, tip: str, onto: str, ticket: str) -> bool:
+        """Whether an attempt of another ticket, running or kept, holds any of the commits `base..tip` too, less what
+        `onto` has."""
+
     def changed(self, base: str, tip: str) -> tuple[str, ...]:
         """Paths that differ between two commits."""
 

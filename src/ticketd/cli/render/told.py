@@ -112,7 +112,9 @@ OF_TICKET: dict[EventKind, Words] = {
     EventKind.REVIEW_ASKED: lambda data: data.get("detail") or BEFORE_IT_RUNS,
     EventKind.APPROVED: lambda data: "is approved",
     EventKind.VERIFIED: _verified,
-    EventKind.FLATTENED: lambda data: "holds a merge: all of it lands as one commit",
+    EventKind.FLATTENED: lambda data: (
+        f"holds {'commits of another ticket' if data.get('mixed') else 'a merge'}: all of it lands as one commit"
+    ),
     EventKind.ALARM: lambda data: f"ALARM: {data['why']}",
     EventKind.LANDED: lambda data: _why({"why": data.get("detail")}, f"landed as {short(data['commit'])}"),
     EventKind.TAKEN_OFF: lambda data: data["detail"],
