@@ -256,7 +256,7 @@ class Simulation:
 
     def _watch_for_idle_slots(self) -> None:
         """What can start must have started before the next time that this looks, as long as the same daemon lives and
-        nothing fails."""
+        nothing fails. One that has run in between may be about to start again."""
         self.kernel.after(IDLE_S, self._watch_for_idle_slots)
         before, self._startable = self._startable, set()
         process = self._process
@@ -264,11 +264,12 @@ class Simulation:
             return
         board, now = self.store.board(), self.clock.now()
         decisions = Queue(snapshot_of(board, self.world.settings), now).decide(now)
-        self._startable = {(process.name, each.ticket) for each in decisions if isinstance(each, Start)}
-        for name, ticket in sorted(before & self._startable):
+        starts = [each.ticket for each in decisions if isinstance(each, Start)]
+        self._startable = {(process.name, ticket, board.tickets[ticket].attempts) for ticket in starts}
+        for name, ticket, _ in sorted(before & self._startable):
             self.violations.append(f"{name} does not start {ticket}, though nothing keeps it")
 
-    _startable: set[tuple[str, str]] = field(default_factory=set)
+    _startable: set[tuple[str, str, int]] = field(default_factory=set)
     _process: Process | None = None
 
     def _reboot(self) -> None:
