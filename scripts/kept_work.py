@@ -15,6 +15,7 @@ from ticketd.boot.session import open_session
 from ticketd.daemon.main import Daemon
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import NOTHING
+from ticketd.domain.report import NOTHING_REPORTED
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.verdict import ToLanding
 from ticketd.ports import Kept
@@ -97,7 +98,7 @@ def keep(daemon: Daemon, bed: Bed, tips: Mapping[str, str], base: str) -> None:
         assert isinstance(key, AttemptKey), key
         store.attempt_started(key, f"{name}", 1, now)
         store.attempt_over(key, 0, "exited", "", now)
-        store.close_attempt(key, Kept(tip, (f"new/{name}.txt",)), ToLanding(), None, now, retire=False)
+        store.close_attempt(key, Kept(tip, (f"new/{name}.txt",)), ToLanding(), NOTHING_REPORTED, now, retire=False)
 
 
 def lane_of(daemon: Daemon) -> Lane:

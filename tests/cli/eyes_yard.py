@@ -25,6 +25,7 @@ from ticketd.cli import main
 from ticketd.domain.attempt import AttemptKey, Drift
 from ticketd.domain.globs import NOTHING
 from ticketd.domain.pool import DaemonRecord, TargetRecord
+from ticketd.domain.report import NOTHING_REPORTED
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.ticket import Reason
 from ticketd.domain.verdict import Fail, ToLanding, Verdict
@@ -81,7 +82,7 @@ class Yard:
     def finish(self, key: AttemptKey, verdict: Verdict) -> None:
         store = self.session.store
         store.attempt_over(key, 0, "exited", "exit code 0", NOW + 60)
-        store.close_attempt(key, Kept(TIP, ("x",)), verdict, None, NOW + 61, retire=False)
+        store.close_attempt(key, Kept(TIP, ("x",)), verdict, NOTHING_REPORTED, NOW + 61, retire=False)
 
     def log(self, key: AttemptKey, content: bytes, what: str = "agent") -> Path:
         path: Path = self.session.places.log(key, what)

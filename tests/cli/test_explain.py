@@ -16,6 +16,7 @@ from ticketd.app.tickets import settings_of
 from ticketd.cli.render.explain import explanation
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.pool import Stop
+from ticketd.domain.report import NOTHING_REPORTED
 from ticketd.domain.throttle import Limited
 from ticketd.domain.ticket import Reason
 from ticketd.domain.verdict import Fail, Requeue, ToLanding
@@ -90,14 +91,16 @@ def lose_agent(yard: Yard) -> None:
     one(yard)
     store, now = yard.session.store, yard.session.clock.now()
     requeue = Requeue("its agent was lost with the machine", deferred=True, not_before=now + 600)
-    store.close_attempt(yard.start("one", 1), None, requeue, None, now, retire=False)
+    store.close_attempt(yard.start("one", 1), None, requeue, NOTHING_REPORTED, now, retire=False)
 
 
 def limit(yard: Yard) -> None:
     one(yard)
     store, now = yard.session.store, yard.session.clock.now()
     limited = Limited(("default",), now + 600.0, "exit code 75")
-    store.close_attempt(yard.start("one", 1), None, Requeue("later"), None, now, retire=False, capacity=limited)
+    store.close_attempt(
+        yard.start("one", 1), None, Requeue("later"), NOTHING_REPORTED, now, retire=False, capacity=limited
+    )
 
 
 STAGES: dict[str, tuple[Stage, str, str]] = {
@@ -276,7 +279,7 @@ def test_who_has_the_room_is_told(yard: Yard) -> None:
     yard.sync()
     store = yard.session.store
     with yard.daemon():
-        store.close_attempt(yard.start("b", 2), None, Requeue("again"), None, NOW, retire=False)
+        store.close_attempt(yard.start("b", 2), None, Requeue("again"), NOTHING_REPORTED, NOW, retire=False)
         yard.start("a", 1, agent="slow")
         scoped, profiled = (told(yard, id_) for id_ in ("in-scope", "by-profile"))
         yard.start("b", 2)

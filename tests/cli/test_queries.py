@@ -11,6 +11,7 @@ from eyes_yard import BASE, NOW, TIP, Yard
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.landing import Landed
 from ticketd.domain.pool import Stop, TargetRecord
+from ticketd.domain.report import NOTHING_REPORTED
 from ticketd.domain.ticket import Reason, TicketState
 from ticketd.domain.verdict import Cancel, Requeue, ToLanding
 
@@ -130,7 +131,7 @@ def test_a_ticket_that_ran_before_may_wait_before_its_next_start(yard: Yard) -> 
     yard.sync()
     key = yard.start("again", 1)
     yard.session.store.attempt_over(key, 75, "exited", "it runs", NOW)
-    yard.session.store.close_attempt(key, None, Requeue("as if it runs"), None, NOW, retire=False)
+    yard.session.store.close_attempt(key, None, Requeue("as if it runs"), NOTHING_REPORTED, NOW, retire=False)
     yard.session.store.ask_to_start("again", NOW)
     (review,) = yard.run("status", "--json").document()["review"]
     assert (review["gate"], review["attempt"]) == ("start", 1)

@@ -21,6 +21,7 @@ from ticketd.cli.render.told import Teller
 from ticketd.cli.render.words import age, clock, duration, one_wait, output_words, safe
 from ticketd.domain.events import Event, EventKind
 from ticketd.domain.landing import Phase
+from ticketd.domain.report import NOTHING_REPORTED
 from ticketd.domain.throttle import Limited
 from ticketd.domain.ticket import Reason
 from ticketd.domain.verdict import Fail, Requeue, ToLanding
@@ -137,7 +138,7 @@ def test_a_throttled_profile_is_told_with_its_reason_and_its_end(yard: Yard) -> 
     store, now = yard.session.store, yard.session.clock.now()
     key = yard.start("first", 1)
     limited = Limited(("default",), now + 3600.0, "exit code 75")
-    store.close_attempt(key, None, Requeue("later"), None, now, retire=False, capacity=limited)
+    store.close_attempt(key, None, Requeue("later"), NOTHING_REPORTED, now, retire=False, capacity=limited)
     with yard.daemon():
         document, out = document_of(yard), yard.run("status").out
     until = queries.iso(now + 3600.0)

@@ -12,6 +12,7 @@ from ticketd.domain.landing import Landed, Landing, Phase, Proposal, Verificatio
 from ticketd.domain.pool import DaemonRecord, Stop, TargetRecord
 from ticketd.domain.repair import Repair, RepairKind
 from ticketd.domain.replay import Replay
+from ticketd.domain.report import Report
 from ticketd.domain.review import Stale, digest_of
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
@@ -284,7 +285,7 @@ class Walk:
                 pass
 
     def close(self, key: AttemptKey, kept: Kept | None, verdict: Verdict) -> None:
-        self.store.close_attempt(key, kept, verdict, 0.25, self.at, retire=kept is None)
+        self.store.close_attempt(key, kept, verdict, Report(cost_usd=0.25), self.at, retire=kept is None)
 
     def of_landing(self, landing: Landing) -> Iterator[Step]:
         store, key = self.store, landing.key

@@ -14,6 +14,7 @@ from ticketd.domain.globs import NOTHING
 from ticketd.domain.landing import Landed
 from ticketd.domain.pool import TargetRecord
 from ticketd.domain.repair import Repair, RepairKind
+from ticketd.domain.report import NOTHING_REPORTED
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import Reason, TicketRecord, TicketState
@@ -53,7 +54,7 @@ def dispatch(store: SqliteStore) -> Attempt:
 def end(store: SqliteStore, attempt: Attempt, verdict: Verdict, tip: str = TIP) -> None:
     store.attempt_started(attempt.key, "1", 42, 3.0)
     store.attempt_over(attempt.key, 0, "exited", "", 4.0)
-    store.close_attempt(attempt.key, Kept(tip, ("a",)), verdict, None, 5.0, retire=False)
+    store.close_attempt(attempt.key, Kept(tip, ("a",)), verdict, NOTHING_REPORTED, 5.0, retire=False)
 
 
 def sent_back(store: SqliteStore) -> Attempt:

@@ -18,6 +18,7 @@ from ticketd.domain.globs import NOTHING, PatternSet
 from ticketd.domain.landing import Landed, Phase
 from ticketd.domain.lint import Outline
 from ticketd.domain.pool import PAUSED_BY_A_PERSON, DaemonRecord, Stop, TargetRecord
+from ticketd.domain.report import NOTHING_REPORTED, Report
 from ticketd.domain.review import Stale
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
@@ -66,7 +67,7 @@ def run(store: SqliteStore, id_: str, verdict: Verdict, slot: int = 1) -> Attemp
     store.set_worktree(key, str(slot))
     store.attempt_started(key, str(slot), 123, 3.0)
     store.attempt_over(key, 0, "exited", "", 4.0)
-    store.close_attempt(key, Kept(TIP, ("x",)), verdict, 0.5, 5.0, retire=False)
+    store.close_attempt(key, Kept(TIP, ("x",)), verdict, Report(cost_usd=0.5), 5.0, retire=False)
     return key
 
 
@@ -270,7 +271,7 @@ def every_write(store: SqliteStore) -> Iterator[str]:
     yield "running, cancel asked"
     store.save_files([], ["tickets/e.md"], 9.0)
     store.attempt_over(AttemptKey("e", 2), 0, "exited", "", 9.0)
-    store.close_attempt(AttemptKey("e", 2), None, Requeue("x"), None, 9.0, retire=False)
+    store.close_attempt(AttemptKey("e", 2), None, Requeue("x"), NOTHING_REPORTED, 9.0, retire=False)
     yield "ended without its file"
 
 
@@ -316,7 +317,7 @@ def test_the_newest_samples_come_first_and_learning_is_done_anew_only_for_more(s
         key = dispatch(store, id_)
         assert isinstance(key, AttemptKey)
         store.attempt_over(key, 0, "exited", "", ended_at)
-        store.close_attempt(key, Kept(TIP, ("x",)), ToLanding(), None, ended_at, retire=False)
+        store.close_attempt(key, Kept(TIP, ("x",)), ToLanding(), NOTHING_REPORTED, ended_at, retire=False)
         store.land([Landed(key, LANDED)], TARGET, 40.0)
         assert (store.estimates() is not before) == is_worth_it
     assert [(s.seconds, s.landing_s) for s in store.samples(2)] == [(28.0, 10.0), (18.0, 20.0)]
@@ -460,7 +461,7 @@ def test_a_collision_is_told_once_and_seen_by_both_as_long_as_both_hold_their_cl
     assert kinds(store, "b").count(EventKind.CLAIM_COLLIDED) == 2
     assert store.board().collisions == store.collisions() == (Collision("a", "b", "b1"), Collision("a", "b", "b2"))
     store.attempt_over(other, 1, "exited", "", 6.0)
-    store.close_attempt(other, None, Fail(Reason.AGENT_FAILED, ""), None, 6.0, retire=False)
+    store.close_attempt(other, None, Fail(Reason.AGENT_FAILED, ""), NOTHING_REPORTED, 6.0, retire=False)
     assert store.collisions() == ()
 
 
@@ -470,7 +471,9 @@ def test_the_end_of_an_attempt_tells_no_collision_that_was_told_while_it_ran(sto
     key = begin(store, "a", 1)
     store.extend_claim(key, ["b", "new"], 4.0)
     store.attempt_over(key, 0, "exited", "", 5.0)
-    store.close_attempt(key, Kept(TIP, ("a", "b", "new")), ToLanding(outside=("b", "new")), None, 5.0, retire=False)
+    store.close_attempt(
+        key, Kept(TIP, ("a", "b", "new")), ToLanding(outside=("b", "new")), NOTHING_REPORTED, 5.0, retire=False
+    )
     assert kinds(store, "a").count(EventKind.CLAIM_COLLIDED) == kinds(store, "a").count(EventKind.CLAIM_EXTENDED) == 1
     assert EventKind.OUTSIDE_CLAIM not in kinds(store, "a")
 
@@ -523,7 +526,7 @@ def test_a_worktree_that_holds_what_no_commit_does_leaves_the_pool(store: Sqlite
     assert isinstance(key, AttemptKey)
     store.set_worktree(key, "7")
     store.attempt_over(key, 0, "exited", "", 4.0)
-    store.close_attempt(key, None, Fail(Reason.LOST, "x"), None, 5.0, retire=True)
+    store.close_attempt(key, None, Fail(Reason.LOST, "x"), NOTHING_REPORTED, 5.0, retire=True)
     assert "7" not in store.worktree_setups() and "7" in store.worktree_names()
     assert any("left worktree 7" in (Teller().line(event) or "") for event in store.events())
 
@@ -807,7 +810,7 @@ def refuse(store: SqliteStore, keys: list[AttemptKey], at: float = 100.0) -> Non
 def ended(store: SqliteStore, key: AttemptKey, capacity: Capacity, at: float) -> None:
     store.attempt_started(key, key.ticket, 1, at - 1)
     store.attempt_over(key, 75, "exited", "", at)
-    store.close_attempt(key, None, Requeue("later"), None, at, retire=False, capacity=capacity)
+    store.close_attempt(key, None, Requeue("later"), NOTHING_REPORTED, at, retire=False, capacity=capacity)
 
 
 def test_a_refused_start_leaves_the_ticket_as_it_was_but_for_its_reason(store: SqliteStore) -> None:
@@ -916,7 +919,7 @@ def test_what_is_said_of_an_attempt_that_has_ended_changes_nothing(store: Sqlite
     store.pulse({old: Pulse(50.0, 9, 50.0, None, None)})
     store.start_refused(old, "late", 50.0)
     late = Limited(("default",), None, "late")
-    store.close_attempt(old, None, Fail(Reason.LOST, "late"), 9.0, 50.0, retire=True, capacity=late)
+    store.close_attempt(old, None, Fail(Reason.LOST, "late"), Report(cost_usd=9.0), 50.0, retire=True, capacity=late)
     assert (store.board(), len(store.events())) == (before, told)
     assert "late" not in str(store.attempt(old))
     assert "1" in store.worktree_setups()
@@ -948,7 +951,7 @@ def test_reports_of_what_never_was_are_passed_over(store: SqliteStore) -> None:
     ghost = AttemptKey("ghost", 1)
     store.attempt_over(ghost, 0, "exited", "", 4.0)
     store.start_refused(ghost, "", 4.0)
-    store.close_attempt(ghost, None, Requeue(""), None, 4.0, retire=False)
+    store.close_attempt(ghost, None, Requeue(""), NOTHING_REPORTED, 4.0, retire=False)
     assert store.events() == ()
 
 

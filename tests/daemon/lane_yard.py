@@ -17,6 +17,7 @@ from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landing
+from ticketd.domain.report import NOTHING_REPORTED
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.ticket import TicketRecord
 from ticketd.domain.verdict import ToLanding
@@ -86,7 +87,7 @@ class LaneYard:
         tip = commit(self.yard.control, stands, files, f"Work of {id_}")
         if merges is not None:
             tip = commit(self.yard.control, tip, {}, "A merge", also=[merges])
-        store.close_attempt(key, Kept(tip, tuple(files)), ToLanding(), None, now, retire=False)
+        store.close_attempt(key, Kept(tip, tuple(files)), ToLanding(), NOTHING_REPORTED, now, retire=False)
 
     def outsider(self, **files: str | None) -> str:
         """Somebody else pushes."""

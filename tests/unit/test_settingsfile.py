@@ -198,7 +198,7 @@ def test_a_mark_and_foreign_line_ends_do_not_matter() -> None:
         ("slot = 8", 1, "`slot`: unknown key", "`slots`"),
         ("\n[targt]\nremote = 'x'", 2, "`targt`: unknown key", "`target`"),
         ("[landing]\n\nverfy = []", 3, "`landing.verfy`: unknown key", "`verify`"),
-        ("[agents.a]\ncommand = ['x']\nmodel = 'y'", 3, "`agents.a.model`: unknown key", "known: `preset`"),
+        ("[agents.a]\ncommand = ['x']\ncolour = 'y'", 3, "`agents.a.colour`: unknown key", "known: `preset`"),
         ("target.brnch = 'x'", 1, "`target.brnch`: unknown key", "`branch`"),
         ("target = {brnch = 'x'}", 1, "`target.brnch`", "`branch`"),
         ("target = 'main'", 1, "a table is wanted, not a text", "[target]"),

@@ -7,7 +7,7 @@ from ticketd.agents.scripted import ScriptedAgent
 from ticketd.domain.settings import AgentProfile
 from ticketd.ports import Agent
 
-PRESETS: dict[str, Agent] = {"command": CommandAgent(), "scripted": ScriptedAgent()}
+PRESETS: dict[str, Agent] = {agent.name: agent for agent in (CommandAgent(), ScriptedAgent())}
 
 
 def agent_of(profile: AgentProfile) -> Agent:

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from ticketd.domain.settings import AgentProfile
-from ticketd.ports import AgentResult, Exited
+from ticketd.ports import AgentResult, Exited, Launch, Said, Task
 
 LATER = 75
 
 
 class CommandAgent:
-    """Satisfies `ports.Agent`."""
+    """Satisfies `ports.Agent`. What it says is for people only."""
 
-    def argv(self, profile: AgentProfile) -> tuple[str, ...]:
-        return profile.command
+    name = "command"
+    program = ""
+    resumes = False
+    reads_lines = False
 
-    def read_result(self, exited: Exited, log: Path) -> AgentResult:
+    def launch(self, task: Task) -> Launch:
+        return Launch(task.profile.command)
+
+    def read(self, line: str) -> Iterable[Said]:
+        return ()
+
+    def read_result(self, exited: Exited | None, log: Path, home: Path) -> AgentResult:
+        if exited is None:
+            return AgentResult("failed", f"nobody knows how the agent ended; its output is in {log}")
         if exited.code == 0:
             return AgentResult("done")
         if exited.code == LATER:
             return AgentResult("later", "the agent asked to be run later (exit code 75)")
-        return AgentResult("failed", f"{_how(exited)}; its output is in {log}")
+        return AgentResult("failed", f"{how(exited)}; its output is in {log}")
 
 
-def _how(exited: Exited) -> str:
+def how(exited: Exited) -> str:
     return f"the agent ended with exit code {exited.code}" if exited.signal is None else f"signal {exited.signal}"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ticketd.agents.command import CommandAgent
-from ticketd.domain.settings import AgentProfile
+from ticketd.ports import Launch, Task
 
 PROGRAM = Path(__file__).with_name("scripted_program.py")
 
@@ -14,5 +14,7 @@ PROGRAM = Path(__file__).with_name("scripted_program.py")
 class ScriptedAgent(CommandAgent):
     """A command like any other, whose program comes with ticketd."""
 
-    def argv(self, profile: AgentProfile) -> tuple[str, ...]:
-        return (sys.executable, "-I", "-S", str(PROGRAM))
+    name = "scripted"
+
+    def launch(self, task: Task) -> Launch:
+        return Launch((sys.executable, "-I", "-S", str(PROGRAM)))

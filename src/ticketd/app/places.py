@@ -87,6 +87,10 @@ class Places:
     def worktree(self, name: str) -> Path:
         return self.worktrees / name
 
+    def agent_home(self, ticket: str, profile: str) -> Path:
+        """Where the agents of a ticket have their configuration and sessions, if not where the person's are."""
+        return self.state / "agents" / ticket / profile
+
     def home(self, name: str) -> Path:
         """What a worktree's processes have for a home directory in the sandbox."""
         return self.state / "homes" / name

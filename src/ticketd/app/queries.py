@@ -345,7 +345,7 @@ def _attempt(session: Session, attempt: Attempt) -> Document:
         "mends": attempt.mends,
         "reason": attempt.reason,
         "detail": attempt.detail,
-        "cost_usd": attempt.cost_usd,
+        "cost_usd": attempt.report.cost_usd,
         "log": str(session.places.log(attempt.key)),
     }
 

@@ -24,6 +24,7 @@ from ticketd.app.trees import Trees
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import matches
+from ticketd.domain.report import NOTHING_REPORTED, Report
 from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.domain.throttle import Capacity, learned
 from ticketd.domain.ticket import Reason, TicketRecord
@@ -38,7 +39,7 @@ from ticketd.domain.verdict import (
     wants_word_to_run,
 )
 from ticketd.errors import BadInput, GitFailed, TicketdError
-from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunSpec, RunState
+from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunSpec, RunState, Task
 
 KEEP_PATIENCE_S = 600.0
 """A disk without room passes, and nobody waits for the slot: it is free already."""
@@ -159,20 +160,20 @@ class Slots:
         if attempt.state is not AttemptState.COLLECTING:
             return
         redact_log(self.works.session.secrets(), self.works.session.places.log(key))
-        finish, cost = self._finish(attempt, self.works.engine.settle(self.works.session.places.run_dir(key)))
+        finish, report = self._finish(attempt, self.works.engine.settle(self.works.session.places.run_dir(key)))
         if attempt.worktree is None:
-            self._close(key, None, finish, cost)
+            self._close(key, None, finish, report)
             return
         self.guard.ended(key)
         kept = self._keep(attempt, record)
         if kept is None:
             where = self.works.worktrees.path(attempt.worktree)
             detail = f"its work could not be kept as a commit; it stands in {where}"
-            self._store_verdict(key, None, Fail(Reason.LOST, detail), cost, True, self._learned(finish))
+            self._store_verdict(key, None, Fail(Reason.LOST, detail), report, True, self._learned(finish))
             self.trees.forget(attempt.worktree)
         else:
             finish = self._judged(attempt, record, kept, finish)
-            self._close(key, kept, finish, cost)
+            self._close(key, kept, finish, report)
             self._hand_back(attempt.worktree, kept)
         self.works.bell.ring()
 
@@ -203,9 +204,9 @@ class Slots:
         fork = self.works.history.fork_point(kept.tip, tip)
         return kept.changed if fork in (None, attempt.base) else self.works.history.changed(fork or "", kept.tip)
 
-    def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, cost: float | None) -> None:
+    def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, report: Report) -> None:
         verdict = after_attempt(self._record(key), finish, self.works.settings(), self.works.session.clock.now())
-        self._store_verdict(key, kept, verdict, cost, bool(kept and not kept.is_whole), self._learned(finish))
+        self._store_verdict(key, kept, verdict, report, bool(kept and not kept.is_whole), self._learned(finish))
 
     def _learned(self, finish: Finish) -> Capacity | None:
         settings = self.works.settings()
@@ -217,12 +218,12 @@ class Slots:
         key: AttemptKey,
         kept: Kept | None,
         verdict: Verdict,
-        cost: float | None,
+        report: Report,
         retire: bool = False,
         capacity: Capacity | None = None,
     ) -> None:
         now = self.works.session.clock.now()
-        self.works.session.store.close_attempt(key, kept, verdict, cost, now, retire=retire, capacity=capacity)
+        self.works.session.store.close_attempt(key, kept, verdict, report, now, retire=retire, capacity=capacity)
 
     def _keep(self, attempt: Attempt, record: TicketRecord) -> Kept | None:
         """None if it has been tried for long enough.
@@ -245,16 +246,17 @@ class Slots:
                 raise
             return None
 
-    def _finish(self, attempt: Attempt, state: RunState) -> tuple[Finish, float | None]:
+    def _finish(self, attempt: Attempt, state: RunState) -> tuple[Finish, Report]:
         how = attempt.outcome or "lost"
         if how != "exited" or not isinstance(state, Exited):
             finish = Finish(how, "failed", attempt.detail, agent=attempt.agent)
-            return replace(finish, preempted=attempt.preempted, restarted=attempt.restarted), None
+            return replace(finish, preempted=attempt.preempted, restarted=attempt.restarted), NOTHING_REPORTED
         profile = _profile(self.works.settings(), attempt.agent)
         log = self.works.session.places.log(attempt.key)
-        result = self.works.agent_of(profile).read_result(state, log)
+        home = self.works.session.places.agent_home(attempt.key.ticket, profile.name)
+        result = self.works.agent_of(profile).read_result(state, log, home)
         detail = result.detail or attempt.detail
-        return Finish(how, result.outcome, detail, agent=attempt.agent, until=result.until), result.cost_usd
+        return Finish(how, result.outcome, detail, agent=attempt.agent, until=result.until), result.report
 
     def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> tuple[str, ...]:
         """Setup comes before a merge: it is made for files without conflict markers. The paths in conflict."""
@@ -281,13 +283,14 @@ class Slots:
         failpoints.hit("run/brief")
         log = places.log(key)
         make_private(log.parent)
+        env = agent_environment(self.works, record.ticket, attempt, profile)
+        home = places.agent_home(record.id, profile.name)
+        launch = self.works.agent_of(profile).launch(Task(profile, brief, home, own_home=True, environ=env))
         return RunSpec(
             run_dir=run_dir,
-            argv=enclosed(
-                self.works, settings, tree, self.works.agent_of(profile).argv(profile), brief, places.notes(key)
-            ),
+            argv=enclosed(self.works, settings, tree, launch.argv, brief, places.notes(key)),
             cwd=self.works.worktrees.path(tree),
-            env=agent_environment(self.works, record.ticket, attempt, profile),
+            env={**env, **launch.env},
             stdin=brief,
             log=log,
             timeout_s=settings.timeout_of(record.ticket),
@@ -305,13 +308,13 @@ class Slots:
         now, attempt = self.works.session.clock.now(), self._attempt(key)
         tree = attempt.worktree
         if isinstance(error, SetupFailed) and record.deferrals >= 2:
-            self._store_verdict(key, None, Fail(Reason.AGENT_FAILED, str(error)), None)
+            self._store_verdict(key, None, Fail(Reason.AGENT_FAILED, str(error)), NOTHING_REPORTED)
         elif attempt.merges and record.deferrals >= 2:
             verdict = after_failure(record, self.works.settings(), Reason.CONFLICT, str(error))
-            self._store_verdict(key, None, verdict, None)
+            self._store_verdict(key, None, verdict, NOTHING_REPORTED)
         else:
             verdict = Requeue(str(error), deferred=True, not_before=now + backoff(record.deferrals + 1))
-            self._store_verdict(key, None, verdict, None)
+            self._store_verdict(key, None, verdict, NOTHING_REPORTED)
         if tree is not None:
             self.trees.give_back(tree)
         self.works.bell.ring()

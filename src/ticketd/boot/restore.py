@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from ticketd import failpoints
 from ticketd.app.places import Places
 from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.report import NOTHING_REPORTED
 from ticketd.domain.ticket import FINAL, TicketState
 from ticketd.domain.verdict import Requeue
 from ticketd.engines.local import LocalEngine
@@ -70,7 +71,8 @@ def make_safe(places: Places, store: SqliteStore, control: Control, branch: str,
     """What the store believes of a world that has gone on without it. Its tickets have been read anew."""
     for attempt in store.live_attempts():
         store.attempt_over(attempt.key, None, "lost", WHY, at)
-        store.close_attempt(attempt.key, None, Requeue(f"attempt {attempt.key.number}: {WHY}"), None, at, retire=True)
+        again = Requeue(f"attempt {attempt.key.number}: {WHY}")
+        store.close_attempt(attempt.key, None, again, NOTHING_REPORTED, at, retire=True)
         yield f"requeued {attempt.key.ticket}, whose attempt {attempt.key.number} was open"
     records = store.board().tickets
     for ticket, number in _highest(places, control).items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ticketd.domain.repair import RepairKind
+from ticketd.domain.report import NOTHING_REPORTED, Report
 from ticketd.domain.ticket import Reason
 
 
@@ -16,6 +17,15 @@ class AttemptState(StrEnum):
     RUNNING = "running"
     COLLECTING = "collecting"
     ENDED = "ended"
+
+
+class EndedFor(StrEnum):
+    """Why ticketd itself has ended an agent for good: it has used up its budget, shows no progress, or does the same
+    failing thing again and again."""
+
+    BUDGET = "budget"
+    STALL = "stall"
+    LOOP = "loop"
 
 
 class Drift(StrEnum):
@@ -66,7 +76,8 @@ class Attempt:
     reason: Reason | None = None
     detail: str = ""
     tip: str | None = None
-    cost_usd: float | None = None
+    report: Report = NOTHING_REPORTED
+    ended_for: EndedFor | None = None
     behind: int = 0
     drift: Drift = Drift.NONE
     drift_paths: tuple[str, ...] = ()

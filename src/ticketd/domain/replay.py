@@ -18,6 +18,7 @@ from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landing, Phase, Proposal
 from ticketd.domain.pool import DaemonRecord, Pool, Stop
 from ticketd.domain.repair import RepairKind, from_told
+from ticketd.domain.report import report_of
 from ticketd.domain.standing import Standing
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import Gate, Priority, Reason, TicketRecord, TicketState
@@ -106,7 +107,7 @@ class Replay:
             case Kind.WORK_KEPT:
                 self._attempt(key, tip=data["tip"])
             case Kind.ATTEMPT_CLOSED:
-                self._attempt(key, state=AttemptState.ENDED, cost_usd=data["cost_usd"], pid=None)
+                self._attempt(key, state=AttemptState.ENDED, report=report_of(event.data), pid=None)
             case Kind.CLAIM_EXTENDED:
                 held = self._claims[key]
                 wider = PatternSet((*held.patterns.patterns, *data["patterns"]))

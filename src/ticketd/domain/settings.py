@@ -195,11 +195,27 @@ class SandboxSettings:
     write: tuple[str, ...] = ()
 
 
+class AgentHome(StrEnum):
+    """Where an agent keeps its configuration and sessions: below the state directory, for each ticket; or where the
+    person's are. `AUTO`: its own where the profile's environment has a key for it, else the person's, for a login is
+    there."""
+
+    AUTO = "auto"
+    OWN = "own"
+    SHARED = "shared"
+
+
 @dataclass(frozen=True, slots=True)
 class AgentProfile:
+    """`command`: of the preset `command`; of any other, what is run instead of its program. `args`: put behind all that
+    ticketd gives it. `model`: in the agent's own words."""
+
     name: str
     preset: str = "command"
     command: Argv = ()
+    args: Argv = ()
+    model: str | None = None
+    home: AgentHome = AgentHome.AUTO
     env: tuple[str, ...] = ()
     account: str | None = None
     max_slots: int | None = None

@@ -12,6 +12,7 @@ from ticketd.domain import values
 from ticketd.domain.globs import NOTHING
 from ticketd.domain.problems import Problem
 from ticketd.domain.settings import (
+    AgentHome,
     AgentProfile,
     Backfill,
     ClaimsSettings,
@@ -66,7 +67,11 @@ from ticketd.domain.values import MAX_BYTES, Fault, FaultAt, shown
 
 __all__ = ["MAX_BYTES", "PRESETS", "ParsedSettings", "parse_settings"]
 
-PRESETS = ("command", "scripted")
+PRESETS = (
+    *("command", "scripted", "claude", "codex", "gemini", "opencode", "qwen", "copilot", "aider", "mini"),
+    *("pi", "kimi"),
+)
+"""The names of the modules in `agents/`; a test holds the two against each other."""
 MAX_SLOTS = 1000
 # tomllib walks each dotted key from its beginning for each of its parts: one of 20,000 parts took it half a minute.
 _DEEP_KEY = re.compile(r"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){100}""", re.ASCII)
@@ -156,6 +161,12 @@ def _preset(text: str) -> str:
     return text
 
 
+def _word(text: str) -> str:
+    if not text.strip() or text.startswith("-") or any(not c.isprintable() for c in text):
+        raise Fault(f"{shown(text)} is no name", "take it in the agent's own words")
+    return text
+
+
 def _size(text: str) -> Size:
     if text not in Size.__members__:
         raise Fault(f"there is no size {shown(text)}", "sizes are `S`, `M` and `L`")
@@ -172,6 +183,9 @@ _ENV = Key("env", list_of(values.env_name, "a name"))
 _AGENT_KEYS = {
     "preset": Key("preset", text(_preset, "a preset")),
     "command": Key("command", argv_list),
+    "args": Key("args", argv_list),
+    "model": Key("model", text(_word, "a model's name")),
+    "home": Key("home", choice(AgentHome)),
     "env": _ENV,
     "account": Key("account", text(values.name, "an account's name")),
     "max_slots": Key("max_slots", whole(1, MAX_SLOTS)),

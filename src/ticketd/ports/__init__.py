@@ -1,9 +1,8 @@
 """What ticketd needs of the world, on one screen a port. Adapters satisfy these; nothing above names an adapter."""
 
+from ticketd.ports.agents import Agent, AgentResult, Launch, Said, SaidKind, Task
 from ticketd.ports.forge import Forge, Pull, PullState
 from ticketd.ports.processes import (
-    Agent,
-    AgentResult,
     Alive,
     Bell,
     Clock,
@@ -60,6 +59,7 @@ __all__ = [
     "Identity",
     "InTheWay",
     "Kept",
+    "Launch",
     "Look",
     "LostRace",
     "LostRun",
@@ -75,8 +75,11 @@ __all__ = [
     "Refused",
     "RunSpec",
     "RunState",
+    "Said",
+    "SaidKind",
     "Store",
     "Target",
+    "Task",
     "TicketFiles",
     "Tried",
     "Unreachable",

@@ -1,4 +1,4 @@
-"""Time, waking, supervised processes, and the agents that run in them."""
+"""Time, waking, and supervised processes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-from ticketd.domain.settings import AgentProfile
 
 
 class Clock(Protocol):
@@ -123,22 +121,3 @@ class Engine(Protocol):
 
     def wait(self, run_dir: Path, timeout_s: float | None) -> RunState:
         """Blocks until the run is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentResult:
-    """What an agent's run came to: `done`, `later` (rate limit, overload) or `failed`. `until`: with `later`, when its
-    account may be asked again (epoch seconds), if the provider said so."""
-
-    outcome: str
-    detail: str = ""
-    cost_usd: float | None = None
-    until: float | None = None
-
-
-class Agent(Protocol):
-    """One agent CLI."""
-
-    def argv(self, profile: AgentProfile) -> tuple[str, ...]: ...
-
-    def read_result(self, exited: Exited, log: Path) -> AgentResult: ...

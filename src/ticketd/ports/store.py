@@ -16,6 +16,7 @@ from ticketd.domain.lint import Outline
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.problems import Problem
 from ticketd.domain.recovery import Records
+from ticketd.domain.report import Report
 from ticketd.domain.review import Stale
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
@@ -242,7 +243,7 @@ class Store(Protocol):
         key: AttemptKey,
         kept: Kept | None,
         verdict: Verdict,
-        cost_usd: float | None,
+        report: Report,
         at: float,
         *,
         retire: bool,

@@ -14,6 +14,7 @@ from ticketd.domain.attempt import AttemptKey, AttemptState, Drift
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.repair import RepairKind
+from ticketd.domain.report import Report, as_told
 from ticketd.domain.review import BEFORE_IT_LANDS
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.throttle import Capacity, refused, started
@@ -194,7 +195,7 @@ class Attempts(Tickets, Throttles):
         key: AttemptKey,
         kept: Kept | None,
         verdict: Verdict,
-        cost_usd: float | None,
+        report: Report,
         at: float,
         *,
         retire: bool,
@@ -209,14 +210,14 @@ class Attempts(Tickets, Throttles):
             if retire:
                 self._retire(db, key, at)
             reason = verdict.reason if isinstance(verdict, Requeue | Fail) else None
-            self._set(
-                db, key, state="ended", tip=kept.tip if kept else None, reason=reason, cost_usd=cost_usd, pid=None
-            )
+            told = as_told(report)
+            columns = {**told, "usage": dump(told["usage"])}
+            self._set(db, key, state="ended", tip=kept.tip if kept else None, reason=reason, pid=None, **columns)
             if kept:
                 self._event(
                     db, at, EventKind.WORK_KEPT, key.ticket, key.number, tip=kept.tip, changed=len(kept.changed)
                 )
-            self._event(db, at, EventKind.ATTEMPT_CLOSED, key.ticket, key.number, cost_usd=cost_usd)
+            self._event(db, at, EventKind.ATTEMPT_CLOSED, key.ticket, key.number, **told)
             match verdict:
                 case ToLanding():
                     if verdict.warn:

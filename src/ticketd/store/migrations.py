@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from ticketd.domain.attempt import AttemptState, Drift
+from ticketd.domain.attempt import AttemptState, Drift, EndedFor
 from ticketd.domain.events import EventKind
 from ticketd.domain.landing import Phase
 from ticketd.domain.pool import Stop
@@ -95,7 +95,12 @@ def m001_first(db: Database) -> None:
             tip TEXT,
             candidate TEXT,
             proposal TEXT,
+            session TEXT,
             cost_usd REAL,
+            usage TEXT NOT NULL DEFAULT '[]',
+            turns INTEGER,
+            said TEXT NOT NULL DEFAULT '',
+            ended_for TEXT CHECK (ended_for IN {_one_of(EndedFor)}),
             landing_s REAL,
             behind INTEGER NOT NULL DEFAULT 0,
             drift TEXT NOT NULL DEFAULT 'none' CHECK (drift IN {_one_of(Drift)}),

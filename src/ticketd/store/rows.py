@@ -8,7 +8,7 @@ from dataclasses import asdict
 from sys import intern
 from typing import Any
 
-from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift
+from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift, EndedFor
 from ticketd.domain.claims import Claim
 from ticketd.domain.declared import spec, terms
 from ticketd.domain.events import Event, EventKind
@@ -17,6 +17,7 @@ from ticketd.domain.landing import Landing, Phase, Proposal
 from ticketd.domain.lint import Outline
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.repair import RepairKind, from_told
+from ticketd.domain.report import report_of
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import Gate, OnFailure, Priority, Reason, Size, Ticket, TicketRecord, TicketState
 from ticketd.domain.ticketfile import Lines, Parsed
@@ -148,7 +149,8 @@ def attempt_of(row: Row) -> Attempt:
         reason=row["reason"] and Reason(row["reason"]),
         detail=row["detail"],
         tip=row["tip"],
-        cost_usd=row["cost_usd"],
+        report=report_of({**row, "usage": json.loads(row["usage"])}),
+        ended_for=row["ended_for"] and EndedFor(row["ended_for"]),
         behind=row["behind"],
         drift=Drift(row["drift"]),
         drift_paths=tuple(json.loads(row["drift_paths"])),
