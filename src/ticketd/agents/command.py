@@ -15,7 +15,10 @@ class CommandAgent:
 
     name = "command"
     program = ""
+    keys: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
     resumes = False
+    resumes_elsewhere = False
     reads_lines = False
 
     def launch(self, task: Task) -> Launch:

@@ -138,8 +138,8 @@ class Loop:
                 self.chores.take(attempt.key, chore)
 
     def _end_those_asked(self, board: Board) -> None:
-        """Agents whose ticket was cancelled, has to make way or begins anew; all when the daemon stops now. Each is
-        asked once."""
+        """Agents whose ticket was cancelled, has to make way or begins anew, and those that are ended for good; all
+        when the daemon stops now. Each is asked once."""
         for attempt in board.attempts:
             cancelled = board.tickets[attempt.key.ticket].cancel_requested
             wanted = cancelled or attempt.is_ending or board.pool.stop is Stop.NOW
