@@ -15,6 +15,8 @@ class CommandAgent:
 
     name = "command"
     program = ""
+    keys: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
     resumes = False
     reads_lines = False
 

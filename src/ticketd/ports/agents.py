@@ -81,11 +81,15 @@ class Agent(Protocol):
     """One agent CLI. Nothing here starts a process or waits; no line of a log, whatever is in it, is an error.
 
     `name`: the preset's; `program`: what is looked for on PATH, empty if that is the profile's command; `resumes`:
-    whether it can go on with a session of an earlier run; `reads_lines`: whether `read` says anything at all.
+    whether it can go on with a session of an earlier run; `reads_lines`: whether `read` says anything at all; `keys`:
+    the variables that it may take a key from, any of them; `variables`: others that it reads, of which endpoint and so
+    on.
     """
 
     name: str
     program: str
+    keys: tuple[str, ...]
+    variables: tuple[str, ...]
     resumes: bool
     reads_lines: bool
 
