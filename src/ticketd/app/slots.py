@@ -26,6 +26,7 @@ from ticketd.domain.verdict import (
     after_attempt,
     after_failure,
     backoff,
+    has_fallback,
     wants_word_to_run,
 )
 from ticketd.errors import GitFailed, TicketdError
@@ -160,7 +161,7 @@ class Slots:
         if kept is None:
             where = self.works.worktrees.path(attempt.worktree)
             detail = f"its work could not be kept as a commit; it stands in {where}"
-            self._store_verdict(key, None, Fail(Reason.LOST, detail), report, True, self._learned(finish))
+            self._store_verdict(key, None, Fail(Reason.LOST, detail), report, True, self._learned(record, finish))
             self.trees.forget(attempt.worktree)
         else:
             finish = judged(self.works, attempt, record, kept, finish)
@@ -176,13 +177,15 @@ class Slots:
             self.trees.give_back(tree)
 
     def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, report: Report) -> None:
-        verdict = after_attempt(self._record(key), finish, self.works.settings(), self.works.session.clock.now())
-        self._store_verdict(key, kept, verdict, report, bool(kept and not kept.is_whole), self._learned(finish))
+        record = self._record(key)
+        verdict = after_attempt(record, finish, self.works.settings(), self.works.session.clock.now())
+        self._store_verdict(key, kept, verdict, report, bool(kept and not kept.is_whole), self._learned(record, finish))
 
-    def _learned(self, finish: Finish) -> Capacity | None:
+    def _learned(self, record: TicketRecord, finish: Finish) -> Capacity | None:
         settings = self.works.settings()
         slots = self.works.session.store.pool().slots or settings.slots
-        return learned(finish, profile_of(settings, finish.agent), settings, slots)
+        profile = profile_of(settings, finish.agent)
+        return learned(finish, profile, settings, slots, has_fallback(record, finish.agent, settings))
 
     def _store_verdict(
         self,

@@ -136,6 +136,8 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
         case "spawn-failed":
             # Passes by itself, most often: a program that is just being written, a disk that stumbles.
             return _put_off_or_fail(record, Reason.AGENT_FAILED, finish.detail, now)
+        case "cannot-run" if _may_go_elsewhere(record, finish, settings):
+            return Requeue(finish.detail, deferred=True)
         case "cannot-run":
             return Fail(Reason.AGENT_FAILED, _cannot_run(record, finish))
         case "log-limit":
@@ -143,6 +145,8 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
     if finish.outcome == "later":
         # Nothing about this ticket: its profile is what waits (`throttle.limited`), another may take it at once.
         return Requeue(finish.detail or "the agent asked to be run later", goes_on=bool(finish.changed))
+    if finish.unusable and _may_go_elsewhere(record, finish, settings):
+        return Requeue(finish.detail, deferred=True, goes_on=bool(finish.changed))
     if finish.outcome != "done":
         return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail, record.repair)
     return _judge_work(record, finish, settings)
@@ -159,6 +163,16 @@ def _ended_for(record: TicketRecord, finish: Finish, ended_for: EndedFor, settin
         case EndedFor.LOOP:
             return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail, record.repair)
     assert_never(ended_for)
+
+
+def has_fallback(record: TicketRecord, agent: str, settings: Settings) -> bool:
+    """Whether another profile of its route may run the ticket."""
+    return any(profile.name != agent for profile in settings.route_of(record.ticket))
+
+
+def _may_go_elsewhere(record: TicketRecord, finish: Finish, settings: Settings) -> bool:
+    """Not for ever: the others may be no better."""
+    return record.deferrals < MOST_MISHAPS and has_fallback(record, finish.agent, settings)
 
 
 def _cannot_run(record: TicketRecord, finish: Finish) -> str:
