@@ -1,7 +1,7 @@
 """Codex. A run is good if its turn completed; errors and attempts to reconnect are told of in good ones, too.
 
-What it has used it tells at the end only, and never of which model: both are in the log of its session, which lies below
-`Task.home` where it has a home of its own.
+What it has used it tells at the end only, and never of which model: both are in the log of its session, which lies
+below `Task.home` where it has a home of its own.
 """
 
 from __future__ import annotations
@@ -155,4 +155,5 @@ def _take_session(story: Story, home: Path) -> None:
                 used = members_at(payload, "info", "total_token_usage") or used
     if used and not story.usage:
         story.usage, story.whole_session = {"": _used(used)}, True
-    story.usage = {model: replace(usage, model=model) for usage in story.usage.values()}
+    if unnamed := story.usage.pop("", None):
+        story.add(replace(unnamed, model=model))

@@ -26,12 +26,12 @@ from ticketd.ports import AgentResult, Exited, Launch, Said, SaidKind, Task
 
 # Without trust it exits 55; with its relaunch on, a signal reaches the launcher only.
 QUIET = {"GEMINI_CLI_TRUST_WORKSPACE": "true", "GEMINI_CLI_NO_RELAUNCH": "true", "NO_BROWSER": "1"}
-SETTINGS = "gemini/settings.json"
+HOME = "gemini"
 
 
 class GeminiAgent:
-    """Satisfies `ports.Agent`. What ticketd wants of it are settings of the system for it, in a file below `Task.home`:
-    so those of the person stay as they are, and hold for the rest."""
+    """Satisfies `ports.Agent`. Where it has no home of its own, it goes on asking a provider that refuses for minutes:
+    that is a setting, and no argument or variable will do (settings of the system it reads from root's places only)."""
 
     name = "gemini"
     program = "gemini"
@@ -52,10 +52,9 @@ class GeminiAgent:
             ),
             env={
                 **{name: value for name, value in QUIET.items() if name not in task.environ},
-                "GEMINI_CLI_SYSTEM_SETTINGS_PATH": str(task.home / SETTINGS),
-                **({"GEMINI_CLI_HOME": str(task.home / "gemini")} if task.own_home else {}),
+                **({"GEMINI_CLI_HOME": str(task.home / HOME)} if task.own_home else {}),
             },
-            files={SETTINGS: json.dumps(_settings(task), indent=2) + "\n"},
+            files={f"{HOME}/.gemini/settings.json": _settings(task)} if task.own_home else {},
         )
 
     def read(self, line: str) -> Iterable[Said]:
@@ -82,14 +81,14 @@ class GeminiAgent:
         return story.result(exited, log)
 
 
-def _settings(task: Task) -> dict[str, object]:
-    by_key = {"GEMINI_API_KEY", "GOOGLE_API_KEY"} & task.environ.keys()
-    return {
+def _settings(task: Task) -> str:
+    settings = {
         "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False, "maxAttempts": 1},
         "privacy": {"usageStatisticsEnabled": False},
         "telemetry": {"enabled": False},
-        **({"security": {"auth": {"selectedType": "gemini-api-key"}}} if by_key else {}),
+        **({"security": {"auth": {"selectedType": "gemini-api-key"}}} if "GEMINI_API_KEY" in task.environ else {}),
     }
+    return json.dumps(settings, indent=2) + "\n"
 
 
 def _speaks(record: Record) -> bool:

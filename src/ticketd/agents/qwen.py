@@ -26,7 +26,13 @@ from ticketd.domain.report import Usage
 from ticketd.ports import AgentResult, Exited, Launch, Said, SaidKind, Task
 
 QUIET = {"QWEN_CODE_SUPPRESS_YOLO_WARNING": "1", "QWEN_CODE_NO_RELAUNCH": "true"}
-SETTINGS = "qwen/settings.json"
+HOME = "qwen"
+SETTINGS = {
+    "general": {"enableAutoUpdate": False},
+    "privacy": {"usageStatisticsEnabled": False},
+    "telemetry": {"enabled": False},
+    "model": {"generationConfig": {"maxRetries": 0}},
+}
 # A failed call of its model ends as an answer that says so, in a run that has succeeded.
 ERROR = "[API Error:"
 LIMITS = {53: "it came to its limit of turns before it was done", 55: "it came to its limit of time before it was done"}
@@ -55,10 +61,9 @@ class QwenAgent:
             ),
             env={
                 **{name: value for name, value in QUIET.items() if name not in task.environ},
-                "QWEN_CODE_SYSTEM_SETTINGS_PATH": str(task.home / SETTINGS),
-                **({"QWEN_HOME": str(task.home / "qwen")} if task.own_home else {}),
+                **({"QWEN_HOME": str(task.home / HOME)} if task.own_home else {}),
             },
-            files={SETTINGS: json.dumps(_SETTINGS, indent=2) + "\n"},
+            files={f"{HOME}/settings.json": json.dumps(SETTINGS, indent=2) + "\n"} if task.own_home else {},
         )
 
     def read(self, line: str) -> Iterable[Said]:
@@ -85,14 +90,6 @@ class QwenAgent:
         if exited is not None and exited.code in LIMITS:
             story.trouble, story.failure = None, LIMITS[exited.code]
         return story.result(exited, log)
-
-
-_SETTINGS = {
-    "general": {"enableAutoUpdate": False},
-    "privacy": {"usageStatisticsEnabled": False},
-    "telemetry": {"enabled": False},
-    "model": {"generationConfig": {"maxRetries": 0}},
-}
 
 
 def _program(task: Task) -> tuple[str, ...]:
