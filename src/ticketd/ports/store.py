@@ -335,6 +335,9 @@ class Store(Protocol):
     def records(self) -> Records:
         """All attempts and worktrees that there have ever been."""
 
+    def over(self) -> frozenset[str]:
+        """Ids of the tickets that have landed or were cancelled, and have no attempt under way."""
+
     def landed_at(self) -> Mapping[str, float]:
         """When each ticket that has landed did (epoch seconds)."""
 
