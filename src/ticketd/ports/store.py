@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ticketd.domain.attempt import Attempt, AttemptKey, Drift
+from ticketd.domain.attempt import Attempt, AttemptKey, Drift, EndedFor
 from ticketd.domain.budget import DaySpent
 from ticketd.domain.claims import Claim
 from ticketd.domain.estimates import Estimates, Sample
@@ -231,6 +231,9 @@ class Store(Protocol):
     def restart(self, key: AttemptKey, onto: str, paths: Sequence[str], at: float) -> None:
         """Ask for the end of a running attempt, so that its ticket begins anew on `onto`, which it conflicts with."""
 
+    def end_for(self, key: AttemptKey, ended_for: EndedFor, why: str, at: float) -> None:
+        """Ask for the end of a running attempt for good; `why` in words."""
+
     def attempt_started(self, key: AttemptKey, worktree: str, pid: int, at: float) -> None: ...
 
     def set_worktree(self, key: AttemptKey, worktree: str) -> None: ...
@@ -332,6 +335,9 @@ class Store(Protocol):
     # what there should be in the world
     def records(self) -> Records:
         """All attempts and worktrees that there have ever been."""
+
+    def over(self) -> frozenset[str]:
+        """Ids of the tickets that have landed or were cancelled, and have no attempt under way."""
 
     def landed_at(self) -> Mapping[str, float]:
         """When each ticket that has landed did (epoch seconds)."""

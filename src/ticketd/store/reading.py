@@ -255,9 +255,14 @@ class Reading(History):
             names = frozenset(row["name"] for row in self._rows(db, "SELECT name FROM worktrees"))
             rows = self._rows(db, "SELECT ticket, number, state, tip FROM attempts ORDER BY ticket, number")
             target = self._target(db)
+            tickets = frozenset(row["id"] for row in self._rows(db, "SELECT id FROM tickets"))
         ended = {AttemptKey(row["ticket"], row["number"]): row["tip"] for row in rows if row["state"] == "ended"}
         live = frozenset(AttemptKey(row["ticket"], row["number"]) for row in rows if row["state"] != "ended")
-        return recovery.Records(names, live, ended, target.sha if target else None)
+        return recovery.Records(names, live, ended, target.sha if target else None, tickets=tickets)
+
+    def over(self) -> frozenset[str]:
+        rows = self._rows(self.connections.db, "SELECT id FROM tickets WHERE state IN ('landed', 'cancelled')")
+        return frozenset(row["id"] for row in rows)
 
     def landed_at(self) -> Mapping[str, float]:
         rows = self._rows(
