@@ -10,7 +10,7 @@ from eyes_yard import NOW, TIP, Yard
 
 from ticketd.app.spending import Spending
 from ticketd.app.tickets import settings_of
-from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.attempt import AttemptKey, EndedFor
 from ticketd.domain.report import Report, Usage
 from ticketd.domain.ticket import Reason
 from ticketd.domain.verdict import Fail, Requeue
@@ -158,9 +158,8 @@ def test_a_retry_goes_on_from_what_was_paid_for(yard: Yard) -> None:
     yard.sync()
     store = yard.session.store
     key = yard.start("dear", 1)
+    store.end_for(key, EndedFor.BUDGET, "its budget is used up", NOW)
     store.attempt_over(key, None, "ended", "", NOW)
-    with store.connections.transaction() as db:
-        db.execute("UPDATE attempts SET ended_for = 'budget'")
     store.close_attempt(key, Kept(TIP, ("x",)), Fail(Reason.BUDGET, "no"), Report(), NOW, retire=False)
     store.retry("dear", NOW)
     assert store.ticket("dear").resume == 1
