@@ -143,6 +143,19 @@ def test_what_an_agent_was_seen_to_use_is_not_lost_with_it(paid: Yard) -> None:
     assert spending(paid).report(three, said).cost_usd == 0.4
 
 
+def test_an_agent_that_does_not_tell_its_model_used_that_of_its_profile(yard: Yard) -> None:
+    config(yard, '[prices."own-"]\ninput = 2\noutput = 8\n')
+    with (yard.root / "ticketd.toml").open("a") as file:
+        file.write('model = "own-big"\n')
+    yard.ticket("one", touches=["/x"])
+    yard.sync()
+    key, used = yard.start("one", 1), (Usage("", output=1000),)
+    report = spending(yard).report(yard.session.store.attempt(key), AgentResult("done", report=Report(usage=used)))
+    assert (report.usage[0].model, report.cost_usd) == ("own-big", 0.008)
+    spending(yard).exceeded({key: used})
+    assert yard.session.store.attempt(key).spent_usd == 0.008
+
+
 def test_a_session_that_goes_on_is_not_paid_for_twice(paid: Yard) -> None:
     key = paid.start("one", 2)
     whole = Report("s1", 2.0, (Usage("said", 15, 20, cost_usd=1.5),))

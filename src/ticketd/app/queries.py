@@ -11,6 +11,7 @@ from ticketd.app.outlook import Outlook, making_way, outlook_of, stalled
 from ticketd.app.room import no_room
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt, AttemptKey
+from ticketd.domain.budget import today
 from ticketd.domain.events import Event
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.prices import DIGITS
@@ -27,7 +28,14 @@ Document = dict[str, Any]
 
 MANY_WAIT = 3
 BADLY = (TicketState.FAILED, TicketState.SKIPPED)
-WITH_WORK = (Reason.CONFLICT, Reason.VERIFY_FAILED, Reason.PUSH_REJECTED, Reason.OUTSIDE_CLAIM, Reason.REJECTED)
+WITH_WORK = (
+    Reason.CONFLICT,
+    Reason.VERIFY_FAILED,
+    Reason.PUSH_REJECTED,
+    Reason.OUTSIDE_CLAIM,
+    Reason.REJECTED,
+    Reason.BUDGET,
+)
 """Failures after which the attempt's commits are worth a look."""
 
 
@@ -42,7 +50,8 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
     than they otherwise might), `lane_hint` (what would help where tickets wait for each other's verification),
     `stalled` (where nothing runs and nothing can: each ticket with the cause), `ended` (what failed or was skipped, and
     the commands that mend it), `problems` (of ticket files and the configuration), `daemon.alarm` (why nothing lands),
-    `daemon.short` (why the disk lets nothing start), and in each part what a screen shows of it."""
+    `daemon.short` (why the disk lets nothing start), `today`
+    (what the day has cost, and may), and in each part what a screen shows of it."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
     outlook = outlook_of(board, settings, running, now)
     return {
@@ -61,8 +70,28 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
         "stalled": list(stalled(board, outlook)) if running else [],
         "counts": _counts(board),
         "cost_usd": round(board.cost_usd, 6),
+        "today": today_document(board, settings, now),
         "ended": [_ended(session, record) for record in board.tickets.values() if record.state in BADLY],
         "problems": [problem_document(problem) for problem in problems],
+    }
+
+
+def today_document(board: Board, settings: Settings, now: float) -> Document:
+    """What the budgets of the day go by: the scopes that have spent something or have a budget of their own."""
+    spent = today(board.spent, board.attempts, board.tickets, now)
+    own = (name for name, scope in settings.scopes.items() if scope.budget_usd is not None)
+    return {
+        "ends_at": iso(spent.day.end),
+        "cost_usd": round(sum(spent.scopes.values()), DIGITS),
+        "budget_usd": settings.budget.day,
+        "scopes": [
+            {
+                "scope": name,
+                "cost_usd": round(spent.scopes.get(name, 0.0), DIGITS),
+                "budget_usd": settings.scope_budget_of(name),
+            }
+            for name in sorted({*spent.scopes, *own})
+        ],
     }
 
 
