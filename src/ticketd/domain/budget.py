@@ -13,6 +13,7 @@ from ticketd.domain.ticket import Reason, Ticket, TicketRecord
 from ticketd.domain.verdict import Fail, Requeue, Verdict
 
 NO_DAY = Day(0.0, 0.0)
+UNTIL_MIDNIGHT = "waits for midnight, "
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,14 @@ class Today:
         limit, spent = settings.scope_budget_of(scope), self.scopes.get(scope, 0.0)
         if limit is not None and spent >= limit:
             raised = f"`budget_usd` under [scopes.{scope}]" if _has_own(scope, settings) else "`scope` under [budget]"
-            return f"scope {scope} has cost {dollars(spent)} today, of {dollars(limit)}; or raise {raised}"
+            return (
+                f"scope {scope} has cost {dollars(spent)} today, of {dollars(limit)}; {UNTIL_MIDNIGHT}or raise {raised}"
+            )
         limit, spent = settings.budget.day, sum(self.scopes.values())
         if limit is not None and spent >= limit:
-            return f"today has cost {dollars(spent)}, of {dollars(limit)}; or raise `day` under [budget]"
+            return (
+                f"today has cost {dollars(spent)}, of {dollars(limit)}; {UNTIL_MIDNIGHT}or raise `day` under [budget]"
+            )
         return ""
 
 

@@ -6,10 +6,8 @@ from rich.text import Text
 
 from ticketd.cli.render.console import Room, console, room, show
 from ticketd.cli.render.layout import Column, Row, line, table, wrapped
-from ticketd.cli.render.words import Document, clock, moment, safe
+from ticketd.cli.render.words import TOKENS, Document, clock, count, moment, safe
 from ticketd.domain.budget import dollars
-
-TOKENS = ("input", "output", "cache_read", "cache_write")
 
 
 def show_cost(document: Document) -> None:
@@ -43,13 +41,6 @@ def cost_words(each: Document) -> str:
     if not each["cost_usd"]:
         return "unknown" if each["unpriced"] else "-"
     return dollars(each["cost_usd"]) + ("+" if each["unpriced"] else "")
-
-
-def count(tokens: int) -> str:
-    """`950`, `12.3k`, `1.24M`."""
-    if tokens < 1000:
-        return str(tokens)
-    return f"{tokens / 1000:.1f}k" if tokens < 999_950 else f"{tokens / 1e6:.2f}M"
 
 
 def _unpriced(document: Document, place: Room) -> list[Text]:

@@ -85,6 +85,16 @@ def money(usd: float) -> str:
     return f"${usd:.2f}"
 
 
+TOKENS = ("input", "output", "cache_read", "cache_write")
+
+
+def count(tokens: int) -> str:
+    """`950`, `12.3k`, `1.24M`."""
+    if tokens < 1000:
+        return str(tokens)
+    return f"{tokens / 1000:.1f}k" if tokens < 999_950 else f"{tokens / 1e6:.2f}M"
+
+
 def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
