@@ -98,6 +98,15 @@ def test_what_has_no_price_is_said_once(paid: Yard) -> None:
     assert "$1.76+" in told
 
 
+def test_a_budget_that_does_not_count_all_says_so(paid: Yard) -> None:
+    said = [each["what"] for each in paid.run("status", "--json").document()["problems"]]
+    assert said == ["no budget has what was used today of `mystery`"]
+    config(paid, "[budget]\nday = 10\n[prices.mystery]\ninput = 0\noutput = 0\n")
+    assert paid.run("status", "--json").document()["problems"] == []
+    config(paid, "")
+    assert paid.run("status", "--json").document()["problems"] == []
+
+
 def test_a_duration_that_is_none_is_refused(yard: Yard) -> None:
     answer = yard.run("cost", "--since", "yesterday")
     assert answer.code == 2

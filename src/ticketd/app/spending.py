@@ -11,11 +11,14 @@ from ticketd.app.session import Session, Works
 from ticketd.domain import spending
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.budget import Today, ticket_used_up, today
+from ticketd.domain.days import day_of
 from ticketd.domain.prices import DIGITS, less
+from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.report import Report, Usage
-from ticketd.domain.settings import Settings
+from ticketd.domain.settings import BudgetSettings, Settings
 from ticketd.domain.spending import By, Sum
 from ticketd.domain.ticket import TicketRecord
+from ticketd.domain.values import quoted, shown
 from ticketd.ports import AgentResult
 
 
@@ -73,6 +76,21 @@ def named(usage: Sequence[Usage], attempt: Attempt, settings: Settings) -> tuple
 def _why_end(record: TicketRecord, seen: float, day: Today, settings: Settings) -> str:
     own = ticket_used_up(record.ticket, record.spent_usd + seen, settings)
     return own or day.why_not(record.ticket.scope, settings)
+
+
+def unpriced_notice(settings: Settings, session: Session) -> Problem | None:
+    """A budget that does not count what was used today holds nobody back, and should say so itself."""
+    scopes = (scope.budget_usd for scope in settings.scopes.values())
+    if settings.budget == BudgetSettings() and not any(scopes):
+        return None
+    now = session.clock.now()
+    used = spending.unpriced(session.store.bills(day_of(now).begin, now))
+    models = [model for model in used if settings.price_list.cost(Usage(model, input=1)) is None]
+    if not models:
+        return None
+    told = ", ".join(shown(model) for model in models if model) or "agents that do not tell their model"
+    mend = f"add `[prices.{quoted(models[-1])}]`" if models[-1] else "name the `model` of each profile"
+    return Problem("ticketd.toml", 0, f"no budget has what was used today of {told}", mend, Severity.WARNING)
 
 
 def cost(session: Session, settings: Settings, by: By, since: float | None) -> Document:

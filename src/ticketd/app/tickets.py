@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ticketd.app.sandbox import notice
 from ticketd.app.session import Session
+from ticketd.app.spending import unpriced_notice
 from ticketd.domain.lint import lint_across, lint_one
 from ticketd.domain.problems import Problem
 from ticketd.domain.settings import Settings
@@ -67,8 +68,8 @@ def settings_of(session: Session) -> tuple[Settings, tuple[Problem, ...]]:
 def problems(session: Session, settings: Settings, of_settings: tuple[Problem, ...]) -> tuple[Problem, ...]:
     """All that is wrong with the ticket files and the configuration, each file's own faults and those across files."""
     across = lint_across(session.store.outlines(), session.store.landed(), lambda *at: line_of(session, *at))
-    unprotected = notice(settings, session)
-    own = (*of_settings, unprotected) if unprotected else of_settings
+    notices = (notice(settings, session), unpriced_notice(settings, session))
+    own = (*of_settings, *(each for each in notices if each))
     return (*own, *sorted({*session.store.file_problems(), *across}))
 
 

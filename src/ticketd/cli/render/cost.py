@@ -57,8 +57,8 @@ def _nameless(place: Room) -> list[Text]:
 
 
 def _priceless(models: list[str], place: Room) -> list[Text]:
-    those = "this model costs" if len(models) == 1 else "these models cost"
-    told = f"nobody knows what {those}, so no sum and no budget has it: {', '.join(map(safe, models))}"
+    those = "this model" if len(models) == 1 else "these models"
+    told = f"nobody knew what {those} cost, so no sum and no budget has it: {', '.join(map(safe, models))}"
     mend = f'in ticketd.toml: [prices."{safe(models[0])}"] with input and output, USD for a million tokens'
     return [Text(), *wrapped(told, place.width, "  ", 4, "yellow"), *wrapped(mend, place.width, "  ", 3, "cyan")]
 
