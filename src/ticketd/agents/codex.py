@@ -43,6 +43,7 @@ class CodexAgent:
     keys: tuple[str, ...] = ("OPENAI_API_KEY", "CODEX_API_KEY")
     variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
     resumes = True
+    resumes_elsewhere = True
     reads_lines = True
 
     def launch(self, task: Task) -> Launch:

@@ -39,6 +39,7 @@ class GeminiAgent:
     keys: tuple[str, ...] = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
     variables: tuple[str, ...] = ("GOOGLE_GEMINI_BASE_URL", "GOOGLE_CLOUD_PROJECT", "GEMINI_MODEL")
     resumes = True
+    resumes_elsewhere = False
     reads_lines = True
 
     def launch(self, task: Task) -> Launch:

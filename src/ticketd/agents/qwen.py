@@ -46,6 +46,7 @@ class QwenAgent:
     keys: tuple[str, ...] = ("OPENAI_API_KEY", "DASHSCOPE_API_KEY", "BAILIAN_CODING_PLAN_API_KEY")
     variables: tuple[str, ...] = ("OPENAI_BASE_URL", "OPENAI_MODEL")
     resumes = True
+    resumes_elsewhere = False
     reads_lines = True
 
     def launch(self, task: Task) -> Launch:

@@ -50,7 +50,7 @@ class Story:
         unknown = came_to.outcome != DONE and not came_to.recognised
         detail = f"{came_to.detail}; its output is in {log}" if unknown else came_to.detail
         until = self.trouble.until if self.trouble else None
-        return AgentResult(came_to.outcome, detail, until, self.report(), self.whole_session)
+        return AgentResult(came_to.outcome, detail, until, self.report(), self.whole_session, unusable=came_to.unusable)
 
     def report(self) -> Report:
         return Report(self.session, self.cost_usd, tuple(self.usage.values()), self.turns, last_words(self.said))
