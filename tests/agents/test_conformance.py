@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,6 +23,7 @@ SPEAKING = [agent for agent in REAL if agent.reads_lines]
 LONGEST_ARGUMENT = 100_000
 BRIEF = "Retry failed uploads.\n" * 20
 PERSON = "/home/ada"
+ENDED = {"code 1": exited(1), "code 143": exited(143), "killed": exited(signal=9), "unknown": None}
 
 each_agent = pytest.mark.parametrize("agent", REAL, ids=lambda agent: agent.name)
 each_speaking = pytest.mark.parametrize("agent", SPEAKING, ids=lambda agent: agent.name)
@@ -37,7 +37,7 @@ def tasks(agent: Agent, home: Path) -> Iterator[Task]:
     brief.write_text(BRIEF)
     person = {"PATH": "/usr/bin:/bin", "HOME": PERSON}
     keyed = {**person, **{name: f"secret-of-{name}" for name in agent.keys}}
-    pointed = {**keyed, **{name: "http://127.0.0.1:8411/v1" for name in agent.variables}}
+    pointed = {**keyed, **dict.fromkeys(agent.variables, "http://127.0.0.1:8411/v1")}
     profile = AgentProfile("some", agent.name, model="provider/model-1", args=("--its-own", "argument"))
     for own_home in (True, False):
         for environ in (person, keyed, pointed):
@@ -68,6 +68,7 @@ def test_it_tells_what_it_is(agent: Agent) -> None:
     assert isinstance(agent.program, str)
     assert agent.resumes in (True, False)
     assert agent.reads_lines in (True, False)
+    assert agent.resumes or not agent.resumes_elsewhere
     assert all(name.isupper() for name in (*agent.keys, *agent.variables))
 
 
@@ -159,14 +160,20 @@ def test_a_recording_comes_to_what_it_should(recording: Recording) -> None:
 @each_recording
 def test_a_recording_tells_of_no_place_of_the_machine_that_made_it(recording: Recording) -> None:
     text = recording.log.read_text(encoding="utf-8")
-    assert not [place for place in ("/tmp/", "/root/", "/home/", "/work/") if place in text.replace('dir "/tmp"', "")]
+    assert not [place for place in ("/tmp/", "/root/", "/home/", "/work/") if place in text.replace("", "")]
 
 
 @each_agent
 def test_a_limit_of_its_provider_is_later_and_a_key_that_is_none_is_not(agent: Agent) -> None:
-    for case, outcome in (("rate-limited", "later"), ("overloaded", "later"), ("plan-limit", "later"), ("auth", "failed")):
+    for case, outcome in (
+        ("rate-limited", "later"),
+        ("overloaded", "later"),
+        ("plan-limit", "later"),
+        ("auth", "failed"),
+    ):
         for recording in recordings(case, agent.name):
-            assert read(agent, recording).outcome == outcome, recording
+            result = read(agent, recording)
+            assert (result.outcome, result.unusable) == (outcome, case == "auth"), recording
 
 
 @each_agent
@@ -187,7 +194,9 @@ def test_one_that_wrote_nothing_is_not_done(agent: Agent, tmp_path: Path) -> Non
 
 
 @each_agent
-@pytest.mark.parametrize("ended", [exited(1), exited(143), exited(signal=9), None], ids=["1", "143", "killed", "unknown"])
+@pytest.mark.parametrize(
+    "ended", [exited(1), exited(143), exited(signal=9), None], ids=["1", "143", "killed", "unknown"]
+)
 def test_a_good_end_is_not_done_if_the_exit_was_not(agent: Agent, ended: Any) -> None:
     (done,) = recordings("done", agent.name)
     result = agent.read_result(ended, done.log, done.home)
@@ -273,7 +282,9 @@ def recorded(name: str) -> list[str]:
 def bent(draw: st.DrawFn, name: str) -> bytes:
     """Lines that the agent has printed, in any order, with any value in the place of another; and noise."""
     lines = draw(st.lists(st.sampled_from(recorded(name)), min_size=1, max_size=6))
-    return b"\n".join(draw(st.binary(max_size=20)) if draw(st.integers(0, 5)) == 0 else _bend(draw, line) for line in lines)
+    return b"\n".join(
+        draw(st.binary(max_size=20)) if draw(st.integers(0, 5)) == 0 else _bend(draw, line) for line in lines
+    )
 
 
 def _bend(draw: st.DrawFn, line: str) -> bytes:
@@ -294,7 +305,7 @@ def _bend(draw: st.DrawFn, line: str) -> bytes:
 
 
 @each_agent
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_line_is_an_error_whatever_is_in_it(agent: Agent, data: st.DataObject, tmp_path: Path) -> None:
     text = data.draw(bent(agent.name))

@@ -11,6 +11,7 @@ from typing import Any
 
 LONGEST_LINE = 16 * 2**20
 """A longer one is left out: agents print whole files as one line, and rubbish has no ends of lines."""
+LONGEST_TEXT = 100_000
 MOST_COUNTED = 10**12
 MOST_SAID = 2000
 
@@ -55,8 +56,13 @@ def at(value: object, *keys: str) -> Any:
 
 
 def text_at(value: object, *keys: str) -> str:
+    """Of a very long one its beginning and its end: whole files go through here."""
     found = at(value, *keys)
-    return plain(found) if isinstance(found, str) else ""
+    if not isinstance(found, str):
+        return ""
+    return plain(
+        found if len(found) <= LONGEST_TEXT else found[: LONGEST_TEXT // 2] + "…" + found[-LONGEST_TEXT // 2 :]
+    )
 
 
 def count_at(value: object, *keys: str) -> int:
