@@ -1,5 +1,5 @@
 """What real agents have printed, and what it means: `logs/NAME/CASE.log`, beside it `CASE.json`, and in `CASE.home` the
-files below `Task.home` that were looked at, if there are any. Recorded with a scripted model on this machine, and cut."""
+files below `Task.home` that were looked at, if there are any. Recorded with a model that goes by a script, and cut."""
 
 from __future__ import annotations
 

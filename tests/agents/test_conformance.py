@@ -16,7 +16,7 @@ from recordings import WANTED, Recording, exited, recordings
 from ticketd.agents import PRESETS
 from ticketd.domain.report import NOTHING_REPORTED, Report, as_told, report_of
 from ticketd.domain.settings import AgentProfile
-from ticketd.ports import Agent, AgentResult, Launch, Said, SaidKind, Task
+from ticketd.ports import Agent, AgentResult, Exited, Launch, Said, SaidKind, Task
 
 REAL = [agent for agent in PRESETS.values() if agent.program]
 SPEAKING = [agent for agent in REAL if agent.reads_lines]
@@ -194,10 +194,8 @@ def test_one_that_wrote_nothing_is_not_done(agent: Agent, tmp_path: Path) -> Non
 
 
 @each_agent
-@pytest.mark.parametrize(
-    "ended", [exited(1), exited(143), exited(signal=9), None], ids=["1", "143", "killed", "unknown"]
-)
-def test_a_good_end_is_not_done_if_the_exit_was_not(agent: Agent, ended: Any) -> None:
+@pytest.mark.parametrize("ended", ENDED.values(), ids=ENDED)
+def test_a_good_end_is_not_done_if_the_exit_was_not(agent: Agent, ended: Exited | None) -> None:
     (done,) = recordings("done", agent.name)
     result = agent.read_result(ended, done.log, done.home)
     assert result.outcome == "failed"

@@ -11,7 +11,7 @@ from typing import Any
 
 LONGEST_LINE = 16 * 2**20
 """A longer one is left out: agents print whole files as one line, and rubbish has no ends of lines."""
-LONGEST_TEXT = 100_000
+LONGEST_END = 50_000
 MOST_COUNTED = 10**12
 MOST_SAID = 2000
 
@@ -60,9 +60,7 @@ def text_at(value: object, *keys: str) -> str:
     found = at(value, *keys)
     if not isinstance(found, str):
         return ""
-    return plain(
-        found if len(found) <= LONGEST_TEXT else found[: LONGEST_TEXT // 2] + "…" + found[-LONGEST_TEXT // 2 :]
-    )
+    return plain(found if len(found) <= 2 * LONGEST_END else f"{found[:LONGEST_END]}…{found[-LONGEST_END:]}")
 
 
 def count_at(value: object, *keys: str) -> int:
