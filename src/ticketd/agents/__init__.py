@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from ticketd.agents.aider import AiderAgent
 from ticketd.agents.claude import ClaudeAgent
 from ticketd.agents.codex import CodexAgent
 from ticketd.agents.command import CommandAgent
 from ticketd.agents.copilot import CopilotAgent
 from ticketd.agents.gemini import GeminiAgent
+from ticketd.agents.kimi import KimiAgent
+from ticketd.agents.mini import MiniAgent
+from ticketd.agents.opencode import OpencodeAgent
+from ticketd.agents.pi import PiAgent
 from ticketd.agents.qwen import QwenAgent
 from ticketd.agents.scripted import ScriptedAgent
 from ticketd.domain.settings import AgentProfile
@@ -19,7 +24,12 @@ _KNOWN: tuple[Agent, ...] = (
     CodexAgent(),
     GeminiAgent(),
     QwenAgent(),
+    OpencodeAgent(),
     CopilotAgent(),
+    KimiAgent(),
+    PiAgent(),
+    AiderAgent(),
+    MiniAgent(),
 )
 PRESETS: dict[str, Agent] = {agent.name: agent for agent in _KNOWN}
 
