@@ -35,8 +35,14 @@ class AiderAgent:
 
     name = "aider"
     program = "aider"
-    keys = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY", "DEEPSEEK_API_KEY")
-    variables = ("OPENAI_BASE_URL",)
+    keys: tuple[str, ...] = (
+        "ANTHROPIC_API_KEY",
+        "OPENAI_API_KEY",
+        "GEMINI_API_KEY",
+        "OPENROUTER_API_KEY",
+        "DEEPSEEK_API_KEY",
+    )
+    variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
     resumes = True
     reads_lines = True
 

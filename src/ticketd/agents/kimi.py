@@ -1,4 +1,4 @@
-"""Kimi Code. What it has used is in files of its session, not in its output; so is how its model's last answer ended."""
+"""Kimi Code. What it has used is in files of its session, not in its output; so is how the last answer ended."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class KimiAgent:
 
     name = "kimi"
     program = "kimi"
-    keys = ("KIMI_MODEL_API_KEY", "KIMI_API_KEY")
-    variables = ("KIMI_MODEL_NAME", "KIMI_MODEL_BASE_URL", "KIMI_MODEL_PROVIDER_TYPE")
+    keys: tuple[str, ...] = ("KIMI_MODEL_API_KEY", "KIMI_API_KEY")
+    variables: tuple[str, ...] = ("KIMI_MODEL_NAME", "KIMI_MODEL_BASE_URL", "KIMI_MODEL_PROVIDER_TYPE")
     resumes = True
     reads_lines = True
 

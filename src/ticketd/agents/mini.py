@@ -30,8 +30,8 @@ class MiniAgent:
 
     name = "mini"
     program = "mini"
-    keys = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
-    variables = ("OPENAI_BASE_URL",)
+    keys: tuple[str, ...] = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
+    variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
     resumes = False
     reads_lines = False
 

@@ -56,8 +56,14 @@ class OpencodeAgent:
 
     name = "opencode"
     program = "opencode"
-    keys = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY", "OPENCODE_API_KEY")
-    variables = ("OPENAI_BASE_URL",)
+    keys: tuple[str, ...] = (
+        "ANTHROPIC_API_KEY",
+        "OPENAI_API_KEY",
+        "GEMINI_API_KEY",
+        "OPENROUTER_API_KEY",
+        "OPENCODE_API_KEY",
+    )
+    variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
     resumes = True
     reads_lines = True
 
