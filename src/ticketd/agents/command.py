@@ -19,6 +19,7 @@ class CommandAgent:
     keys: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     resumes = False
+    resumes_elsewhere = False
     reads_lines = False
 
     def launch(self, task: Task) -> Launch:

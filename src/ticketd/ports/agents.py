@@ -67,23 +67,25 @@ class Said:
 @dataclass(frozen=True, slots=True)
 class AgentResult:
     """What an agent's run came to: `done`, `later` (rate limit, overload) or `failed`. `until`: with `later`, when its
-    account may be asked again (epoch seconds), if the provider said so. `whole_session`: the report counts all runs of
-    its session, not this one alone."""
+    account may be asked again (epoch seconds), if the provider said so. `whole_session`: the report counts all runs
+    of its session, not this one alone. `unusable`: with `failed`, that its profile can do nothing until a person
+    mends it: no valid key, no credit."""
 
     outcome: str
     detail: str = ""
     until: float | None = None
     report: Report = NOTHING_REPORTED
     whole_session: bool = False
+    unusable: bool = False
 
 
 class Agent(Protocol):
     """One agent CLI. Nothing here starts a process or waits; no line of a log, whatever is in it, is an error.
 
     `name`: the preset's; `program`: what is looked for on PATH, empty if that is the profile's command; `resumes`:
-    whether it can go on with a session of an earlier run; `reads_lines`: whether `read` says anything at all; `keys`:
-    the variables that it may take a key from, any of them; `variables`: others that it reads, of which endpoint and so
-    on.
+    whether it can go on with a session of an earlier run; `resumes_elsewhere`: in another directory, too;
+    `reads_lines`: whether `read` says anything at all; `keys`: the variables that it may take a key from, any of
+    them; `variables`: others that it reads, of which endpoint and so on.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Agent(Protocol):
     keys: tuple[str, ...]
     variables: tuple[str, ...]
     resumes: bool
+    resumes_elsewhere: bool
     reads_lines: bool
 
     def launch(self, task: Task) -> Launch: ...

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ticketd.domain.attempt import Attempt, AttemptKey, Drift
+from ticketd.domain.attempt import Attempt, AttemptKey, Drift, EndedFor
 from ticketd.domain.claims import Claim
 from ticketd.domain.estimates import Estimates, Sample
 from ticketd.domain.events import Event, EventKind
@@ -219,6 +219,9 @@ class Store(Protocol):
 
     def restart(self, key: AttemptKey, onto: str, paths: Sequence[str], at: float) -> None:
         """Ask for the end of a running attempt, so that its ticket begins anew on `onto`, which it conflicts with."""
+
+    def end_for(self, key: AttemptKey, ended_for: EndedFor, why: str, at: float) -> None:
+        """Ask for the end of a running attempt for good; `why` in words."""
 
     def attempt_started(self, key: AttemptKey, worktree: str, pid: int, at: float) -> None: ...
 

@@ -22,7 +22,20 @@ WITHDRAWN = "its file was deleted; putting it back queues it again"
 
 EXACT = frozenset(
     {
-        *("ticket", "other", "with", "for", "together", "starts", "shadow", "because", "agent", "profile", "account"),
+        *(
+            "ticket",
+            "other",
+            "with",
+            "for",
+            "together",
+            "starts",
+            "shadow",
+            "because",
+            "agent",
+            "profile",
+            "account",
+            "failing",
+        ),
         *("path", "paths", "patterns", "drift_paths", "worktree", "log", "says", "repair", "proposal", "url", "branch"),
         *("by", "kind", "state", "engine", "setup_of"),
     }
