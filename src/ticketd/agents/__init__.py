@@ -17,14 +17,15 @@ from ticketd.agents.scripted import ScriptedAgent
 from ticketd.domain.settings import AgentProfile
 from ticketd.ports import Agent
 
+# In the order in which `ticketd init` prefers them.
 _KNOWN: tuple[Agent, ...] = (
     CommandAgent(),
     ScriptedAgent(),
     ClaudeAgent(),
     CodexAgent(),
     GeminiAgent(),
-    QwenAgent(),
     OpencodeAgent(),
+    QwenAgent(),
     CopilotAgent(),
     KimiAgent(),
     PiAgent(),

@@ -27,7 +27,7 @@ _TOKENS = re.compile(
 _EDITED = re.compile(r"Applied edit to (.+)")
 _TROUBLE = re.compile(r"litellm\.\w+|Retrying in [\d.]+ seconds")
 _MODEL = re.compile(r"(?:Main model|Model): (\S+) with ")
-_BEGINS = re.compile(r"Repo-map: |Applied edit to |Retrying in ")
+_BEGINS = re.compile(r"Repo-map: |Applied edit to |Retrying in |Restored previous conversation")
 
 
 class AiderAgent:
@@ -44,6 +44,7 @@ class AiderAgent:
     )
     variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
     resumes = True
+    resumes_elsewhere = True
     reads_lines = True
 
     def launch(self, task: Task) -> Launch:

@@ -34,6 +34,7 @@ class KimiAgent:
     keys: tuple[str, ...] = ("KIMI_MODEL_API_KEY", "KIMI_API_KEY")
     variables: tuple[str, ...] = ("KIMI_MODEL_NAME", "KIMI_MODEL_BASE_URL", "KIMI_MODEL_PROVIDER_TYPE")
     resumes = True
+    resumes_elsewhere = False
     reads_lines = True
 
     def launch(self, task: Task) -> Launch:
@@ -132,7 +133,9 @@ def _add_wire(story: Story, wire: Path) -> Record | None:
                 models[text_at(record, "modelAlias")] = text_at(record, "model")
             case "usage.record":
                 alias = text_at(record, "model")
-                story.add(_used(models.get(alias) or alias, at(record, "usage")))
+                used = _used(models.get(alias) or alias, at(record, "usage"))
+                if used != Usage(used.model):
+                    story.add(used)
             case "context.append_loop_event" if at(record, "event", "type") == "step.end":
                 last = at(record, "event")
     return last

@@ -33,6 +33,7 @@ class MiniAgent:
     keys: tuple[str, ...] = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
     variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
     resumes = False
+    resumes_elsewhere = False
     reads_lines = False
 
     def launch(self, task: Task) -> Launch:
@@ -116,4 +117,5 @@ def _end(story: Story, record: Record) -> None:
         case "RepeatedFormatError":
             story.failure = "its model did not call its tool, each time that it was asked"
         case _:
-            story.trouble = Trouble(f"{status}: {text_at(record, 'info', 'exception_str')}")
+            said = [text_at(message, "extra", "exception_str") for message in items_at(record, "messages")[-1:]]
+            story.trouble = Trouble(said[0] if said and said[0] else status)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,27 @@ QUIET = {
 # Its configuration stays where it is: in a new directory it installs 60 MB from npm first.
 PLACES = {"XDG_DATA_HOME": "opencode/data", "XDG_STATE_HOME": "opencode/state"}
 
-PLUGIN = "opencode/noretry.js"
-# It has no switch against waiting by itself, for as long as the provider says, and without a word.
-NO_RETRY = """\
-export const NoRetry = async () => ({
-  event: async ({ event }) => {
-    const status = event.type === "session.status" ? event.properties.status : {}
-    if (status.type !== "retry") return
-    const data = { message: String(status.message), next: status.next }
-    const line = JSON.stringify({ type: "error", error: { name: "Retry", data } })
+MODEL = "opencode/model"
+PLUGIN = "opencode/giveup.js"
+# There is no switch against its waiting, for as long as the provider says and without a word; and where an answer breaks
+# off it asks again at once, for ever.
+GIVE_UP = """\
+export const GiveUp = async () => {
+  const end = async (sessionID, name, data) => {
+    const line = JSON.stringify({ type: "error", sessionID, error: { name, data } })
     await new Promise((done) => process.stdout.write(line + "\\n", done))
     process.exit(1)
-  },
-})
+  }
+  return {
+    event: async ({ event }) => {
+      const { sessionID, status, part } = event.properties ?? {}
+      if (event.type === "session.status" && status.type === "retry")
+        await end(sessionID, "Retry", { message: String(status.message), next: status.next })
+      if (part?.type === "step-finish" && part.reason === "unknown" && !part.tokens?.output)
+        await end(part.sessionID, "BrokenOff", { message: "the answer of its model broke off (connection error)" })
+    },
+  }
+}
 """
 
 
@@ -65,6 +74,7 @@ class OpencodeAgent:
     )
     variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
     resumes = True
+    resumes_elsewhere = False
     reads_lines = True
 
     def launch(self, task: Task) -> Launch:
@@ -83,7 +93,7 @@ class OpencodeAgent:
                 "OPENCODE_CONFIG_CONTENT": json.dumps(_configuration(task, endpoint)),
                 **({name: str(task.home / place) for name, place in PLACES.items()} if task.own_home else {}),
             },
-            files={PLUGIN: NO_RETRY},
+            files={PLUGIN: GIVE_UP, MODEL: profile.model or ""},  # its log does not name it
         )
 
     def read(self, line: str) -> Iterable[Said]:
@@ -91,14 +101,14 @@ class OpencodeAgent:
         return tuple(_said(record)) if record is not None else ()
 
     def read_result(self, exited: Exited | None, log: Path, home: Path) -> AgentResult:
-        story = Story()
+        story, model = Story(), "".join(lines_of(home / MODEL)).strip()
         for line in lines_of(log):
             record = record_of(line)
             if record is None:
                 story.put_aside(line)
                 continue
             story.session = session_at(record, "sessionID") or story.session
-            _told(story, record)
+            _told(story, record, model)
         return story.result(exited, log)
 
 
@@ -148,7 +158,7 @@ def _used(part: object) -> Usage | None:
     return used if used != Usage("") else None
 
 
-def _told(story: Story, record: Record) -> None:
+def _told(story: Story, record: Record, model: str) -> None:
     part = record.get("part")
     match record.get("type"):
         case "text":
@@ -158,8 +168,8 @@ def _told(story: Story, record: Record) -> None:
         case "step_finish":
             story.turns = (story.turns or 0) + 1
             if (used := _used(part)) is not None:
-                story.add(used)
-                story.cost_usd = story.usage[""].cost_usd
+                story.add(replace(used, model=model))
+                story.cost_usd = story.usage[model].cost_usd
             _step(story, text_at(part, "reason"))
         case "error":
             data = at(record, "error", "data")

@@ -39,6 +39,7 @@ class PiAgent:
     keys: tuple[str, ...] = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
     variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
     resumes = True
+    resumes_elsewhere = False
     reads_lines = True
 
     def launch(self, task: Task) -> Launch:
