@@ -38,8 +38,8 @@ PLACES = {"XDG_DATA_HOME": "opencode/data", "XDG_STATE_HOME": "opencode/state"}
 
 MODEL = "opencode/model"
 PLUGIN = "opencode/giveup.js"
-# There is no switch against its waiting, for as long as the provider says and without a word; and where an answer breaks
-# off it asks again at once, for ever.
+# There is no switch against its waiting, for as long as the provider says and without a word; and where an answer
+# breaks off it asks again at once, for ever.
 GIVE_UP = """\
 export const GiveUp = async () => {
   const end = async (sessionID, name, data) => {
