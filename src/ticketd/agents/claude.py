@@ -74,7 +74,6 @@ class ClaudeAgent:
 
     def read_result(self, exited: Exited | None, log: Path, home: Path) -> AgentResult:
         story, answers = Story(), dict[str, Usage]()
-        denied = acted = False
         for line in lines_of(log):
             record = record_of(line)
             if record is None:
@@ -86,18 +85,16 @@ class ClaudeAgent:
                     story.until = _limited_until(record)
                 case "result":
                     _end(story, record)
-                    denied = bool(items_at(record, "permission_denials"))
+                    story.denied = bool(items_at(record, "permission_denials"))
             for said in _said(record):
                 if said.kind is SaidKind.TEXT:
                     story.said = said.text
                 elif said.kind is SaidKind.USAGE and said.usage:
                     answers[said.text] = said.usage
-                acted = acted or (said.kind is SaidKind.RESULT and not said.failed)
+                story.acted |= said.kind is SaidKind.RESULT and not said.failed
         if not story.usage:
             for usage in answers.values():
                 story.add(usage)
-        if denied and not acted:
-            story.failure = "it was denied each tool it tried; look at its own settings, and at the profile's `args`"
         return story.result(exited, log)
 
 

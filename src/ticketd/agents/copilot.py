@@ -27,6 +27,8 @@ FLAGS = (
     *("--allow-all-tools", "--output-format", "json", "--no-auto-update", "--no-color", "--disable-builtin-mcps"),
     *("--no-ask-user", "--disable-client-telemetry"),
 )
+CONFIGURATION = "copilot"
+SESSIONS = "session-state"
 PROVIDER = "COPILOT_PROVIDER_BASE_URL"
 
 
@@ -55,7 +57,7 @@ class CopilotAgent:
             env={
                 "COPILOT_AUTO_UPDATE": "false",
                 **({"COPILOT_OFFLINE": "true"} if PROVIDER in task.environ else {}),
-                **({"COPILOT_HOME": str(task.home / "copilot")} if task.own_home else {}),
+                **({"COPILOT_HOME": str(task.home / CONFIGURATION)} if task.own_home else {}),
             },
         )
 
@@ -110,6 +112,9 @@ def _take(story: Story, record: Record) -> None:
             story.session = session_at(data, "sessionId") or story.session
         case "assistant.message" if text := text_at(data, "content").strip():
             story.said = text
+        case "tool.execution_complete":
+            story.acted |= data.get("success") is True
+            story.denied |= at(data, "error", "code") == "denied"
         case "session.error":
             story.trouble = Trouble(text_at(data, "message") or text_at(data, "errorType"), _status(data))
         case "abort":
@@ -125,16 +130,28 @@ def _status(data: Record) -> int | None:
 
 
 def _take_usage(story: Story, home: Path) -> None:
+    """One that was ended has not told its session's name; its usage is then in that session's own log alone."""
+    story.session = story.session or _latest(home / CONFIGURATION / SESSIONS)
     if story.session is None:
         return
-    used = next(filter(None, map(record_of, _whole(home / _usage_file(story.session)))), {})
-    for model, metrics in members_at(used, "modelMetrics").items():
+    told = record_of("".join(lines_of(home / _usage_file(story.session))))
+    for model, metrics in members_at(told, "modelMetrics").items():
         story.add(_used(plain(model), members_at(metrics, "usage")))
+    if not story.usage:
+        for line in lines_of(home / CONFIGURATION / SESSIONS / story.session / "events.jsonl"):
+            record = record_of(line)
+            if record is not None and record.get("type") == "session.usage_record":
+                used = members_at(record, "data", "usage")
+                story.add(_used(text_at(used, "model"), used))
     story.whole_session = bool(story.usage)
 
 
-def _whole(file: Path) -> Iterator[str]:
-    yield "".join(lines_of(file))
+def _latest(sessions: Path) -> str | None:
+    try:
+        found = max(sessions.iterdir(), key=lambda each: each.stat().st_mtime, default=None)
+    except OSError:
+        return None
+    return session_at({"name": found.name}, "name") if found else None
 
 
 def _used(model: str, usage: Record) -> Usage:

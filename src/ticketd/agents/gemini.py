@@ -11,6 +11,7 @@ from ticketd.agents.jsonlines import (
     Record,
     at,
     count_at,
+    items_at,
     lines_of,
     members_at,
     one_line,
@@ -78,6 +79,8 @@ class GeminiAgent:
                 _end(story, record)
             elif record.get("type") == "error" and record.get("severity") == "error":
                 story.trouble = Trouble(text_at(record, "message"))
+        if not story.usage:
+            _take_session(story, home)
         return story.result(exited, log)
 
 
@@ -112,13 +115,12 @@ def _said(record: Record) -> Iterator[Said]:
 
 def _end(story: Story, record: Record) -> None:
     story.finished = record.get("status") == "success"
-    for model, used in members_at(record, "stats", "models").items():
-        story.add(_used(plain(model), used))
+    spent = [_used(plain(model), used) for model, used in members_at(record, "stats", "models").items()]
+    story.usage = {each.model: each for each in spent if each != Usage(each.model)}
     if story.finished:
         story.trouble = None
-    else:
-        what = " ".join(text_at(record, "error", key) for key in ("type", "message")).strip()
-        story.trouble = Trouble(what or "it ended in an error")
+    elif message := text_at(record, "error", "message") or (None if story.trouble else "it ended in an error"):
+        story.trouble = Trouble(message)
 
 
 def _used(model: str, used: object) -> Usage:
@@ -126,3 +128,26 @@ def _used(model: str, used: object) -> Usage:
     cached, given = count_at(used, "cached"), count_at(used, "input_tokens")
     output = max(count_at(used, "output_tokens"), count_at(used, "total_tokens") - given)
     return Usage(model, max(given - cached, 0), output, cached)
+
+
+def _take_session(story: Story, home: Path) -> None:
+    """What a run that was ended has used is in the log of its session only, with that of the runs before."""
+    answers = dict[str, Usage]()
+    for log in sorted((home / HOME / ".gemini" / "tmp").glob("*/chats/session-*.jsonl")):
+        records = [record for line in lines_of(log) if (record := record_of(line)) is not None]
+        if story.session and any(session_at(record, "sessionId") == story.session for record in records[:1]):
+            answers.update(_answers(records))
+    for usage in answers.values():
+        story.add(usage)
+    story.whole_session = bool(answers)
+
+
+def _answers(records: Iterable[Record]) -> Iterator[tuple[str, Usage]]:
+    """An answer is written again each time something is added to it."""
+    for record in records:
+        for message in (record, *items_at(record, "$set", "messages")):
+            if tokens := members_at(message, "tokens"):
+                cached = count_at(tokens, "cached")
+                fresh = max(count_at(tokens, "input") - cached, 0)
+                output = count_at(tokens, "output") + count_at(tokens, "thoughts")
+                yield text_at(message, "id"), Usage(text_at(message, "model"), fresh, output, cached)

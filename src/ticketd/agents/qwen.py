@@ -82,6 +82,7 @@ class QwenAgent:
             model = text_at(record, "message", "model") or text_at(record, "model") or model
             for said in _said(record):
                 story.said = said.text if said.kind is SaidKind.TEXT else story.said
+                story.acted |= said.kind is SaidKind.RESULT and not said.failed
                 if said.usage:
                     running.add(said.usage)
             if record.get("type") == "result":
@@ -146,6 +147,7 @@ def _used(model: str, usage: Record) -> Usage:
 
 def _end(story: Story, record: Record, model: str) -> None:
     story.turns = count_at(record, "num_turns") or None
+    story.denied = bool(items_at(record, "permission_denials"))
     used = _used(model, members_at(record, "usage"))
     story.usage = {model: used} if used != Usage(model) else {}
     story.whole_session = bool(story.usage)

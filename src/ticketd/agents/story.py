@@ -12,11 +12,13 @@ from ticketd.domain.report import Report, Usage
 from ticketd.ports import AgentResult, Exited
 
 LINES_KEPT = 20
+DENIED = "it was allowed none of what it tried; look at its own settings, and at `args` of its profile"
 
 
 @dataclass(slots=True)
 class Story:
-    """Gathered line by line. `finished`: a good final event was there; `trouble`: what kept it from one; `failure`: the
+    """Gathered line by line. `finished`: a good final event was there; `denied`: it was not allowed to do something;
+    `acted`: something that it did has succeeded; `trouble`: what kept it from one; `failure`: the
     same, where no provider is to blame; `aside`: the last lines that were not the agent's own format, where programs
     complain that cannot even begin. `whole_session`: the usage is of all runs of the session. `until`: when the account
     may be asked again, if that was told apart from what went wrong."""
@@ -28,6 +30,8 @@ class Story:
     usage: dict[str, Usage] = field(default_factory=dict)
     whole_session: bool = False
     finished: bool = False
+    denied: bool = False
+    acted: bool = False
     until: float | None = None
     trouble: Trouble | None = None
     failure: str = ""
@@ -62,6 +66,8 @@ class Story:
             return self._complaint(exited)
         if not self.finished:
             return Meaning(FAILED, "the agent ended with exit code 0, in the middle of its work", recognised=False)
+        if self.denied and not self.acted:
+            return Meaning(FAILED, DENIED)
         return Meaning(DONE, "")
 
     def _complaint(self, exited: Exited) -> Meaning:
