@@ -28,7 +28,8 @@ _STATUS = re.compile(
 _NO_CREDIT = re.compile(r"credit balance|insufficient.quota|quota exceeded\. check your plan|payment required", re.I)
 _NO_LOGIN = re.compile(
     r"api[ _]key not valid|(?:invalid|incorrect|missing|no) (?:x-)?api[ -_]key|not logged in|please run /login"
-    r"|authentication|unauthorized|must specify the GEMINI_API_KEY|set an auth method|no auth type|log ?in to",
+    r"|authentication|unauthorized|missing environment variable"
+    r"|must specify the GEMINI_API_KEY|set an auth method|no auth type|log ?in to",
     re.I,
 )
 _BUSY = re.compile(
@@ -62,11 +63,13 @@ def status_in(text: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """`recognised`: its words or its status are among those that are known here."""
+    """`recognised`: its words or its status are among those that are known here; `unusable`: until a person mends it,
+    so is every run."""
 
     outcome: str
     detail: str
     recognised: bool = True
+    unusable: bool = False
 
 
 def meaning_of(trouble: Trouble) -> Meaning:
@@ -76,11 +79,11 @@ def meaning_of(trouble: Trouble) -> Meaning:
     if trouble.until is not None:
         return Meaning(LATER, said)
     if status == _UNPAID or _NO_CREDIT.search(text):
-        return Meaning(FAILED, f"{said}; {NO_CREDIT}")
+        return Meaning(FAILED, f"{said}; {NO_CREDIT}", unusable=True)
     if status in _LATER:
         return Meaning(LATER, said)
     if status in _DENIED or _NO_LOGIN.search(text):
-        return Meaning(FAILED, f"{said}; {NO_LOGIN}")
+        return Meaning(FAILED, f"{said}; {NO_LOGIN}", unusable=True)
     if _BUSY.search(text) or (status is None and _AWAY.search(text)):
         return Meaning(LATER, said)
     return Meaning(FAILED, said, recognised=False)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ticketd.app.repairs import judge
 from ticketd.app.session import Works
+from ticketd.app.spending import Spending
 from ticketd.domain.attempt import Attempt
 from ticketd.domain.globs import matches
 from ticketd.domain.report import NOTHING_REPORTED, Report
@@ -20,7 +21,7 @@ def finish_of(works: Works, attempt: Attempt, state: RunState) -> tuple[Finish, 
     how = attempt.outcome or "lost"
     exited = state if how == "exited" and isinstance(state, Exited) else None
     result = _result(works, attempt, exited)
-    report = NOTHING_REPORTED if result is None else result.report
+    report = Spending(works).report(attempt, result) if result else NOTHING_REPORTED
     if exited is None or result is None:
         finish = Finish(how, "failed", attempt.detail, agent=attempt.agent, ended_for=attempt.ended_for)
         return replace(finish, preempted=attempt.preempted, restarted=attempt.restarted), report

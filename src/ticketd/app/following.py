@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 
 from ticketd.app.collecting import profile_of
@@ -25,20 +26,30 @@ MOST_AT_ONCE = 2**20
 LONGEST_LINE = 2**23
 """Of a line that is longer nothing is read: no agent says so much at once."""
 
+MOST_ANSWERS = 64
+"""How many answers are kept apart, in case that more is told of one."""
+
 
 @dataclass(slots=True)
 class Followed:
     """`offset`: what has been read of the log; `rest`: the beginning of a line that has no end yet; `skips`: that line
-    is too long. `habit`: what it fails at, and `worst`: the same when it had gone furthest since the last look;
-    `is_mute`: its adapter cannot read it."""
+    is too long. `used`: by model, but for the last `answers`, by their names: of those more may be told. `habit`:
+    what it fails at, and `worst`: the same when it had gone furthest since the last look; `is_mute`: its adapter
+    cannot read it."""
 
     offset: int = 0
     rest: bytes = b""
     skips: bool = False
-    usage: tuple[Usage, ...] = ()
+    used: tuple[Usage, ...] = ()
+    answers: dict[str, Usage] = field(default_factory=dict)
     habit: Habit = field(default_factory=Habit)
     worst: Habit = field(default_factory=Habit)
     is_mute: bool = False
+
+    @property
+    def usage(self) -> tuple[Usage, ...]:
+        """What it has used so far, by model."""
+        return reduce(added, self.answers.values(), self.used)
 
 
 class Following:
@@ -75,13 +86,25 @@ def _take(followed: Followed, agent: Agent, line: str) -> None:
 
 def _note(followed: Followed, said: Said) -> None:
     if said.usage is not None:
-        followed.usage = added(followed.usage, said.usage)
+        _use(followed, said.text, said.usage)
     if said.kind is SaidKind.ACTION:
         followed.habit = acted(followed.habit, said.text)
     elif said.kind is SaidKind.RESULT:
         followed.habit = came_of_it(followed.habit, said.text, said.failed)
     if followed.habit.times > followed.worst.times:
         followed.worst = followed.habit
+
+
+def _use(followed: Followed, answer: str, usage: Usage) -> None:
+    """Some agents tell of one answer several times; what was told last of it counts."""
+    if not answer:
+        followed.used = added(followed.used, usage)
+        return
+    followed.answers.pop(answer, None)
+    followed.answers[answer] = usage
+    if len(followed.answers) > MOST_ANSWERS:
+        oldest = next(iter(followed.answers))
+        followed.used = added(followed.used, followed.answers.pop(oldest))
 
 
 def _new_lines(path: Path, followed: Followed) -> Iterator[str]:

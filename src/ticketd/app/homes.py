@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import assert_never
 
 from ticketd.app.places import Places, make_private
-from ticketd.app.removal import remove_below
 from ticketd.domain.settings import AgentHome, AgentProfile
 from ticketd.ports import Agent
 
@@ -91,8 +90,3 @@ def homes_in(places: Places) -> Iterator[str]:
     """The tickets that have any."""
     with suppress(FileNotFoundError):
         yield from sorted(each.name for each in places.agents.iterdir())
-
-
-def remove_home(places: Places, ticket: str) -> None:
-    """All of a ticket's, whatever its agents have put there."""
-    remove_below(places.agents, ticket)

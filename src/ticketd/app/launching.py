@@ -89,7 +89,8 @@ def _task(works: Works, agent: Agent, profile: AgentProfile, attempt: Attempt, t
 
 def _session(works: Works, agent: Agent, attempt: Attempt, tree: str, own_home: bool) -> str | None:
     """In the sandbox each worktree has a home directory of its own: what is kept there is found in no other."""
-    if not agent.resumes:
+    home = works.session.places.agent_home(attempt.key.ticket, attempt.agent)
+    if not agent.resumes or (own_home and not home.exists()):
         return None
     settings = works.settings()
     private = is_on(settings, works.session) and settings.sandbox.home is SandboxHome.PRIVATE

@@ -14,6 +14,7 @@ from ticketd.app.session import Works
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words
 from ticketd.app.trees import Trees
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.budget import within_budget
 from ticketd.domain.events import EventKind
 from ticketd.domain.report import NOTHING_REPORTED, Report
 from ticketd.domain.throttle import Capacity, learned
@@ -177,8 +178,9 @@ class Slots:
             self.trees.give_back(tree)
 
     def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, report: Report) -> None:
-        record = self._record(key)
-        verdict = after_attempt(record, finish, self.works.settings(), self.works.session.clock.now())
+        record, settings = self._record(key), self.works.settings()
+        verdict = after_attempt(record, finish, settings, self.works.session.clock.now())
+        verdict = within_budget(verdict, record, report.cost_usd, settings)
         self._store_verdict(key, kept, verdict, report, bool(kept and not kept.is_whole), self._learned(record, finish))
 
     def _learned(self, record: TicketRecord, finish: Finish) -> Capacity | None:

@@ -18,6 +18,7 @@ from ticketd.app.recovering import Recovering, recovering_of
 from ticketd.app.session import Works
 from ticketd.app.slots import Slots
 from ticketd.app.spare import Spare
+from ticketd.app.spending import Spending
 from ticketd.app.steps import end_left
 from ticketd.app.tickets import Intake
 from ticketd.app.tracker import Tracker
@@ -143,7 +144,7 @@ class Daemon:
         landing = LaneThread("landing", lambda: self._land(lane, target))
         proposals = LaneThread("proposals", follower.step)
         files = LaneThread("files", self._watch_files)
-        liveness = Liveness(self.works, lambda used: {})
+        liveness = Liveness(self.works, Spending(self.works).exceeded)
         alive = LaneThread("liveness", liveness.step)
         loop = Loop(
             works=self.works,

@@ -83,7 +83,7 @@ class NoRoom:
 
 
 def learned(
-    finish: Finish, profile: AgentProfile, settings: Settings, slots: int, has_fallback: bool
+    finish: Finish, profile: AgentProfile, settings: Settings, slots: int, has_fallback: bool = False
 ) -> Capacity | None:
     """What the end of an attempt says of its account or profile; None where it says nothing. What cannot be run at all
     is suspended only where another can take over (`has_fallback`): else each ticket fails by itself, and at once."""

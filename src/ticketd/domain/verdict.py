@@ -167,7 +167,8 @@ def _ended_for(record: TicketRecord, finish: Finish, ended_for: EndedFor, settin
 
 def has_fallback(record: TicketRecord, agent: str, settings: Settings) -> bool:
     """Whether another profile of its route may run the ticket."""
-    return any(profile.name != agent for profile in settings.route_of(record.ticket))
+    route = [profile.name for profile in settings.route_of(record.ticket)]
+    return agent in route and len(route) > 1
 
 
 def _may_go_elsewhere(record: TicketRecord, finish: Finish, settings: Settings) -> bool:

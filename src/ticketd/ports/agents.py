@@ -55,8 +55,9 @@ class SaidKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One thing that a line of an agent's log says. `failed`: of a result. `usage`: what that answer used, for what it
-    costs while it runs; the end's own sum is in the report."""
+    """One thing that a line of an agent's log says. `failed`: of a result. `usage`: what that answer used (its name is
+    the text, where it is told several times; the last counts), for what it costs while it runs; the end's own sum
+    is in the report."""
 
     kind: SaidKind
     text: str = ""
