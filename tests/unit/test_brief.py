@@ -7,8 +7,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticketd.app.brief import LOG_BYTES, LOG_LINES, fenced, log_tail
+from ticketd.app.brief import LOG_LINES, log_tail
 from ticketd.app.trees import Trees
+from ticketd.domain.mending import LOG_BYTES
+from ticketd.domain.quoting import fenced
 
 
 @given(st.text(alphabet="`~ax\n"))

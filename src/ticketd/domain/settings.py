@@ -234,6 +234,16 @@ class ScopeSettings:
     max_slots: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BriefSettings:
+    """`template`: a file of the checkout in place of ours. `limit`: how many bytes a brief may have; the ticket's text
+    and the rules are whole in any case. `wiki_content`: how many of those may be pages of the wiki."""
+
+    template: str | None = None
+    limit: int = 64_000
+    wiki_content: int = 16_000
+
+
 LARGEST_FILE = 100 * 10**6
 """What forges refuse to take; and who writes more has rarely meant to."""
 
@@ -276,6 +286,7 @@ class Settings:
     sandbox: SandboxSettings = SandboxSettings()
     limits: Limits = field(default_factory=Limits)
     secrets: SecretSettings = SecretSettings()
+    brief: BriefSettings = BriefSettings()
     agents: Mapping[str, AgentProfile] = field(default_factory=dict)
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scopes: Mapping[str, ScopeSettings] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from ticketd.domain.settings import (
     AgentHome,
     AgentProfile,
     Backfill,
+    BriefSettings,
     ClaimsSettings,
     DriftSettings,
     ForgeName,
@@ -267,6 +268,12 @@ _SECRETS_KEYS = {
     "except": Key("exempt", list_of(values.secret_name, "a name")),
 }
 
+_BRIEF_KEYS = {
+    "template": Key("template", text(values.relative_path, "a path")),
+    "limit": Key("limit", text(values.amount_of_text, 'an amount like "64 kB"')),
+    "wiki_content": Key("wiki_content", text(values.amount_of_text, 'an amount like "16 kB"')),
+}
+
 _LIMITS_KEYS = {
     "retries": Key("retries", whole(0, values.MAX_RETRIES)),
     "budget_usd": Key("budget_usd", dollars),
@@ -294,6 +301,7 @@ _SETTINGS = table(
         "scopes": Key("scopes", named(values.name, _scope)),
         "limits": Key("limits", table(_limits, _LIMITS_KEYS)),
         "secrets": Key("secrets", table(SecretSettings, _SECRETS_KEYS)),
+        "brief": Key("brief", table(BriefSettings, _BRIEF_KEYS)),
         "gates": Key("gates", named(values.priority, lambda _: choice(Gate))),
     },
 )
