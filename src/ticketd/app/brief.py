@@ -179,7 +179,7 @@ def _drift(desk: Desk, attempt: Attempt, earlier: Sequence[Attempt]) -> Iterator
         if last.drift is Drift.CONFLICT and target is not None and target.sha is not None:
             yield conflict_note(name, target.sha, last.base, last.drift_paths)[1]
         elif last.behind:
-            yield f"- `{name}` has gone on by {last.behind} since your base {last.base[:12]}; you will be rebased onto it."
+            yield f"- `{name}` is {last.behind} ahead of your base {last.base[:12]}; you will be rebased onto it."
     for each in desk.session.store.collisions():
         if attempt.key.ticket in (each.ticket, each.other):
             yield note_line(each, attempt.key.ticket)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import PurePath
 
 import click
@@ -54,9 +55,8 @@ def next_brief(here: View, record: TicketRecord) -> str:
     if commit is None or not control.own.is_dir():
         git = Git(here.session.root)
         commit = last_seen(git.cwd, here.settings.target.remote, here.settings.target.branch)
-    desk = Desk(
-        here.session, here.settings, control, lambda at, folders: read_pages(git, at, folders) if commit else ()
-    )
+    pages = partial(read_pages, git) if commit else lambda *_: ()
+    desk = Desk(here.session, here.settings, control, pages)
     return write_brief(desk, record, next_attempt(record, attempts, commit or NOWHERE), UNKNOWN)
 
 

@@ -64,9 +64,8 @@ def _faults(path: str, template: str) -> Iterator[Problem]:
         if not found["escaped"] and name not in FIELDS:
             line = template.count("\n", 0, found.start()) + 1
             what = f"there is no field {shown(found[0])}" if name else "a `$` that begins no field"
-            yield Problem(
-                path, line, what, f"{did_you_mean(name, FIELDS)}{AS_ITSELF}" if name else AS_ITSELF.lstrip("; ")
-            )
+            meant = f"{did_you_mean(name, FIELDS)}; " if name else ""
+            yield Problem(path, line, what, f"{meant}a dollar sign itself is `$$`")
     if "task" not in used:
         yield Problem(path, 0, "it has no `$task`: no agent would know what to do", "add `$task` on a line of its own")
     if "mend" not in used:
