@@ -54,6 +54,11 @@ def brief_of(
 def write_brief(
     desk: Desk, record: TicketRecord, attempt: Attempt, conflicts: Sequence[str], follow_up: bool = False
 ) -> str:
+    """Without the value of any secret: pages and commits may hold one."""
+    return desk.session.secrets().redact_text(_written(desk, record, attempt, conflicts, follow_up))
+
+
+def _written(desk: Desk, record: TicketRecord, attempt: Attempt, conflicts: Sequence[str], follow_up: bool) -> str:
     events = list(_events(desk.session, record.id))
     earlier = [each for each in desk.session.store.attempts(record.id) if each.key.number < attempt.key.number]
     facts = _facts(desk, record, attempt, conflicts, events, earlier)
