@@ -149,6 +149,11 @@ critical = "land"
 # claim = "hold"                 # hold | release: a ticket's files while it waits to land
 # protect = ["/deploy/"]         # work that touches these lands only after a person's word
 
+# [brief]                        # what an agent is told beside its ticket
+# template = ".ticketd/brief.md" # in place of ticketd's own; fields like `$task` (see wiki/_global/brief.md of ticketd)
+# limit = "64 kB"                # of a whole brief
+# wiki_content = "16 kB"         # of that for pages of wiki/_global and of the scope; the others are named
+
 # [secrets]                      # taken out of logs and events, and never pushed
 # env = ["DEPLOY_TOKEN"]         # variables, beside those of `env` above that are called KEY, TOKEN, PASSWORD or so
 # files = [".env"]               # files of KEY=VALUE lines, or that are one value as a whole
