@@ -33,7 +33,8 @@ session, fresh, home = os.environ["OLD"], os.environ["FRESH"], Path(os.environ["
 say(session=session or fresh, usage=int(number))
 memory = home / "memory"
 if ticket == "mends":
-    Path("seen-" + number).write_text(f"{session}|{sys.stdin.read()}|{(home / 'conf').read_text()}")
+    seen = (os.environ["LEFT"], session, sys.stdin.read(), (home / "conf").read_text())
+    Path("seen-" + number).write_text("|".join(seen))
     Path("work").write_text(memory.read_text() if session else "bad")
     memory.write_text("good")
 elif ticket == "loops":
@@ -59,7 +60,7 @@ class Talker(CommandAgent):
     reads_lines = True
 
     def launch(self, task: Task) -> Launch:
-        env = {"OLD": task.session or "", "FRESH": task.fresh, "OWN": str(task.home)}
+        env = {"OLD": task.session or "", "FRESH": task.fresh, "OWN": str(task.home), "LEFT": str(task.budget_usd)}
         return Launch((sys.executable, "-c", PROGRAM), env, {"conf": "ours"}, reads_brief=False)
 
     def read(self, line: str) -> Iterable[Said]:
@@ -94,7 +95,7 @@ def what_failed_verification_is_mended_in_the_same_session(yard: Yard, store: St
     session = first.report.session
     assert session and second.report.session == session
     landed = [git(yard.origin, "show", f"main:{name}") for name in ("seen-1", "seen-2", "work")]
-    assert landed == ["||ours", f"{session}||ours", "good"]
+    assert landed == ["9.0|||ours", f"8.5|{session}||ours", "good"]
 
 
 def each_run_is_told_with_what_it_has_used(yard: Yard, store: Store) -> None:
@@ -133,7 +134,7 @@ def test_a_pool_of_agents_with_sessions_comes_to_its_end(tmp_path: Path, monkeyp
     yard = make_yard(tmp_path, monkeypatch)
     yard.config('[landing]\nverify = ["sh", "-c", "! grep -q bad work"]\n')
     for id_ in ("mends", "loops", "leaves"):
-        yard.ticket(id_, touches=f"/{id_}", retries=0)
+        yard.ticket(id_, touches=f"/{id_}", retries=0, budget_usd=9)
     store = run(yard)
     what_failed_verification_is_mended_in_the_same_session(yard, store)
     each_run_is_told_with_what_it_has_used(yard, store)
