@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-from model_chat import KINDS
 from model_talk import Answer, Asked, Event, Json, Refusal, Turn, as_text, halves, text_of
+
+KINDS = {
+    401: ("invalid_request_error", "invalid_api_key"),
+    429: ("tokens", "rate_limit_exceeded"),
+    503: ("server_error", "server_is_overloaded"),
+    529: ("server_error", "server_is_overloaded"),
+}
 
 
 class Responses:

@@ -50,6 +50,8 @@ class Write:
 
 
 Step = Write | str
+SAYS = {401: "Invalid API key", 429: "Rate limit reached for this organization", 503: "Overloaded", 529: "Overloaded"}
+"""As vendors word it: an adapter that knows no better way goes by the words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,10 @@ class Fault:
     times: int | None = 1
     after: int = 0
     retry_after: str | None = None
-    message: str = "the scripted model refuses"
 
     @property
     def refusal(self) -> Refusal:
-        return Refusal(self.status, self.message, self.retry_after)
+        return Refusal(self.status, SAYS.get(self.status, "Internal server error"), self.retry_after)
 
 
 @dataclass(frozen=True, slots=True)

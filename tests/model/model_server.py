@@ -24,7 +24,7 @@ from model_gemini import Gemini
 from model_ledger import Entry, Ledger
 from model_responses import Responses
 from model_script import Fault, Plan, Trouble, is_main, place_of, run_of, speech
-from model_talk import NONE, Answer, Asked, Dialect, Json, Refusal, Tokens, least
+from model_talk import NONE, Answer, Asked, Dialect, Json, Tokens, least
 
 DIALECTS: dict[str, Dialect] = {
     "/messages": Anthropic(),
@@ -62,7 +62,7 @@ class ModelServer:
         self.ledger = Ledger()
         self.over = threading.Event()
         self._met: Counter[tuple[str, int]] = Counter()
-        self._storm: deque[Refusal] = deque()
+        self._storm: deque[Fault] = deque()
         self._lock = threading.Lock()
         self._http = _Http(self)
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -83,7 +83,7 @@ class ModelServer:
     def storm(self, statuses: Iterable[int], retry_after: str | None = None) -> None:
         """The next requests, whoever's, are refused, each with one of these."""
         with self._lock:
-            self._storm.extend(Refusal(status, "a storm", retry_after) for status in statuses)
+            self._storm.extend(Fault(status=status, retry_after=retry_after) for status in statuses)
 
     def storm_left(self) -> int:
         return len(self._storm)
@@ -94,8 +94,7 @@ class ModelServer:
             return None
         with self._lock:
             if self._storm:
-                struck = self._storm.popleft()
-                return Fault(status=struck.status, retry_after=struck.retry_after, message=struck.message)
+                return self._storm.popleft()
             if request.run is None:
                 return None
             plan = self.plans.get(request.run, Plan())
@@ -168,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = dialect.read(json.loads(raw), path)
         request = Request(dialect, asked, run_of(asked), self.model.ledger.number())
         if self._key().startswith(BAD_KEY):
-            self._meet(request, Fault(status=401, message="invalid API key"))
+            self._meet(request, Fault(status=401))
         elif (fault := self.model.fault_of(request)) is not None:
             self._meet(request, fault)
         else:
