@@ -132,6 +132,8 @@ critical = "land"
 
 [limits]
 # retries = 1                    # attempts after the first that a ticket's own failure may use up
+# stall = "15m"                  # no output, no change to a file, no CPU for so long: ended and retried; "off": never
+# same_failures = 8              # the same action failed so often in a row, with the same result: ended; 0: never
 # grace = "10s"                  # between asking an agent to end and ending it
 # largest_file = "100 MB"        # work with a larger one is kept where it is, and does not land
 # disk = "20 GB"                 # what the state directory may take up: over that the oldest goes, then nothing starts
