@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ticketd.domain.settings import AgentProfile
+from ticketd.domain.settings import AgentHome, AgentProfile
 from ticketd.domain.ticket import Size
 from ticketd.domain.tomllines import BARE
 from ticketd.domain.values import quoted
@@ -15,19 +15,21 @@ def template(remote: str, branch: str, agents: Sequence[AgentProfile]) -> str:
     return _TEMPLATE.format(
         remote=quoted(remote),
         branch=quoted(branch),
-        agents="\n".join(_agent_table(agent) for agent in agents) or _NO_AGENT + _AGENT_CAPS,
+        agents="\n".join(agent_table(agent) for agent in agents) or _NO_AGENT,
+        agent_keys=_AGENT_KEYS,
         routes=_routes(agents),
     )
 
 
-def _agent_table(agent: AgentProfile) -> str:
+def agent_table(agent: AgentProfile) -> str:
+    """All that a profile says, as `ticketd.toml` says it."""
     name = agent.name if BARE.fullmatch(agent.name) else quoted(agent.name)
     lines = [f"[agents.{name}]", f"preset = {quoted(agent.preset)}"]
-    if agent.command:
-        lines.append(f"command = {_quoted_list(agent.command)}")
-    if agent.env:
-        lines.append(f"env = {_quoted_list(agent.env)}            # passed on from the daemon's environment")
-    return "\n".join([*lines, _AGENT_CAPS])
+    lines += [f"{key} = {_quoted_list(words)}" for key in ("command", "args", "env") if (words := getattr(agent, key))]
+    lines += [f"{key} = {quoted(word)}" for key in ("model", "account") if (word := getattr(agent, key))]
+    lines += [f"home = {quoted(agent.home)}"] if agent.home is not AgentHome.AUTO else []
+    lines += [f"max_slots = {agent.max_slots}"] if agent.max_slots is not None else []
+    return "\n".join([*lines, ""])
 
 
 def _routes(agents: Sequence[AgentProfile]) -> str:
@@ -47,11 +49,15 @@ def _quoted_list(words: Sequence[str]) -> str:
 
 _NO_AGENT = """\
 # [agents.default]               # which program works on a ticket
-# preset = "command"
-# command = ["./agent.sh"]       # an argv list, never a shell string; the brief is its standard input
+# preset = "claude"              # or codex, gemini, opencode, qwen, copilot, kimi, pi, aider, mini, command
 """
 
-_AGENT_CAPS = """\
+_AGENT_KEYS = """\
+# model = "NAME"                 # of each agent: in its own words; without it, what it takes by itself
+# env = ["OPENAI_API_KEY"]       # passed on from the daemon's environment: its key; without one it needs a login
+# args = ["--verbose"]           # put behind the arguments that ticketd gives it
+# command = ["./agent.sh"]       # with preset "command": an argv list, never a shell string; the brief is its input
+# home = "auto"                  # auto | own | shared: where its configuration and sessions are
 # max_slots = 3                  # how many of it run at once
 # account = "team"               # profiles that name the same one share its rate limits
 """
@@ -110,7 +116,7 @@ branch = {branch}
 # read = ["~/.nvm"]              # what they see besides
 # write = ["~/.cache"]           # and may write
 
-{agents}
+{agents}{agent_keys}
 {routes}
 
 # [scopes.acme]                  # a brand, tenant or area: tickets in `tickets/acme/`
