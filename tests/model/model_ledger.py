@@ -49,8 +49,12 @@ class Ledger:
             return self._sessions.setdefault(number, next(known, number))
 
     def write(self, entry: Entry) -> None:
+        """A conversation may say only later of which run it is: once it has read its brief."""
         with self._lock:
             self._entries[entry.number] = entry
+            for earlier in list(self._entries.values()) if entry.run and entry.session else ():
+                if earlier.session == entry.session and earlier.run is None:
+                    self._entries[earlier.number] = replace(earlier, run=entry.run)
 
     def is_gone(self, number: int) -> None:
         """Whoever asked went away before all of the answer was written."""

@@ -16,6 +16,8 @@ from shlex import quote
 from model_talk import Asked, Json, Refusal, Turn, least
 
 RUN = re.compile(r"TICKETD-RUN ([\w.-]+)")
+POINTER = re.compile(r"Read the file (/\S+) and do what it says")
+"""The prompt of an agent that takes its own from nowhere but the command line, which is too short for a brief."""
 SHELLS = (
     "Bash",
     "bash",
@@ -103,7 +105,7 @@ class Plan:
 
 def run_of(asked: Asked) -> str | None:
     """The latest that the conversation names."""
-    said = [asked.system, *(turn.text for turn in asked.turns if turn.role == "user")]
+    said = [asked.system, *(turn.text for turn in asked.turns if turn.role != "assistant")]
     named = [name for text in said for name in RUN.findall(text)]
     return named[-1] if named else None
 
@@ -112,16 +114,18 @@ def place_of(plan: Plan, turns: Iterable[Turn]) -> tuple[Part, int]:
     """The part that the last prompt has begun, and how many of its steps have been taken."""
     part, step = plan.parts[0], 0
     for turn in turns:
-        if turn.role == "user" and (begun := _begun(plan, turn.text)) is not None:
-            part, step = begun, 0
-        elif turn.role == "assistant":
+        if turn.role == "assistant":
             step += turn.calls
+        elif (begun := _begun(plan, turn.text)) is not None:
+            part, step = begun, 0
     return part, step
 
 
 def _begun(plan: Plan, text: str) -> Part | None:
+    """By a prompt, or by the file that one names: what comes of reading it is what a tool says."""
     fits = (part for part in reversed(plan.parts) if (part.heard or "TICKETD-RUN ") in text)
-    return next(fits, None)
+    named = POINTER.search(text)
+    return next(fits, Part((f"cat {quote(named[1])}",)) if named else None)
 
 
 def is_main(asked: Asked) -> bool:
