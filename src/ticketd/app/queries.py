@@ -137,6 +137,7 @@ def _busy(session: Session, attempt: Attempt, board: Board, settings: Settings) 
         "making_way_for": making_way(session.store, attempt),
         "repair": repair_document(board.tickets[attempt.key.ticket], settings),
         "begins_anew": attempt.restarted,
+        "ended_for": attempt.ended_for,
     }
 
 
@@ -345,6 +346,9 @@ def _attempt(session: Session, attempt: Attempt) -> Document:
         "mends": attempt.mends,
         "reason": attempt.reason,
         "detail": attempt.detail,
+        "ended_for": attempt.ended_for,
+        "held_up": attempt.held_up,
+        "session": attempt.report.session,
         "cost_usd": attempt.report.cost_usd,
         "log": str(session.places.log(attempt.key)),
     }
