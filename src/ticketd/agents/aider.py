@@ -43,6 +43,7 @@ class AiderAgent:
         "DEEPSEEK_API_KEY",
     )
     variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
+    logins: tuple[str, ...] = (".aider.conf.yml",)
     resumes = True
     resumes_elsewhere = True
     reads_lines = True

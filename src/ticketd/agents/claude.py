@@ -51,6 +51,7 @@ class ClaudeAgent:
     program = "claude"
     keys: tuple[str, ...] = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
     variables: tuple[str, ...] = ("ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL")
+    logins: tuple[str, ...] = (".claude/.credentials.json",)
     resumes = True
     resumes_elsewhere = True
     reads_lines = True

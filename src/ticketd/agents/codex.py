@@ -42,6 +42,7 @@ class CodexAgent:
     program = "codex"
     keys: tuple[str, ...] = ("OPENAI_API_KEY", "CODEX_API_KEY")
     variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
+    logins: tuple[str, ...] = (".codex/auth.json",)
     resumes = True
     resumes_elsewhere = True
     reads_lines = True

@@ -39,6 +39,7 @@ class CopilotAgent:
     program = "copilot"
     keys: tuple[str, ...] = ("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_API_KEY")
     variables: tuple[str, ...] = (PROVIDER, "COPILOT_PROVIDER_TYPE", "COPILOT_PROVIDER_WIRE_API", "COPILOT_MODEL")
+    logins: tuple[str, ...] = (".copilot/config.json",)
     resumes = True
     resumes_elsewhere = True
     reads_lines = True

@@ -11,6 +11,7 @@ from typing import Any
 
 LONGEST_LINE = 16 * 2**20
 """A longer one is left out: agents print whole files as one line, and rubbish has no ends of lines."""
+LONGEST_END = 50_000
 MOST_COUNTED = 10**12
 MOST_SAID = 2000
 
@@ -55,8 +56,11 @@ def at(value: object, *keys: str) -> Any:
 
 
 def text_at(value: object, *keys: str) -> str:
+    """Of a very long one its beginning and its end: whole files go through here."""
     found = at(value, *keys)
-    return plain(found) if isinstance(found, str) else ""
+    if not isinstance(found, str):
+        return ""
+    return plain(found if len(found) <= 2 * LONGEST_END else f"{found[:LONGEST_END]}…{found[-LONGEST_END:]}")
 
 
 def count_at(value: object, *keys: str) -> int:

@@ -31,8 +31,9 @@ class KimiAgent:
 
     name = "kimi"
     program = "kimi"
-    keys: tuple[str, ...] = ("KIMI_MODEL_API_KEY", "KIMI_API_KEY")
-    variables: tuple[str, ...] = ("KIMI_MODEL_NAME", "KIMI_MODEL_BASE_URL", "KIMI_MODEL_PROVIDER_TYPE")
+    keys: tuple[str, ...] = ("KIMI_MODEL_API_KEY",)
+    variables: tuple[str, ...] = ("KIMI_API_KEY", "KIMI_MODEL_NAME", "KIMI_MODEL_BASE_URL", "KIMI_MODEL_PROVIDER_TYPE")
+    logins: tuple[str, ...] = (".kimi-code/credentials",)
     resumes = True
     resumes_elsewhere = False
     reads_lines = True

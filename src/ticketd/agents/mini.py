@@ -32,6 +32,7 @@ class MiniAgent:
     program = "mini"
     keys: tuple[str, ...] = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
     variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
+    logins: tuple[str, ...] = (".config/mini-swe-agent/.env",)
     resumes = False
     resumes_elsewhere = False
     reads_lines = False

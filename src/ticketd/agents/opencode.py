@@ -73,6 +73,7 @@ class OpencodeAgent:
         "OPENCODE_API_KEY",
     )
     variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
+    logins: tuple[str, ...] = (".local/share/opencode/auth.json",)
     resumes = True
     resumes_elsewhere = False
     reads_lines = True

@@ -38,6 +38,7 @@ class PiAgent:
     program = "pi"
     keys: tuple[str, ...] = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
     variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
+    logins: tuple[str, ...] = (".pi/agent/auth.json",)
     resumes = True
     resumes_elsewhere = False
     reads_lines = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ticketd.domain.settings import AgentHome, AgentProfile
+from ticketd.domain.settings import AgentHome, AgentProfile, SandboxSettings
 from ticketd.domain.ticket import Size
 from ticketd.domain.tomllines import BARE
 from ticketd.domain.values import quoted
@@ -29,6 +29,12 @@ def agent_table(agent: AgentProfile) -> str:
     lines += [f"{key} = {quoted(word)}" for key in ("model", "account") if (word := getattr(agent, key))]
     lines += [f"home = {quoted(agent.home)}"] if agent.home is not AgentHome.AUTO else []
     lines += [f"max_slots = {agent.max_slots}"] if agent.max_slots is not None else []
+    return "\n".join([*lines, ""])
+
+
+def sandbox_table(sandbox: SandboxSettings) -> str:
+    lines = ["[sandbox]", f"mode = {quoted(sandbox.mode)}", f"home = {quoted(sandbox.home)}"]
+    lines += [f"{key} = {_quoted_list(words)}" for key in ("read", "write") if (words := getattr(sandbox, key))]
     return "\n".join([*lines, ""])
 
 
