@@ -33,7 +33,7 @@ class Spending:
             same = (each.report for each in earlier if each.key.number < attempt.key.number)
             report = less(report, (each for each in same if each.session == report.session))
         priced = self._works.settings().price_list.priced(report)
-        return replace(priced, cost_usd=attempt.spent_usd) if priced.cost_usd is None else priced
+        return replace(priced, cost_usd=attempt.spent_usd) if attempt.spent_usd and not priced.cost_usd else priced
 
     def exceeded(self, live: Mapping[AttemptKey, Sequence[Usage]]) -> Mapping[AttemptKey, str]:
         """Which running attempts must be ended now, and why. `live`: what each has used so far, or is seen to have; it
@@ -72,7 +72,7 @@ def cost(session: Session, settings: Settings, by: By, since: float | None) -> D
     """`rows`: sums by what was asked for. `unpriced_models`: whose price nobody knows, so that neither the sums nor
     the budgets have what they cost. `today`: what the budgets of the day go by."""
     now, board = session.clock.now(), session.store.board()
-    bills = session.store.bills(0.0 if since is None else now - since)
+    bills = session.store.bills(0.0 if since is None else now - since, now)
     return {
         "schema": SCHEMA,
         "at": iso(now),

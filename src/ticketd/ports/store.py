@@ -129,8 +129,9 @@ class Store(Protocol):
     def spent(self) -> DaySpent:
         """As the board tells it."""
 
-    def bills(self, since: float) -> tuple[Bill, ...]:
-        """Of the attempts that ended since then (epoch seconds), and of those under way; the oldest first."""
+    def bills(self, since: float, now: float) -> tuple[Bill, ...]:
+        """Of the attempts that ended since then (epoch seconds), and of those under way as of `now`; the oldest
+        first."""
 
     def landings(self) -> tuple[Landing, ...]:
         """What is in the lane, oldest first."""
