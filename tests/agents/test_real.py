@@ -45,7 +45,7 @@ def plans(go: Path) -> dict[str, Plan]:
         "overloaded": Plan((done["overloaded"],), (Fault(status=529),)),
         "hang": Plan((done["hang"],), (Fault(Trouble.SILENT),)),
         "crash": Plan((Part((die, *done["crash"].steps)),)),
-        "dear": Plan((Part((Write("work/dear", "kept"), commit, *["true"] * 20)),), scale=1000),
+        "dear": Plan((Part((Write("work/dear", "kept"), commit, *["true"] * 12)),), scale=40),
     }
 
 
@@ -60,7 +60,7 @@ def set_up(yard: Yard, cli: Cli, model: ModelServer, monkeypatch: pytest.MonkeyP
     for name, value in cli.environ(model.url).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PATH", f"{cli.path()}{os.pathsep}{os.environ['PATH']}")
-    price = f'[prices."{cli.model}"]\ninput = 1.0\noutput = 1.0\ncache_read = 1.0\n'
+    price = f'[prices."{cli.model}"]\ninput = 10.0\noutput = 10.0\ncache_read = 10.0\n'
     profiles = [cli.profile(name) for name in ("default", "limited", "overloaded")]
     yard.config(CONFIG + price, agent="\n".join(profiles))
     model.plans.update(plans(yard.root / "go"))
