@@ -38,11 +38,11 @@ def lines_of(log: Path) -> Iterator[str]:
         return
 
 
-def document_of(file: Path) -> Record | None:
-    """A file that is one JSON object."""
+def document_of(file: Path, most: int = LONGEST_LINE) -> Record | None:
+    """A file that is one JSON object, of at most that many bytes."""
     try:
         with _open(file) as opened:
-            return record_of(opened.read(LONGEST_LINE).decode("utf-8", "replace"))
+            return record_of(opened.read(most).decode("utf-8", "replace"))
     except OSError:
         return None
 
