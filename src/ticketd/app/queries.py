@@ -168,6 +168,7 @@ def _busy(session: Session, attempt: Attempt, board: Board, settings: Settings) 
         "making_way_for": making_way(session.store, attempt),
         "repair": repair_document(board.tickets[attempt.key.ticket], settings),
         "begins_anew": attempt.restarted,
+        "ended_for": attempt.ended_for,
     }
 
 
@@ -377,6 +378,8 @@ def _attempt(session: Session, attempt: Attempt) -> Document:
         "mends": attempt.mends,
         "reason": attempt.reason,
         "detail": attempt.detail,
+        "ended_for": attempt.ended_for,
+        "held_up": attempt.held_up,
         "cost_usd": _cost(attempt),
         "tokens": _tokens(attempt),
         "models": [each.model for each in attempt.report.usage],
