@@ -136,6 +136,13 @@ def test_running_agents_are_over_a_budget_that_they_use_up_together(paid: Yard) 
     assert {each.key: each.spent_usd for each in paid.session.store.live_attempts()} == {one: 8.0, three: 0.8}
 
 
+def test_one_that_has_used_nothing_is_ended_where_others_have_used_up_the_day(paid: Yard) -> None:
+    config(paid, "[budget]\nday = 1.2\n")
+    pay(paid, AttemptKey("three", 1), Report(), paid.session.clock.now())
+    idle = paid.start("two", 2)
+    assert set(spending(paid).exceeded({})) == {idle}
+
+
 def test_only_the_ticket_whose_own_budget_is_used_up_is_ended(paid: Yard) -> None:
     config(paid, '[budget]\nticket = 1.5\n[prices."own-"]\ninput = 2\noutput = 8\n')
     one, three = paid.start("one", 2), AttemptKey("three", 1)

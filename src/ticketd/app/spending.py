@@ -39,16 +39,15 @@ class Spending:
         return replace(priced, cost_usd=attempt.spent_usd) if attempt.spent_usd and not priced.cost_usd else priced
 
     def exceeded(self, live: Mapping[AttemptKey, Sequence[Usage]]) -> Mapping[AttemptKey, str]:
-        """Which running attempts must be ended now, and why. `live`: what each has used so far, or is seen to have; it
-        is noted, for the scheduler counts it too."""
+        """Which running attempts must be ended now, and why; also those that have used nothing themselves, if others
+        have used up what they share. `live`: what each is seen to have used so far; that is noted, for the scheduler
+        counts it too."""
         works, settings = self._works, self._works.settings()
         store, now = works.session.store, works.session.clock.now()
         before = {attempt.key: attempt for attempt in store.live_attempts()}
         seen = {key: self._seen(attempt, live.get(key, ()), settings) for key, attempt in before.items()}
         if news := {key: usd for key, usd in seen.items() if usd != (before[key].spent_usd or 0.0)}:
             store.seen_to_cost(news)
-        if not any(seen.values()):
-            return {}
         running = [attempt for attempt in before.values() if attempt.state is AttemptState.RUNNING]
         tickets = {key.ticket: record for key in before if (record := store.ticket(key.ticket)) is not None}
         day = today(store.spent(), (replace(before[key], spent_usd=usd) for key, usd in seen.items()), tickets, now)

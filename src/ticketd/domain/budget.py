@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -36,23 +35,22 @@ class Today:
         limit, spent = settings.scope_budget_of(scope), self.scopes.get(scope, 0.0)
         if limit is not None and spent >= limit:
             raised = f"`budget_usd` under [scopes.{scope}]" if _has_own(scope, settings) else "`scope` under [budget]"
-            return (
-                f"scope {scope} has cost {dollars(spent)} today, of {dollars(limit)}; {UNTIL_MIDNIGHT}or raise {raised}"
-            )
+            told = f"scope {scope} has cost {dollars(spent)} today, of {dollars(limit)}"
+            return f"{told}; {UNTIL_MIDNIGHT}or raise {raised}"
         limit, spent = settings.budget.day, sum(self.scopes.values())
         if limit is not None and spent >= limit:
-            return (
-                f"today has cost {dollars(spent)}, of {dollars(limit)}; {UNTIL_MIDNIGHT}or raise `day` under [budget]"
-            )
+            told = f"today has cost {dollars(spent)}, of {dollars(limit)}"
+            return f"{told}; {UNTIL_MIDNIGHT}or raise `day` under [budget]"
         return ""
 
 
 def today(spent: DaySpent, attempts: Iterable[Attempt], tickets: Mapping[str, TicketRecord], now: float) -> Today:
     """`attempts`: those under way. An attempt's cost is that of the day on which it ends."""
-    scopes = Counter[str](spent.scopes if now in spent.day else {})
+    scopes = dict(spent.scopes) if now in spent.day else {}
     for attempt in attempts:
         if attempt.spent_usd and attempt.key.ticket in tickets:
-            scopes[tickets[attempt.key.ticket].ticket.scope] += attempt.spent_usd  # type: ignore[assignment]
+            scope = tickets[attempt.key.ticket].ticket.scope
+            scopes[scope] = scopes.get(scope, 0.0) + attempt.spent_usd
     return Today(day_of(now), scopes)
 
 
