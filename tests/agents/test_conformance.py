@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -320,3 +321,14 @@ def test_no_line_is_an_error_whatever_is_in_it(agent: Agent, data: st.DataObject
 
 def test_nothing_reported_can_be_kept() -> None:
     assert can_be_kept(NOTHING_REPORTED)
+
+
+@each_agent
+def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(agent: Agent, tmp_path: Path) -> None:
+    """An agent writes below its home what it likes."""
+    (hang,) = recordings("hang", agent.name)
+    for file in [each for each in hang.home.rglob("*") if each.is_file()]:
+        pipe = tmp_path / file.relative_to(hang.home)
+        pipe.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(pipe)
+    assert agent.read_result(hang.exited, hang.log, tmp_path).outcome == "failed"

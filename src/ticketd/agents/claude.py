@@ -40,6 +40,7 @@ QUIET = {
     "DISABLE_TELEMETRY": "1",
     "DISABLE_ERROR_REPORTING": "1",
 }
+LEAST_USD = 0.01
 SYNTHETIC = "<synthetic>"
 """The model of an answer that Claude Code has made up itself, to tell of an error."""
 
@@ -63,7 +64,7 @@ class ClaudeAgent:
                 *(profile.command or (self.program,)),
                 *("--print", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"),
                 *(("--model", profile.model) if profile.model else ()),
-                *(() if task.budget_usd is None else ("--max-budget-usd", f"{task.budget_usd:.4f}")),
+                *(() if task.budget_usd is None else ("--max-budget-usd", f"{max(task.budget_usd, LEAST_USD):.4f}")),
                 *_session(task),
                 *profile.args,
             ),

@@ -10,6 +10,7 @@ from ticketd.agents.jsonlines import (
     Record,
     at,
     count_at,
+    document_of,
     lines_of,
     members_at,
     one_line,
@@ -136,7 +137,7 @@ def _take_usage(story: Story, home: Path) -> None:
     story.session = story.session or _latest(home / CONFIGURATION / SESSIONS)
     if story.session is None:
         return
-    told = record_of("".join(lines_of(home / _usage_file(story.session))))
+    told = document_of(home / _usage_file(story.session))
     for model, metrics in members_at(told, "modelMetrics").items():
         story.add(_used(plain(model), members_at(metrics, "usage")))
     if not story.usage:

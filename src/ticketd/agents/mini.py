@@ -10,10 +10,10 @@ from ticketd.agents.jsonlines import (
     Record,
     at,
     count_at,
+    document_of,
     items_at,
     lines_of,
     number_at,
-    record_of,
     text_at,
 )
 from ticketd.agents.provider import Trouble
@@ -66,7 +66,7 @@ class MiniAgent:
         return ()
 
     def read_result(self, exited: Exited | None, log: Path, home: Path) -> AgentResult:
-        story, record = Story(), _trajectory(home / TRAJECTORY)
+        story, record = Story(), document_of(home / TRAJECTORY, LARGEST)
         for line in lines_of(log):
             story.put_aside(line)
         if record is not None:
@@ -78,14 +78,6 @@ class MiniAgent:
 
 def _model(model: str, endpoint: str | None) -> str:
     return f"openai/{model}" if endpoint and not model.startswith("openai/") else model
-
-
-def _trajectory(path: Path) -> Record | None:
-    try:
-        with path.open("rb") as file:
-            return record_of(file.read(LARGEST).decode("utf-8", "replace"))
-    except OSError:
-        return None
 
 
 def _told(story: Story, message: object) -> None:
