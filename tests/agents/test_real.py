@@ -102,4 +102,6 @@ def assert_tokens(yard: Yard, model: ModelServer) -> None:
     for id_ in set(LANDS) - {"crash"}:
         reported, tokens = model.ledger.tokens(id_, side=False), rows[id_]
         fresh = reported.input - reported.cached
-        assert (tokens["input"], tokens["cache_read"], tokens["output"]) == (fresh, reported.cached, reported.output), id_
+        assert (tokens["input"], tokens["cache_read"], tokens["output"]) == (fresh, reported.cached, reported.output), (
+            id_
+        )
