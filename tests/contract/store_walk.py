@@ -278,6 +278,7 @@ class Walk:
                 for paths in (["new"], ["z", "w/y", "x/y"], ["in/1", "x", "w", "w/q"]):
                     yield "extend", lambda paths=paths: store.extend_claim(key, paths, self.at)
                 yield "pulse", lambda: store.pulse({key: Pulse(self.at, 1, self.at, None, None, "stopped")})
+                yield "cost", lambda: store.seen_to_cost({key: self.at / 100})
                 yield "held up", lambda: store.held_up(key, "cannot be ended: 7 (cat)")
             case AttemptState.COLLECTING:
                 for verdict in (*VERDICTS, *[ToLanding()] * 4):

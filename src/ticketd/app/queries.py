@@ -11,8 +11,10 @@ from ticketd.app.outlook import Outlook, making_way, outlook_of, stalled
 from ticketd.app.room import no_room
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt, AttemptKey
+from ticketd.domain.budget import today
 from ticketd.domain.events import Event
 from ticketd.domain.landing import Landing, Phase
+from ticketd.domain.prices import DIGITS
 from ticketd.domain.problems import Problem
 from ticketd.domain.scheduler.schedule import IN_A_SLOT
 from ticketd.domain.scheduler.waits import WaitsOn
@@ -26,7 +28,14 @@ Document = dict[str, Any]
 
 MANY_WAIT = 3
 BADLY = (TicketState.FAILED, TicketState.SKIPPED)
-WITH_WORK = (Reason.CONFLICT, Reason.VERIFY_FAILED, Reason.PUSH_REJECTED, Reason.OUTSIDE_CLAIM, Reason.REJECTED)
+WITH_WORK = (
+    Reason.CONFLICT,
+    Reason.VERIFY_FAILED,
+    Reason.PUSH_REJECTED,
+    Reason.OUTSIDE_CLAIM,
+    Reason.REJECTED,
+    Reason.BUDGET,
+)
 """Failures after which the attempt's commits are worth a look."""
 
 
@@ -41,7 +50,8 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
     than they otherwise might), `lane_hint` (what would help where tickets wait for each other's verification),
     `stalled` (where nothing runs and nothing can: each ticket with the cause), `ended` (what failed or was skipped, and
     the commands that mend it), `problems` (of ticket files and the configuration), `daemon.alarm` (why nothing lands),
-    `daemon.short` (why the disk lets nothing start), and in each part what a screen shows of it."""
+    `daemon.short` (why the disk lets nothing start), `today`
+    (what the day has cost, and may), and in each part what a screen shows of it."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
     outlook = outlook_of(board, settings, running, now)
     return {
@@ -60,8 +70,28 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
         "stalled": list(stalled(board, outlook)) if running else [],
         "counts": _counts(board),
         "cost_usd": round(board.cost_usd, 6),
+        "today": today_document(board, settings, now),
         "ended": [_ended(session, record) for record in board.tickets.values() if record.state in BADLY],
         "problems": [problem_document(problem) for problem in problems],
+    }
+
+
+def today_document(board: Board, settings: Settings, now: float) -> Document:
+    """What the budgets of the day go by: the scopes that have spent something or have a budget of their own."""
+    spent = today(board.spent, board.attempts, board.tickets, now)
+    own = (name for name, scope in settings.scopes.items() if scope.budget_usd is not None)
+    return {
+        "ends_at": iso(spent.day.end),
+        "cost_usd": round(sum(spent.scopes.values()), DIGITS),
+        "budget_usd": settings.budget.day,
+        "scopes": [
+            {
+                "scope": name,
+                "cost_usd": round(spent.scopes.get(name, 0.0), DIGITS),
+                "budget_usd": settings.scope_budget_of(name),
+            }
+            for name in sorted({*spent.scopes, *own})
+        ],
     }
 
 
@@ -133,10 +163,12 @@ def _busy(session: Session, attempt: Attempt, board: Board, settings: Settings) 
         "heartbeat_at": iso(attempt.heartbeat_at),
         "output_at": iso(attempt.output_at),
         "output_bytes": attempt.output_bytes,
+        "cost_usd": attempt.spent_usd,
         "held_up": attempt.held_up,
         "making_way_for": making_way(session.store, attempt),
         "repair": repair_document(board.tickets[attempt.key.ticket], settings),
         "begins_anew": attempt.restarted,
+        "ended_for": attempt.ended_for,
     }
 
 
@@ -285,7 +317,7 @@ def ticket_line(record: TicketRecord) -> Document:
 
 def ticket(session: Session, settings: Settings, record: TicketRecord) -> Document:
     """Everything about one ticket: its line of `list --json`, what its file says, its attempts and its events."""
-    said = record.ticket
+    said, attempts = record.ticket, session.store.attempts(record.id)
     board = session.store.board()
     outlook = outlook_of(board, settings, session.is_running(), session.clock.now())
     return {
@@ -305,13 +337,14 @@ def ticket(session: Session, settings: Settings, record: TicketRecord) -> Docume
         "repair": repair_document(record, settings),
         "verify": list(said.verify),
         "on_failure": said.on_failure,
-        "budget_usd": said.budget_usd,
+        "budget_usd": settings.budget_of(said),
+        "cost_usd": round(sum(_cost(each) or 0.0 for each in attempts), DIGITS),
         "labels": list(said.labels),
         "body": said.body,
         "mend": list(_mend(session, record)) if record.state in BADLY else [],
         "waits_on": [_waits_on(on) for on in outlook.waits.get(record.id, ())],
         "collides_with": _collides_with(board, record.id),
-        "attempt_list": [_attempt(session, attempt) for attempt in session.store.attempts(record.id)],
+        "attempt_list": [_attempt(session, attempt) for attempt in attempts],
         "events": [event_document(event) for event in session.store.events(ticket=record.id)],
     }
 
@@ -345,9 +378,25 @@ def _attempt(session: Session, attempt: Attempt) -> Document:
         "mends": attempt.mends,
         "reason": attempt.reason,
         "detail": attempt.detail,
-        "cost_usd": attempt.report.cost_usd,
+        "ended_for": attempt.ended_for,
+        "held_up": attempt.held_up,
+        "cost_usd": _cost(attempt),
+        "tokens": _tokens(attempt),
+        "models": [each.model for each in attempt.report.usage],
+        "session": attempt.report.session,
+        "turns": attempt.report.turns,
         "log": str(session.places.log(attempt.key)),
     }
+
+
+def _cost(attempt: Attempt) -> float | None:
+    """So far, of one under way."""
+    return attempt.spent_usd if attempt.report.cost_usd is None else attempt.report.cost_usd
+
+
+def _tokens(attempt: Attempt) -> Document:
+    kinds = ("input", "output", "cache_read", "cache_write")
+    return {kind: sum(getattr(each, kind) for each in attempt.report.usage) for kind in kinds}
 
 
 def event_document(event: Event) -> Document:

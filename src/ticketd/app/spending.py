@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ticketd.app.queries import SCHEMA, Document, iso
+from ticketd.app.queries import SCHEMA, Document, iso, today_document
 from ticketd.app.session import Session, Works
 from ticketd.domain import spending
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.budget import Today, ticket_used_up, today
-from ticketd.domain.days import date_of
 from ticketd.domain.prices import DIGITS, less
 from ticketd.domain.report import Report, Usage
 from ticketd.domain.settings import Settings
@@ -27,13 +26,14 @@ class Spending:
     def report(self, attempt: Attempt, result: AgentResult) -> Report:
         """What this attempt alone used, with what it cost as far as that can be known. An agent that was ended before
         it could say has cost what it was seen to use."""
-        report = result.report
+        settings, report = self._works.settings(), result.report
+        report = replace(report, usage=named(report.usage, attempt, settings))
         if result.whole_session and report.session is not None:
             earlier = self._works.session.store.attempts(attempt.key.ticket)
             same = (each.report for each in earlier if each.key.number < attempt.key.number)
             report = less(report, (each for each in same if each.session == report.session))
-        priced = self._works.settings().price_list.priced(report)
-        return replace(priced, cost_usd=attempt.spent_usd) if priced.cost_usd is None else priced
+        priced = settings.price_list.priced(report)
+        return replace(priced, cost_usd=attempt.spent_usd) if attempt.spent_usd and not priced.cost_usd else priced
 
     def exceeded(self, live: Mapping[AttemptKey, Sequence[Usage]]) -> Mapping[AttemptKey, str]:
         """Which running attempts must be ended now, and why. `live`: what each has used so far, or is seen to have; it
@@ -59,8 +59,15 @@ class Spending:
     def _seen(self, attempt: Attempt, usage: Sequence[Usage], settings: Settings) -> float:
         """It never falls: what a daemon that adopts has yet to read again was spent all the same. Answers of a model
         without a price count nothing."""
-        costs = (settings.price_list.cost(each) or 0.0 for each in usage)
+        costs = (settings.price_list.cost(each) or 0.0 for each in named(usage, attempt, settings))
         return max(round(sum(costs), DIGITS), attempt.spent_usd or 0.0)
+
+
+def named(usage: Sequence[Usage], attempt: Attempt, settings: Settings) -> tuple[Usage, ...]:
+    """An agent that does not tell its model used the one that its profile names."""
+    profile = settings.agents.get(attempt.agent)
+    model = (profile.model if profile else None) or ""
+    return tuple(each if each.model else replace(each, model=model) for each in usage)
 
 
 def _why_end(record: TicketRecord, seen: float, day: Today, settings: Settings) -> str:
@@ -72,7 +79,7 @@ def cost(session: Session, settings: Settings, by: By, since: float | None) -> D
     """`rows`: sums by what was asked for. `unpriced_models`: whose price nobody knows, so that neither the sums nor
     the budgets have what they cost. `today`: what the budgets of the day go by."""
     now, board = session.clock.now(), session.store.board()
-    bills = session.store.bills(0.0 if since is None else now - since)
+    bills = session.store.bills(0.0 if since is None else now - since, now)
     return {
         "schema": SCHEMA,
         "at": iso(now),
@@ -81,7 +88,7 @@ def cost(session: Session, settings: Settings, by: By, since: float | None) -> D
         "rows": [_sum(each) for each in spending.sums(bills, by)],
         "total": _sum(spending.total(bills)),
         "unpriced_models": spending.unpriced(bills),
-        "today": _today(today(board.spent, board.attempts, board.tickets, now), settings, now),
+        "today": today_document(board, settings, now),
     }
 
 
@@ -92,23 +99,4 @@ def _sum(each: Sum) -> dict[str, Any]:
         "tokens": {name: getattr(each, name) for name in ("input", "output", "cache_read", "cache_write")},
         "cost_usd": each.cost_usd,
         "unpriced": each.unpriced,
-    }
-
-
-def _today(spent: Today, settings: Settings, now: float) -> dict[str, Any]:
-    """With the scopes that have spent something or have a budget of their own."""
-    scopes = sorted({*spent.scopes, *(name for name, scope in settings.scopes.items() if scope.budget_usd is not None)})
-    return {
-        "date": date_of(now).isoformat(),
-        "ends_at": iso(spent.day.end),
-        "cost_usd": round(sum(spent.scopes.values()), DIGITS),
-        "budget_usd": settings.budget.day,
-        "scopes": [
-            {
-                "scope": name,
-                "cost_usd": round(spent.scopes.get(name, 0.0), DIGITS),
-                "budget_usd": settings.scope_budget_of(name),
-            }
-            for name in scopes
-        ],
     }

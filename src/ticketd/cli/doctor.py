@@ -151,11 +151,12 @@ def _checks(patient: Patient) -> Iterator[Check]:
 
 def _of_files(patient: Patient, has_config: bool) -> Iterator[Check]:
     finding = _read(patient)
-    config = [problem for problem in finding.problems if problem.file == CONFIG]
+    ours = (CONFIG, patient.settings.brief.template)
+    config = [problem for problem in finding.problems if problem.file in ours]
     if has_config:
         yield judge.check_config_owner(CONFIG, (patient.root / CONFIG).stat().st_uid, os.geteuid())
     yield judge.check_files("config", CONFIG if has_config else f"no {CONFIG}: all is default", config)
-    tickets = [problem for problem in finding.problems if problem.file != CONFIG]
+    tickets = [problem for problem in finding.problems if problem.file not in ours]
     yield judge.check_files("tickets", f"{len(finding.files)} without a fault", tickets)
 
 

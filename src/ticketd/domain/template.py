@@ -129,6 +129,18 @@ branch = {branch}
 # paths = ["brands/acme/**"]     # they may claim nothing else
 # env = ["ACME_TOKEN"]           # passed to this scope's agents only
 # max_slots = 3
+# budget_usd = 20                # what its tickets may cost on one day
+
+# [budget]                       # USD; what is used up ends the agents, keeps their work, and lets nothing more start
+# ticket = 5                     # all attempts of one ticket together
+# day = 100                      # from midnight to midnight here
+# scope = 40                     # each scope, each day
+
+# [prices."my-model"]            # USD for a million tokens of models called so, where the agent does not tell
+# input = 3.0
+# output = 15.0
+# cache_read = 0.3               # out of the provider's cache; without it like input
+# cache_write = 3.75             # into it; likewise
 
 [gates]                          # none | start | land: where a person must approve, by priority
 critical = "land"
@@ -136,6 +148,11 @@ critical = "land"
 [review]
 # claim = "hold"                 # hold | release: a ticket's files while it waits to land
 # protect = ["/deploy/"]         # work that touches these lands only after a person's word
+
+# [brief]                        # what an agent is told beside its ticket
+# template = ".ticketd/brief.md" # in place of ticketd's own; fields like `$task` (see wiki/_global/brief.md of ticketd)
+# limit = "64 kB"                # of a whole brief
+# wiki_content = "16 kB"         # of that for pages of wiki/_global and of the scope; the others are named
 
 # [secrets]                      # taken out of logs and events, and never pushed
 # env = ["DEPLOY_TOKEN"]         # variables, beside those of `env` above that are called KEY, TOKEN, PASSWORD or so

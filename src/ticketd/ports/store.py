@@ -65,6 +65,13 @@ class TicketFiles(Protocol):
     def last_good_settings(self) -> Settings | None:
         """What `ticketd.toml` said when it last had no error."""
 
+    def template(self, path: str) -> str:
+        """The text of the file that `[brief] template` names.
+
+        Raises:
+            BadInput: it cannot be read.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Board:
@@ -129,8 +136,9 @@ class Store(Protocol):
     def spent(self) -> DaySpent:
         """As the board tells it."""
 
-    def bills(self, since: float) -> tuple[Bill, ...]:
-        """Of the attempts that ended since then (epoch seconds), and of those under way; the oldest first."""
+    def bills(self, since: float, now: float) -> tuple[Bill, ...]:
+        """Of the attempts that ended since then (epoch seconds), and of those under way as of `now`; the oldest
+        first."""
 
     def landings(self) -> tuple[Landing, ...]:
         """What is in the lane, oldest first."""

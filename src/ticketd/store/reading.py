@@ -93,12 +93,13 @@ class Reading(History):
         )
         return DaySpent(day, {row["scope"]: row["usd"] for row in rows})
 
-    def bills(self, since: float) -> tuple[Bill, ...]:
+    def bills(self, since: float, now: float) -> tuple[Bill, ...]:
         rows = self._rows(
             self.connections.db,
-            "SELECT ticket, number, agent, cost_usd, spent_usd, usage, attempts.state AS state,"
-            " COALESCE(ended_at, started_at, dispatched_at) AS at, json_extract(spec, '$.scope') AS scope FROM attempts"
-            " JOIN tickets ON id = ticket WHERE at >= ? OR attempts.state <> 'ended' ORDER BY at, ticket, number",
+            "SELECT ticket, number, agent, cost_usd, attempts.spent_usd AS spent_usd, usage, attempts.state AS state,"
+            " COALESCE(ended_at, ?) AS at, json_extract(spec, '$.scope') AS scope FROM attempts"
+            " JOIN tickets ON id = ticket WHERE at >= ? ORDER BY at, ticket, number",
+            now,
             since,
         )
         return tuple(map(bill_of, rows))

@@ -54,9 +54,18 @@ def count(tokens: int) -> str:
 
 def _unpriced(document: Document, place: Room) -> list[Text]:
     """Said once, however many attempts used them."""
-    models = document["unpriced_models"]
-    if not models:
-        return []
+    models = [model for model in document["unpriced_models"] if model]
+    lines = _nameless(place) if "" in document["unpriced_models"] else []
+    return [*lines, *_priceless(models, place)] if models else lines
+
+
+def _nameless(place: Room) -> list[Text]:
+    told = "some agents do not tell which model they use, so no sum and no budget has what they cost"
+    mend = 'in ticketd.toml: model = "…" in their profile'
+    return [Text(), *wrapped(told, place.width, "  ", 4, "yellow"), *wrapped(mend, place.width, "  ", 3, "cyan")]
+
+
+def _priceless(models: list[str], place: Room) -> list[Text]:
     those = "this model costs" if len(models) == 1 else "these models cost"
     told = f"nobody knows what {those}, so no sum and no budget has it: {', '.join(map(safe, models))}"
     mend = f'in ticketd.toml: [prices."{safe(models[0])}"] with input and output, USD for a million tokens'

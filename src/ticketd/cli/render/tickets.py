@@ -144,8 +144,8 @@ def _attempts(ticket: Document, width: int, now: str) -> list[Text]:
     rows = [_attempt(attempt, now) for attempt in attempts]
     lines = [Text(), *table(ATTEMPT_COLUMNS, rows, width)] if rows else []
     for attempt in attempts:
-        if attempt["detail"]:
-            lines += wrapped(f"{attempt['attempt']}: {attempt['detail']}", width, "  ", DETAIL_LINES, "dim")
+        if said := attempt["detail"] or attempt["held_up"]:
+            lines += wrapped(f"{attempt['attempt']}: {said}", width, "  ", DETAIL_LINES, "dim")
     return lines
 
 

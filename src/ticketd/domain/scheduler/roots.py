@@ -133,6 +133,8 @@ def _after_failure(record: TicketRecord) -> str:
             return f"put what is missing into {record.ticket.path}; {retry} tries again"
         case Reason.CONFLICT:
             return f"{retry} works anew from the new base"
+        case Reason.BUDGET:
+            return f"raise its budget; {retry} goes on"
         case _ if record.attempts:
             return f"`ticketd logs {record.id}` shows why; {retry} tries again"
         case _:
