@@ -12,6 +12,7 @@ import pytest
 from hands_yard import SCRIPTED, Hands, git, make_hands, make_repository
 
 from forge_yard import make_forge
+from ticketd.agents import PRESETS
 from ticketd.app import doctor as judge
 from ticketd.app.fitness import program_of
 from ticketd.doorbell import DaemonLock, Doorbell
@@ -174,6 +175,87 @@ def test_each_profiles_program_is_looked_for(hands: Hands) -> None:
 )
 def test_the_program_of_a_command_is_what_it_comes_to(command: tuple[str, ...], program: str) -> None:
     assert program_of(command) == program
+
+
+RECORDED = Path(__file__).parents[1] / "agents" / "logs" / "pi"
+
+
+def program(at: Path, name: str, version: str, answer: str = "") -> None:
+    """On PATH first. It says its version, and else what another one of its name has once said."""
+    at.mkdir(exist_ok=True)
+    cat = f"exec cat {RECORDED / answer}.log" if answer else "exit 1"
+    (at / name).write_text(f'#!/bin/sh\n[ "$1" = --version ] && {{ {version}; exit; }}\n{cat}\n')
+    (at / name).chmod(0o755)
+
+
+@pytest.fixture
+def bin_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for name in {key for agent in PRESETS.values() for key in agent.keys}:
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "bin"
+
+
+def test_an_agent_is_asked_for_its_version_and_its_key_or_login_looked_for(
+    hands: Hands, bin_: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(bin_, "pi", "echo pi v0.73.1")
+    program(bin_, "codex", "echo codex-cli 0.169.0")
+    program(bin_, "gemini", "exit 3")
+    program(bin_, "qwen", "echo 0.24.4")
+    (tmp_path / ".qwen").mkdir()
+    (tmp_path / ".qwen" / "oauth_creds.json").write_text("{}")
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-of-the-tests")
+    keyed = '[agents.default]\npreset = "pi"\nenv = ["OPENAI_API_KEY"]\n'
+    config(
+        hands, keyed + "\n".join(f'[agents.{name}]\npreset = "{name}"' for name in ("codex", "gemini", "qwen", "kimi"))
+    )
+    found = checks(hands, code=1)
+    said = {
+        name: (found[f"agent {name}"]["ok"], found[f"agent {name}"]["what"]) for name in ("default", "qwen", "kimi")
+    }
+    assert said == {
+        "default": (True, "pi 0.73.1, with OPENAI_API_KEY"),
+        "qwen": (True, "qwen 0.24.4, with a login (~/.qwen/oauth_creds.json)"),
+        "kimi": (False, "there is no program `kimi`"),
+    }
+    assert found["agent codex"]["ok"] == "warn"  # the key is set, and not in its `env`
+    assert "OPENAI_API_KEY" in found["agent codex"]["mend"]
+    assert found["agent gemini"] == {
+        "name": "agent gemini",
+        "ok": False,
+        "what": "`gemini --version` does not answer",
+        "mend": "Install it anew, or mend its `command`.",
+    }
+
+
+def test_only_if_asked_to_it_has_each_agent_answer_by_a_real_attempt(hands: Hands, bin_: Path, tmp_path: Path) -> None:
+    program(bin_, "pi", "echo 0.73.1", "done")
+    program(bin_, "no-key", "echo 0.73.1", "auth")
+    program(bin_, "limited", "echo 0.73.1", "rate-limited")
+    tables = (
+        '[agents.default]\npreset = "pi"\n[agents.try]\npreset = "scripted"\n[agents.own]\ncommand = ["./agent.sh"]\n'
+    )
+    tables += "".join(f'[agents.{name}]\npreset = "pi"\ncommand = ["{name}"]\n' for name in ("no-key", "limited"))
+    config(hands, tables)
+    assert not [name for name in checks(hands, code=1) if name.startswith("dry call")]
+    found = {name: check for name, check in checks(hands, "--agents", code=1).items() if name.startswith("dry call")}
+    assert {name.removeprefix("dry call "): check["ok"] for name, check in found.items()} == {
+        "default": True,
+        "try": True,
+        "no-key": False,
+        "limited": False,
+    }
+    assert found["dry call default"]["what"].startswith("answered “All done.” (in ")
+    assert "2468 tokens" in found["dry call default"]["what"]
+    assert "Incorrect API key" in found["dry call no-key"]["what"]
+    assert "429" in found["dry call limited"]["what"]
+    log = Path(found["dry call no-key"]["mend"].removeprefix("Its output: "))
+    assert log.is_relative_to(tmp_path)
+    assert log.read_text() == (RECORDED / "auth.log").read_text()
+    assert not hands.state.exists()
 
 
 # --- the hook and the identity --------------------------------------------------------------------------------------

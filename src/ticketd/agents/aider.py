@@ -136,14 +136,18 @@ def _rounded(number: str, unit: str) -> int:
 
 
 def _add_events(story: Story, events: Path, model: str) -> None:
-    """It makes no difference between tokens that came from the provider's cache and others."""
-    for record in map(record_of, lines_of(events)):
-        if record is not None and record.get("event") == "message_send":
-            told = record.get("properties")
+    """It makes no difference between tokens that came from the provider's cache and others. Its last event is the only
+    sign that it has come to its end."""
+    ended = False
+    for record in filter(None, map(record_of, lines_of(events))):
+        told = record.get("properties")
+        ended = record.get("event") == "exit" and text_at(told, "reason").startswith("Completed")
+        if record.get("event") == "message_send":
             used = count_at(told, "prompt_tokens"), count_at(told, "completion_tokens")
             cost = number_at(told, "cost") or None
             story.add(Usage(model or text_at(told, "main_model"), input=used[0], output=used[1], cost_usd=cost))
     story.cost_usd = next((each.cost_usd for each in story.usage.values()), None)
+    story.finished = story.finished and ended
 
 
 def _latest(histories: Path) -> str | None:

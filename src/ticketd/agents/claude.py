@@ -9,10 +9,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ticketd.agents.actions import action_line
 from ticketd.agents.jsonlines import (
     Record,
-    at,
     count_at,
     items_at,
     lines_of,
@@ -24,6 +22,7 @@ from ticketd.agents.jsonlines import (
     session_at,
     text_at,
 )
+from ticketd.agents.messages import answer_in, results_in
 from ticketd.agents.provider import Trouble
 from ticketd.agents.story import Story
 from ticketd.domain.report import Usage
@@ -117,28 +116,14 @@ def _environment(task: Task) -> dict[str, str]:
 def _said(record: Record) -> Iterator[Said]:
     match record.get("type"):
         case "assistant":
-            yield from _answer(record)
+            model = text_at(record, "message", "model")
+            yield from answer_in(record, _used(model, members_at(record, "message", "usage")), model == SYNTHETIC)
         case "user":
-            for block in items_at(record, "message", "content"):
-                if at(block, "type") == "tool_result":
-                    yield Said(SaidKind.RESULT, _output(block), failed=at(block, "is_error") is True)
+            yield from results_in(record)
         case "system":
             yield from _system(record)
         case "result" if record.get("is_error") is not False:
             yield Said(SaidKind.TROUBLE, one_line(_reason(record)))
-
-
-def _answer(record: Record) -> Iterator[Said]:
-    model = text_at(record, "message", "model")
-    for block in items_at(record, "message", "content"):
-        match at(block, "type"):
-            case "text" if text := text_at(block, "text").strip():
-                yield Said(SaidKind.TROUBLE if model == SYNTHETIC else SaidKind.TEXT, text)
-            case "tool_use":
-                yield Said(SaidKind.ACTION, action_line(text_at(block, "name"), at(block, "input")))
-    used = _used(model, members_at(record, "message", "usage"))
-    if model != SYNTHETIC and used != Usage(model):
-        yield Said(SaidKind.USAGE, text_at(record, "message", "id"), usage=used)
 
 
 def _system(record: Record) -> Iterator[Said]:
@@ -148,11 +133,6 @@ def _system(record: Record) -> Iterator[Said]:
             yield Said(SaidKind.TROUBLE, one_line(f"its provider failed: {status} {text_at(record, 'error')}"))
         case "permission_denied":
             yield Said(SaidKind.TROUBLE, one_line(f"denied: {text_at(record, 'tool_name')}"))
-
-
-def _output(block: object) -> str:
-    whole = text_at(block, "content")
-    return one_line(whole or " ".join(text_at(each, "text") for each in items_at(block, "content")[:5]))
 
 
 def _used(model: str, usage: Record) -> Usage:

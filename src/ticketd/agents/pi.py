@@ -137,7 +137,8 @@ def _used(answer: Record) -> Usage | None:
 
 
 def _told(story: Story, answer: Record) -> None:
-    story.turns = (story.turns or 0) + 1
+    if text_at(answer, "stopReason") != "error":
+        story.turns = (story.turns or 0) + 1
     story.said = _text(answer) or story.said
     if (used := _used(answer)) is not None:
         story.add(used)

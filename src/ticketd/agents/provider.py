@@ -75,7 +75,7 @@ class Meaning:
 def meaning_of(trouble: Trouble) -> Meaning:
     text = trouble.what[:2000]
     status = trouble.status or status_in(text)
-    said = one_line(text) or f"the provider answered with status {status}"
+    said = one_line(text) or (f"the provider answered with status {status}" if status else "its provider failed")
     if trouble.until is not None:
         return Meaning(LATER, said)
     if status == _UNPAID or _NO_CREDIT.search(text):

@@ -7,10 +7,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ticketd.agents.actions import action_line
 from ticketd.agents.jsonlines import (
     Record,
-    at,
     count_at,
     items_at,
     lines_of,
@@ -20,6 +18,7 @@ from ticketd.agents.jsonlines import (
     session_at,
     text_at,
 )
+from ticketd.agents.messages import answer_in, results_in
 from ticketd.agents.provider import Trouble
 from ticketd.agents.story import Story
 from ticketd.domain.report import Usage
@@ -113,32 +112,15 @@ def _session(task: Task) -> tuple[str, ...]:
 def _said(record: Record) -> Iterator[Said]:
     match record.get("type"):
         case "assistant":
-            yield from _answer(record)
+            used = _used(text_at(record, "message", "model"), members_at(record, "message", "usage"))
+            texts = [text_at(block, "text") for block in items_at(record, "message", "content")]
+            yield from answer_in(record, used, any(text.startswith(ERROR) for text in texts))
         case "user":
-            for block in items_at(record, "message", "content"):
-                if at(block, "type") == "tool_result":
-                    yield Said(SaidKind.RESULT, _output(block), failed=at(block, "is_error") is True)
+            yield from results_in(record)
         case "system" if record.get("subtype") == "retry":
             yield Said(SaidKind.TROUBLE, f"its provider failed; attempt {count_at(record, 'data', 'attempt')}")
         case "result" if record.get("is_error") is not False:
             yield Said(SaidKind.TROUBLE, one_line(_reason(record)))
-
-
-def _answer(record: Record) -> Iterator[Said]:
-    for block in items_at(record, "message", "content"):
-        match at(block, "type"):
-            case "text" if text := text_at(block, "text").strip():
-                yield Said(SaidKind.TROUBLE if text.startswith(ERROR) else SaidKind.TEXT, text)
-            case "tool_use":
-                yield Said(SaidKind.ACTION, action_line(text_at(block, "name"), at(block, "input")))
-    model = text_at(record, "message", "model")
-    used = _used(model, members_at(record, "message", "usage"))
-    if used != Usage(model):
-        yield Said(SaidKind.USAGE, text_at(record, "message", "id"), usage=used)
-
-
-def _output(block: object) -> str:
-    return one_line(text_at(block, "content") or " ".join(text_at(each, "text") for each in items_at(block, "content")))
 
 
 def _used(model: str, usage: Record) -> Usage:
