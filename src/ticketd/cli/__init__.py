@@ -22,6 +22,7 @@ COMMANDS = {
     "show": "show",
     "explain": "explain",
     "logs": "logs",
+    "attach": "attach",
     "diff": "diff",
     "events": "events",
     "add": "add",
