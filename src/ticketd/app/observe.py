@@ -16,6 +16,7 @@ def snapshot_of(board: Board, settings: Settings) -> Snapshot:
         settings=settings,
         throttles=board.throttles,
         estimates=board.estimates,
+        spent=board.spent,
         paused=board.pool.paused,
         stopping=board.pool.stop is not None,
         short=board.pool.short,

@@ -20,8 +20,10 @@ from ticketd.app.repairs import judge
 from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
+from ticketd.app.spending import Spending
 from ticketd.app.trees import Trees
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.budget import within_budget
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import matches
 from ticketd.domain.report import NOTHING_REPORTED, Report
@@ -39,7 +41,7 @@ from ticketd.domain.verdict import (
     wants_word_to_run,
 )
 from ticketd.errors import BadInput, GitFailed, TicketdError
-from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunSpec, RunState, Task
+from ticketd.ports import AgentResult, Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunSpec, RunState, Task
 
 KEEP_PATIENCE_S = 600.0
 """A disk without room passes, and nobody waits for the slot: it is free already."""
@@ -205,7 +207,9 @@ class Slots:
         return kept.changed if fork in (None, attempt.base) else self.works.history.changed(fork or "", kept.tip)
 
     def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, report: Report) -> None:
-        verdict = after_attempt(self._record(key), finish, self.works.settings(), self.works.session.clock.now())
+        record, settings = self._record(key), self.works.settings()
+        verdict = after_attempt(record, finish, settings, self.works.session.clock.now())
+        verdict = within_budget(verdict, record, report.cost_usd, settings)
         self._store_verdict(key, kept, verdict, report, bool(kept and not kept.is_whole), self._learned(finish))
 
     def _learned(self, finish: Finish) -> Capacity | None:
@@ -250,13 +254,16 @@ class Slots:
         how = attempt.outcome or "lost"
         if how != "exited" or not isinstance(state, Exited):
             finish = Finish(how, "failed", attempt.detail, agent=attempt.agent)
-            return replace(finish, preempted=attempt.preempted, restarted=attempt.restarted), NOTHING_REPORTED
+            report = Spending(self.works).report(attempt, AgentResult("failed"))
+            return replace(finish, preempted=attempt.preempted, restarted=attempt.restarted), report
         profile = _profile(self.works.settings(), attempt.agent)
         log = self.works.session.places.log(attempt.key)
         home = self.works.session.places.agent_home(attempt.key.ticket, profile.name)
         result = self.works.agent_of(profile).read_result(state, log, home)
         detail = result.detail or attempt.detail
-        return Finish(how, result.outcome, detail, agent=attempt.agent, until=result.until), result.report
+        return Finish(how, result.outcome, detail, agent=attempt.agent, until=result.until), Spending(
+            self.works
+        ).report(attempt, result)
 
     def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> tuple[str, ...]:
         """Setup comes before a merge: it is made for files without conflict markers. The paths in conflict."""

@@ -20,6 +20,7 @@ COMMANDS = {
     "status": "status",
     "list": "list_",
     "show": "show",
+    "cost": "cost",
     "explain": "explain",
     "logs": "logs",
     "attach": "attach",

@@ -59,7 +59,7 @@ class Attempt:
     it takes up what an earlier one has done. `mends`: what kept that from landing; `merges`: the commit that is merged
     into it before the agent begins. `batch`: the same for all attempts that were dispatched together. One that a person
     entered, without an agent, has slot 0. `held_up`: why its processes do not go on, or cannot be ended, as last
-    seen."""
+    seen. `spent_usd`: what it is seen to have cost so far, while it is under way; what it has cost is in `report`."""
 
     key: AttemptKey
     state: AttemptState
@@ -77,6 +77,7 @@ class Attempt:
     detail: str = ""
     tip: str | None = None
     report: Report = NOTHING_REPORTED
+    spent_usd: float | None = None
     ended_for: EndedFor | None = None
     behind: int = 0
     drift: Drift = Drift.NONE

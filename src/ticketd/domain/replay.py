@@ -107,7 +107,9 @@ class Replay:
             case Kind.WORK_KEPT:
                 self._attempt(key, tip=data["tip"])
             case Kind.ATTEMPT_CLOSED:
-                self._attempt(key, state=AttemptState.ENDED, report=report_of(event.data), pid=None)
+                report = report_of(event.data)
+                self._attempt(key, state=AttemptState.ENDED, report=report, pid=None)
+                self._ticket(id_, spent_usd=self._tickets[id_].spent_usd + (report.cost_usd or 0.0))
             case Kind.CLAIM_EXTENDED:
                 held = self._claims[key]
                 wider = PatternSet((*held.patterns.patterns, *data["patterns"]))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ticketd.domain.globs import NOTHING, PatternSet
+from ticketd.domain.pricelist import KNOWN
+from ticketd.domain.prices import Price, PriceList
 from ticketd.domain.secrets import is_telling
 from ticketd.domain.ticket import Gate, Priority, Size, Ticket
 
@@ -232,6 +234,16 @@ class ScopeSettings:
     paths: PatternSet | None = None
     env: tuple[str, ...] = ()
     max_slots: int | None = None
+    budget_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """In USD, None for no limit: of all attempts of one ticket; of one day; of each scope on one day."""
+
+    ticket: float | None = None
+    day: float | None = None
+    scope: float | None = None
 
 
 LARGEST_FILE = 100 * 10**6
@@ -255,7 +267,6 @@ class Limits:
     there are. `keep_s`: for how long the records of what has landed are kept."""
 
     retries: int = 1
-    budget_usd: float | None = None
     grace_s: float = 10.0
     largest_file: int = LARGEST_FILE
     disk: int | None = None
@@ -275,6 +286,8 @@ class Settings:
     worktrees: WorktreeSettings = WorktreeSettings()
     sandbox: SandboxSettings = SandboxSettings()
     limits: Limits = field(default_factory=Limits)
+    budget: BudgetSettings = BudgetSettings()
+    prices: Mapping[str, Price] = field(default_factory=dict)
     secrets: SecretSettings = SecretSettings()
     agents: Mapping[str, AgentProfile] = field(default_factory=dict)
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -300,13 +313,26 @@ class Settings:
     def retries_of(self, ticket: Ticket) -> int:
         return self.limits.retries if ticket.retries is None else ticket.retries
 
+    def budget_of(self, ticket: Ticket) -> float | None:
+        return self.budget.ticket if ticket.budget_usd is None else ticket.budget_usd
+
+    def scope_budget_of(self, scope: str) -> float | None:
+        """What all tickets of a scope may cost on one day."""
+        own = self.scopes[scope].budget_usd if scope in self.scopes else None
+        return self.budget.scope if own is None else own
+
+    @property
+    def price_list(self) -> PriceList:
+        return PriceList(self.prices, KNOWN)
+
     def route_of(self, ticket: Ticket) -> tuple[AgentProfile, ...]:
-        """The profiles that may run it, the preferred one first: its own; else its scope's or size's route; else
-        `default`; else the only one there is."""
+        """The profiles that may run it, the preferred one first: its own; else the route of its size in its scope, of
+        its scope, of its size; else `default`; else the only one there is."""
         if ticket.agent:
             names: tuple[str, ...] = (ticket.agent,)
         else:
-            names = self.routes.get(ticket.scope) or self.routes.get(ticket.size) or ("default",)
+            keys = (f"{ticket.scope}.{ticket.size}", ticket.scope, ticket.size)
+            names = next((self.routes[key] for key in keys if self.routes.get(key)), ("default",))
         route = tuple(self.agents[name] for name in names if name in self.agents)
         only = tuple(self.agents.values())
         return route or (only if len(only) == 1 and not ticket.agent else ())

@@ -10,11 +10,13 @@ from typing import Any
 
 from ticketd.domain import values
 from ticketd.domain.globs import NOTHING
+from ticketd.domain.prices import Price
 from ticketd.domain.problems import Problem
 from ticketd.domain.settings import (
     AgentHome,
     AgentProfile,
     Backfill,
+    BudgetSettings,
     ClaimsSettings,
     DriftSettings,
     ForgeName,
@@ -53,6 +55,7 @@ from ticketd.domain.settingsreaders import (
     list_of,
     named,
     patterns,
+    price,
     route,
     scope_paths,
     steps,
@@ -155,6 +158,17 @@ def _regenerate_one(value: object, here: Here) -> Regenerate | None:
     return Regenerate(**fields)
 
 
+def _price(value: object, here: Here) -> Price | None:
+    before = len(here.problems)
+    fields = table(dict, _PRICE_KEYS)(value, here)
+    if len(here.problems) > before:
+        return None
+    if missing := [name for name in ("input", "output") if name not in fields]:
+        here.error(f"it has no `{missing[0]}`", f"add `{missing[0]} = 3.0`: USD for a million tokens")
+        return None
+    return Price(**fields)
+
+
 def _preset(text: str) -> str:
     if text not in PRESETS:
         raise Fault(f"there is no preset {shown(text)}", values.did_you_mean(text, PRESETS))
@@ -195,7 +209,16 @@ _SCOPE_KEYS = {
     "paths": Key("paths", scope_paths),
     "env": _ENV,
     "max_slots": Key("max_slots", whole(1, MAX_SLOTS)),
+    "budget_usd": Key("budget_usd", dollars),
 }
+
+_BUDGET_KEYS = {
+    "ticket": Key("ticket", dollars),
+    "day": Key("day", dollars),
+    "scope": Key("scope", dollars),
+}
+
+_PRICE_KEYS = {name: Key(name, price) for name in ("input", "output", "cache_read", "cache_write")}
 
 _TARGET_KEYS = {
     "remote": Key("remote", text(values.remote, "a remote's name")),
@@ -269,7 +292,6 @@ _SECRETS_KEYS = {
 
 _LIMITS_KEYS = {
     "retries": Key("retries", whole(0, values.MAX_RETRIES)),
-    "budget_usd": Key("budget_usd", dollars),
     "grace": Key("grace_s", duration),
     "largest_file": Key("largest_file", text(values.amount, 'an amount like "100 MB"')),
     "disk": Key("disk", text(values.amount, 'an amount like "20 GB"')),
@@ -293,6 +315,8 @@ _SETTINGS = table(
         "routes": Key("routes", named(values.name, lambda _: route)),
         "scopes": Key("scopes", named(values.name, _scope)),
         "limits": Key("limits", table(_limits, _LIMITS_KEYS)),
+        "budget": Key("budget", table(BudgetSettings, _BUDGET_KEYS)),
+        "prices": Key("prices", named(_word, lambda _: _price)),
         "secrets": Key("secrets", table(SecretSettings, _SECRETS_KEYS)),
         "gates": Key("gates", named(values.priority, lambda _: choice(Gate))),
     },

@@ -128,6 +128,14 @@ def dollars(value: object, here: Here) -> float | None:
     return None
 
 
+def price(value: object, here: Here) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= values.MAX_BUDGET_USD:
+        return float(value)
+    got = f"{value}" if isinstance(value, float) else kind_of(value)
+    here.error(f"a number of dollars is wanted, not {got}", "write what a million tokens cost, like `3` or `0.25`")
+    return None
+
+
 def list_of(check: Callable[[str], str], wanted: str) -> Read:
     """A list of texts; every faulty item is told."""
 
@@ -149,6 +157,10 @@ def list_of(check: Callable[[str], str], wanted: str) -> Read:
 
 def route(value: object, here: Here) -> tuple[str, ...]:
     """One profile, or several in order of preference."""
+    if isinstance(value, dict):
+        key = quoted(".".join([here.key[:60], *list(value)[:1]])[:80])
+        here.error("a profile is wanted, not a table", f"write the key of a scope's size in quotes: {key}")
+        return ()
     if isinstance(value, list):
         if not value:
             here.error("an empty list leads nowhere", "name a profile, or take the key out")

@@ -16,7 +16,7 @@ from ticketd.domain.widening import Collision
 UNTOLD = frozenset(
     {
         *("worktree", "reason", "detail", "behind", "drift", "drift_paths"),
-        *("heartbeat_at", "output_at", "output_bytes", "held_up"),
+        *("heartbeat_at", "output_at", "output_bytes", "held_up", "spent_usd"),
     }
 )
 """Of an attempt: signs of life, where it lies, and words about it. Nothing is decided by them."""

@@ -133,7 +133,8 @@ class TicketRecord:
     """A ticket and how it stands. `age` counts up in the order tickets were first seen, at `seen_at`; times are epoch
     seconds. `resume`: the attempt whose commits the next one goes on from. `gate_at`: where it waits while in review;
     `shown`: the commit that a person last saw there; `approved`: the one that they let land. `repair`: what its next
-    attempt is to mend, or the one under way; `repairs`: how many it has been given."""
+    attempt is to mend, or the one under way; `repairs`: how many it has been given. `spent_usd`: what
+    its attempts have cost that have ended, as far as is known."""
 
     ticket: Ticket
     age: int
@@ -157,6 +158,7 @@ class TicketRecord:
     approved: str | None = None
     repair: Repair | None = None
     repairs: int = 0
+    spent_usd: float = 0.0
 
     @property
     def id(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ticketd.domain.attempt import Attempt, AttemptKey, Drift
+from ticketd.domain.budget import DaySpent
 from ticketd.domain.claims import Claim
 from ticketd.domain.estimates import Estimates, Sample
 from ticketd.domain.events import Event, EventKind
@@ -21,6 +22,7 @@ from ticketd.domain.review import Stale
 from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import ParsedSettings
+from ticketd.domain.spending import Bill
 from ticketd.domain.throttle import Capacity, Throttle
 from ticketd.domain.ticket import Priority, Ticket, TicketRecord, TicketState
 from ticketd.domain.ticketfile import Parsed
@@ -68,8 +70,9 @@ class TicketFiles(Protocol):
 class Board:
     """All of the session that a screen or a decision needs, read at one moment. Tickets are without their bodies.
 
-    `newest`: the number of the newest event. `changed`: ids of the tickets that may differ from the board that this one
-    was brought up from; None if all were read.
+    `spent`: on the newest day on which any attempt ended that has cost something. `newest`: the number of the newest
+    event. `changed`: ids of the tickets that may differ from the board that this one was brought up from; None if all
+    were read.
     """
 
     tickets: dict[str, TicketRecord]
@@ -83,6 +86,7 @@ class Board:
     collisions: tuple[Collision, ...] = ()
     throttles: Mapping[str, Throttle] = field(default_factory=dict)
     estimates: Estimates = field(default_factory=Estimates)
+    spent: DaySpent = field(default_factory=DaySpent)
     newest: int = 0
     changed: frozenset[str] | None = None
 
@@ -121,6 +125,12 @@ class Store(Protocol):
 
     def estimates(self) -> Estimates:
         """What is learned from those; learned anew only after another has landed."""
+
+    def spent(self) -> DaySpent:
+        """As the board tells it."""
+
+    def bills(self, since: float) -> tuple[Bill, ...]:
+        """Of the attempts that ended since then (epoch seconds), and of those under way; the oldest first."""
 
     def landings(self) -> tuple[Landing, ...]:
         """What is in the lane, oldest first."""
@@ -228,6 +238,9 @@ class Store(Protocol):
         """The process is gone: the slot is free, the work is yet to be kept."""
 
     def pulse(self, pulses: Mapping[AttemptKey, Pulse]) -> None: ...
+
+    def seen_to_cost(self, spent: Mapping[AttemptKey, float]) -> None:
+        """What attempts under way have cost so far, in USD: a sign of life, without an event."""
 
     def held_up(self, key: AttemptKey, why: str) -> None:
         """Why a run that is over does not free its slot."""

@@ -173,6 +173,11 @@ class Attempts(Tickets, Throttles):
                 seen = {"heartbeat_at": pulse.at, "output_at": pulse.log_at, "output_bytes": pulse.log_bytes}
                 self._set(db, key, **seen, held_up=pulse.held_up)
 
+    def seen_to_cost(self, spent: Mapping[AttemptKey, float]) -> None:
+        with self.connections.transaction() as db:
+            for key, usd in spent.items():
+                self._set(db, key, spent_usd=usd)
+
     def held_up(self, key: AttemptKey, why: str) -> None:
         with self.connections.transaction() as db:
             self._set(db, key, held_up=why)
@@ -212,7 +217,10 @@ class Attempts(Tickets, Throttles):
             reason = verdict.reason if isinstance(verdict, Requeue | Fail) else None
             told = as_told(report)
             columns = {**told, "usage": dump(told["usage"])}
-            self._set(db, key, state="ended", tip=kept.tip if kept else None, reason=reason, pid=None, **columns)
+            over = {"state": "ended", "tip": kept.tip if kept else None, "pid": None, "spent_usd": None}
+            self._set(db, key, reason=reason, **over, **columns)
+            cost = report.cost_usd or 0.0
+            db.execute("UPDATE tickets SET spent_usd = spent_usd + ? WHERE id = ?", [cost, key.ticket])
             if kept:
                 self._event(
                     db, at, EventKind.WORK_KEPT, key.ticket, key.number, tip=kept.tip, changed=len(kept.changed)

@@ -61,6 +61,7 @@ def m001_first(db: Database) -> None:
             approved TEXT,
             repair TEXT,
             repairs INTEGER NOT NULL DEFAULT 0 CHECK (repairs >= 0),
+            spent_usd REAL NOT NULL DEFAULT 0 CHECK (spent_usd >= 0),
             body TEXT NOT NULL,
             CHECK ((state = 'failed') <= (reason IS NOT NULL)),
             CHECK ((state = 'landed') = (landed_sha IS NOT NULL)),
@@ -97,6 +98,7 @@ def m001_first(db: Database) -> None:
             proposal TEXT,
             session TEXT,
             cost_usd REAL,
+            spent_usd REAL,
             usage TEXT NOT NULL DEFAULT '[]',
             turns INTEGER,
             said TEXT NOT NULL DEFAULT '',
@@ -120,6 +122,7 @@ def m001_first(db: Database) -> None:
         ) STRICT
         """,
         "CREATE INDEX attempts_by_batch ON attempts (batch)",
+        "CREATE INDEX attempts_that_cost ON attempts (ended_at) WHERE cost_usd > 0",
         """
         CREATE UNIQUE INDEX one_live_attempt_per_slot ON attempts (slot)
         WHERE state IN ('preparing', 'running')

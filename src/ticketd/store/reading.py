@@ -8,12 +8,15 @@ from sqlite_utils import Database
 
 from ticketd.domain import recovery
 from ticketd.domain.attempt import Attempt, AttemptKey
+from ticketd.domain.budget import DaySpent
 from ticketd.domain.claims import Claim
+from ticketd.domain.days import day_of
 from ticketd.domain.events import NO_MOVES, Event, EventKind
 from ticketd.domain.landing import Landing
 from ticketd.domain.lint import Outline
 from ticketd.domain.pool import DaemonRecord, Pool, Stop, TargetRecord
 from ticketd.domain.problems import Problem
+from ticketd.domain.spending import Bill
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import TicketRecord
 from ticketd.domain.widening import Collision
@@ -24,6 +27,7 @@ from ticketd.store.rows import (
     RECORD_COLUMNS,
     Records,
     attempt_of,
+    bill_of,
     claim_of,
     dump,
     event_of,
@@ -58,12 +62,46 @@ class Reading(History):
                 pool=self._pool(db),
                 daemon=self._daemon(db),
                 target=self._target(db),
-                cost_usd=self._rows(db, "SELECT COALESCE(SUM(cost_usd), 0.0) AS total FROM attempts")[0]["total"],
+                cost_usd=self._cost(db),
+                spent=self._spent(db),
                 throttles=self._throttles(db),
                 estimates=self.estimates(),
                 newest=newest,
                 changed=changed,
             )
+
+    def _cost(self, db: Database) -> float:
+        rows = self._rows(db, "SELECT COALESCE(SUM(COALESCE(cost_usd, spent_usd)), 0.0) AS total FROM attempts")
+        cost: float = rows[0]["total"]
+        return cost
+
+    def spent(self) -> DaySpent:
+        with self.connections.reading() as db:
+            return self._spent(db)
+
+    def _spent(self, db: Database) -> DaySpent:
+        """Of the newest day on which anything has cost; the index has only such attempts."""
+        newest = self._rows(db, "SELECT MAX(ended_at) AS at FROM attempts WHERE cost_usd > 0")[0]["at"]
+        if newest is None:
+            return DaySpent()
+        day = day_of(newest)
+        rows = self._rows(
+            db,
+            "SELECT json_extract(spec, '$.scope') AS scope, SUM(cost_usd) AS usd FROM attempts"
+            " JOIN tickets ON id = ticket WHERE cost_usd > 0 AND ended_at >= ? GROUP BY scope ORDER BY scope",
+            day.begin,
+        )
+        return DaySpent(day, {row["scope"]: row["usd"] for row in rows})
+
+    def bills(self, since: float) -> tuple[Bill, ...]:
+        rows = self._rows(
+            self.connections.db,
+            "SELECT ticket, number, agent, cost_usd, spent_usd, usage, attempts.state AS state,"
+            " COALESCE(ended_at, started_at, dispatched_at) AS at, json_extract(spec, '$.scope') AS scope FROM attempts"
+            " JOIN tickets ON id = ticket WHERE at >= ? OR attempts.state <> 'ended' ORDER BY at, ticket, number",
+            since,
+        )
+        return tuple(map(bill_of, rows))
 
     def _throttles(self, db: Database) -> dict[str, Throttle]:
         return {row["profile"]: throttle_of(row) for row in self._rows(db, "SELECT * FROM throttles ORDER BY profile")}

@@ -17,7 +17,8 @@ from ticketd.domain.landing import Landing, Phase, Proposal
 from ticketd.domain.lint import Outline
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.repair import RepairKind, from_told
-from ticketd.domain.report import report_of
+from ticketd.domain.report import Usage, report_of
+from ticketd.domain.spending import Bill
 from ticketd.domain.throttle import Throttle
 from ticketd.domain.ticket import Gate, OnFailure, Priority, Reason, Size, Ticket, TicketRecord, TicketState
 from ticketd.domain.ticketfile import Lines, Parsed
@@ -40,7 +41,7 @@ DECLARED = ("id", "path", "spec", "terms", "body")
 RECORD_COLUMNS = (
     "id, path, spec, terms, age, state, reason, detail, held, bumped, not_before, failures, deferrals, attempts,"
     " cancel_requested, start_approved, landed_sha, seen_at, preemptions, resume, gate, shown, approved,"
-    " repair, repairs"
+    " repair, repairs, spent_usd"
 )
 
 _PRIORITIES = {str(each): each for each in Priority}
@@ -65,7 +66,7 @@ class Records:
         """`row` has `RECORD_COLUMNS`."""
         id_, path, spec, terms, age, state, reason, detail, held, bumped, not_before, failures, deferrals, *rest = row
         attempts, cancel_requested, start_approved, landed_sha, seen_at, preemptions, *rest = rest
-        resume, gate, shown, approved, repair, repairs = rest
+        resume, gate, shown, approved, repair, repairs, spent_usd = rest
         return TicketRecord(
             self.ticket(id_, path, spec, terms, body),
             age,
@@ -89,6 +90,7 @@ class Records:
             approved,
             repair and from_told(json.loads(repair)),
             repairs,
+            spent_usd,
         )
 
     def ticket(self, id_: str, path: str, spec: str, terms: str, body: str) -> Ticket:
@@ -150,6 +152,7 @@ def attempt_of(row: Row) -> Attempt:
         detail=row["detail"],
         tip=row["tip"],
         report=report_of({**row, "usage": json.loads(row["usage"])}),
+        spent_usd=row["spent_usd"],
         ended_for=row["ended_for"] and EndedFor(row["ended_for"]),
         behind=row["behind"],
         drift=Drift(row["drift"]),
@@ -182,6 +185,13 @@ def throttle_of(row: Row) -> Throttle:
 
 def claim_of(row: Row) -> Claim:
     return Claim(row["ticket"], row["attempt"], PatternSet(tuple(json.loads(row["patterns"]))))
+
+
+def bill_of(row: Row) -> Bill:
+    usage = tuple(Usage(**each) for each in json.loads(row["usage"]))
+    over = row["state"] == AttemptState.ENDED
+    cost = row["cost_usd"] if over else row["spent_usd"]
+    return Bill(AttemptKey(row["ticket"], row["number"]), row["scope"], row["agent"], row["at"], cost, usage)
 
 
 def file_of(row: Row) -> FoundFile:

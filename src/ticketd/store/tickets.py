@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from sqlite_utils import Database
 
-from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.attempt import AttemptKey, EndedFor
 from ticketd.domain.events import EventKind
 from ticketd.domain.review import BEFORE_IT_RUNS, Stale, check_approval, digest_of
 from ticketd.domain.ticket import Gate, Priority, Reason, TicketRecord, TicketState
@@ -54,9 +54,15 @@ class Tickets(TicketFilesTable):
             self._forget_failures(db)
             if record.reason is Reason.PUSH_REJECTED and self._reland(db, record, at):
                 return TicketState.LANDING
-            again = replace(record, failures=0, deferrals=0, resume=None, repair=None, repairs=0, not_before=None)
+            resume = record.attempts if self._was_out_of_budget(db, record) else None
+            again = replace(record, failures=0, deferrals=0, resume=resume, repair=None, repairs=0, not_before=None)
             self._to_queue(db, replace(again, detail="retried by a person"), at)
             return TicketState.QUEUED
+
+    def _was_out_of_budget(self, db: Database, record: TicketRecord) -> bool:
+        """What it has paid for so far is not paid for twice."""
+        last = self._attempt(db, AttemptKey(record.id, record.attempts))
+        return record.reason is Reason.BUDGET and last is not None and last.ended_for is EndedFor.BUDGET
 
     def _reland(self, db: Database, record: TicketRecord, at: float) -> bool:
         rows = self._rows(

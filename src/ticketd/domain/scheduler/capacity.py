@@ -1,5 +1,5 @@
-"""Room for one more: in a scope, and among the agent profiles of a route. Tickets that differ in neither share a lane
-of the queue: either all of them have room or none."""
+"""Room for one more: in a scope, in the budgets of the day, and among the agent profiles of a route. Tickets of one
+scope and route share a lane of the queue: either all of them have room or none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ticketd.domain.budget import today
 from ticketd.domain.scheduler.schedule import Snapshot
 from ticketd.domain.scheduler.waits import WaitKind, WaitsOn
 from ticketd.domain.settings import AgentProfile, Settings
@@ -40,6 +41,7 @@ class Kinds:
         settings = self._settings
         scope = settings.scopes.get(ticket.scope)
         capped = scope is not None and scope.max_slots is not None
+        capped = capped or settings.scope_budget_of(ticket.scope) is not None
         name = ticket.scope if capped or settings.scheduler.fair_share else None
         route = settings.route_of(ticket)
         key = (name, tuple(profile.name for profile in route))
@@ -55,6 +57,7 @@ class Room:
         self._settings = snapshot.settings
         self._throttles: Mapping[str, Throttle] = snapshot.throttles
         self._now = now
+        self._today = today(snapshot.spent, snapshot.attempts, snapshot.tickets, now)
         running = [attempt for attempt in snapshot.busy.values() if attempt.key.ticket in snapshot.tickets]
         self.in_scope = Counter(snapshot.tickets[attempt.key.ticket].ticket.scope for attempt in running)
         self.in_profile = Counter(attempt.agent for attempt in running)
@@ -68,6 +71,8 @@ class Room:
         scope = self._settings.scopes.get(kind.scope or "")
         if scope is not None and scope.max_slots is not None and self.in_scope[scope.name] >= scope.max_slots:
             return WaitsOn(WaitKind.SCOPE_CAP, detail=f"scope {scope.name} runs {scope.max_slots} at a time")
+        if why := self._today.why_not(kind.scope or "", self._settings):
+            return WaitsOn(WaitKind.BUDGET, detail=why, until=self._today.day.end)
         found = choose(kind.route, self._throttles, self.in_profile, self._now)
         if isinstance(found, AgentProfile):
             return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ticketd.domain.budget import ticket_used_up
 from ticketd.domain.scheduler.waits import WaitKind, WaitsOn
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import OnFailure, TicketRecord, TicketState
@@ -67,6 +68,8 @@ def _held_back(record: TicketRecord, settings: Settings, now: float) -> tuple[Wa
     if not settings.route_of(record.ticket):
         name = record.ticket.agent or "default"
         waits.append(WaitsOn(WaitKind.HELD, detail=f"no agent profile `{name}` in ticketd.toml"))
+    if used_up := ticket_used_up(record.ticket, record.spent_usd, settings):
+        waits.append(WaitsOn(WaitKind.BUDGET, detail=used_up))
     if not is_due(record.not_before, now):
         waits.append(WaitsOn(WaitKind.BACKOFF, detail=record.detail, until=record.not_before))
     return tuple(waits)

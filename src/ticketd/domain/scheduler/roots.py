@@ -50,7 +50,7 @@ def own_root(ticket: str, on: WaitsOn) -> Root:
         case WaitKind.PAUSED:
             return Root(None, f"the pool is paused: {what}", "`ticketd resume`")
         case WaitKind.BUDGET:
-            return Root(ticket, f"{ticket} has no budget left: {what}", "raise `budget_usd`")
+            return _over_budget(ticket, on, what)
         case WaitKind.SLOT if what == NO_DAEMON:
             return Root(None, "no daemon runs", START)
         case WaitKind.SLOT | WaitKind.SCOPE_CAP | WaitKind.BACKOFF:
@@ -58,6 +58,14 @@ def own_root(ticket: str, on: WaitsOn) -> Root:
         case WaitKind.DEPENDENCY | WaitKind.OVERLAP | WaitKind.RESERVED:
             return Root(ticket, f"{ticket}: {what}")
     assert_never(on.kind)
+
+
+def _over_budget(ticket: str, on: WaitsOn, what: str) -> Root:
+    """The budget of a day comes back by itself; that of a ticket does not."""
+    why, _, raised = what.rpartition("; ")
+    if on.until is not None:
+        return Root(ticket, f"{ticket} waits for midnight: {why}", hint=raised, until=on.until)
+    return Root(ticket, f"{ticket} has no budget left: {why}", raised)
 
 
 def _passing(ticket: str, on: WaitsOn, what: str) -> Root:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.budget import DaySpent
 from ticketd.domain.claims import Claim
 from ticketd.domain.estimates import Estimates
 from ticketd.domain.scheduler.waits import Waiting
@@ -18,7 +19,8 @@ IN_A_SLOT = (AttemptState.PREPARING, AttemptState.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a decision may depend on, read in one transaction: the live `attempts`, the `throttles` by profile."""
+    """All that a decision may depend on, read in one transaction: the live `attempts`, the `throttles` by profile,
+    what has been `spent` on the newest day that cost anything."""
 
     tickets: Mapping[str, TicketRecord]
     claims: tuple[Claim, ...]
@@ -30,6 +32,7 @@ class Snapshot:
     paused: str = ""
     stopping: bool = False
     short: str = ""
+    spent: DaySpent = field(default_factory=DaySpent)
 
     @property
     def busy(self) -> Mapping[int, Attempt]:
