@@ -19,8 +19,8 @@ from ticketd.app.removal import remove_below
 from ticketd.app.repairs import judge
 from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
-from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
 from ticketd.app.spending import Spending
+from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
 from ticketd.app.trees import Trees
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.budget import within_budget

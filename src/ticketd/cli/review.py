@@ -89,12 +89,21 @@ def show(ctx: click.Context, id_: str, as_json: bool) -> None:
     """What there is to approve: the brief before it runs, the change before it lands. `approve` is then about that."""
     here = view(ctx)
     record = in_review(here.session, id_)
-    attempt = attempt_of(here.session, record)
     if as_json:
+        attempt = attempt_of(here.session, record)
         click.echo(json.dumps({"schema": 1, **_line(here, record), **_more(here, record, attempt)}))
-    else:
-        click.echo(safe("\n".join(text(here, record, attempt)), keep="\n\t"))
-    here.session.store.note_shown(id_, commit_of(here.session, record), here.now())
+        here.session.store.note_shown(id_, commit_of(here.session, record), here.now())
+        return
+    commit, text = to_approve(here, id_)
+    click.echo(safe(text, keep="\n\t"))
+    here.session.store.note_shown(id_, commit, here.now())
+
+
+def to_approve(here: View, id_: str) -> tuple[str, str]:
+    """The commit that a word of approval would be about, and what to show of it."""
+    record = in_review(here.session, id_)
+    text = "\n".join(_text(here, record, attempt_of(here.session, record)))
+    return commit_of(here.session, record), text
 
 
 def _more(here: View, record: TicketRecord, attempt: Attempt | None) -> dict[str, object]:
@@ -106,7 +115,7 @@ def _more(here: View, record: TicketRecord, attempt: Attempt | None) -> dict[str
     }
 
 
-def text(here: View, record: TicketRecord, attempt: Attempt | None) -> list[str]:
+def _text(here: View, record: TicketRecord, attempt: Attempt | None) -> list[str]:
     head = [f"{record.id}: {record.ticket.title}", f"gate {record.gate_at}: {record.detail}".rstrip(": ")]
     if attempt is None or attempt.tip is None:
         return [*head, f"as of {digest_of(record.ticket)[:12]}", "", record.ticket.body or "(no text)"]
