@@ -18,7 +18,7 @@ from ticketd.cli.screen.pool import Pool
 from ticketd.cli.screen.ticketview import TicketView
 from ticketd.domain.ticket import Priority, TicketState
 
-LIMIT_S = 60.0
+LIMIT_S = 15.0
 Play = Callable[[Steered, Pilot[None]], Awaitable[None]]
 
 

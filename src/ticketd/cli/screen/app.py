@@ -74,9 +74,9 @@ class Steered(App[None]):
         self._hand = ThreadPoolExecutor(1, "hand")
         self._troubled = False
 
-    def on_mount(self) -> None:
-        self.push_screen(self._pool)
-        self.call_after_refresh(self._reader.start)
+    async def on_mount(self) -> None:
+        await self.push_screen(self._pool)
+        self._reader.start()
 
     def on_unmount(self) -> None:
         self._reader.end()
