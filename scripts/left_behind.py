@@ -19,7 +19,7 @@ DRAFTS_GO_AFTER_S = 3600.0
 KNOWN = {
     *("store.db", "store.db-wal", "store.db-shm", "store.lock", "daemon.lock", "daemon.log", "doorbell"),
     *("control.git", "control.lock", "control.config", "control.config.seen", "gate.git", "people.git", "people.lock"),
-    *("own.git", "fetch.lock", "repository", "ticketd.toml", "backups", "runs", "logs", "worktrees", "homes"),
+    *("own.git", "fetch.lock", "repository", "ticketd.toml", "backups", "runs", "logs", "worktrees", "homes", "agents"),
 }
 # What a person has gone back from is set aside for good.
 SET_ASIDE = ("store.lost-*.db*", "backups.lost-*")
@@ -62,6 +62,10 @@ def left_files(scene: Scene, store: SqliteStore) -> Iterator[str]:
         for tree in home.glob("[!.]*"):
             if tree.name not in names and not any(fnmatch(tree.name, own) for own in OWN_TREES):
                 yield f"no record explains the worktree {tree}"
+    tickets = store.board().tickets
+    for home in (scene.state / "agents").glob("*"):
+        if home.name not in tickets:
+            yield f"no ticket explains the home {home}"
     drafts = drafts_in(scene)
     for path in scene.state.iterdir():
         aside = any(fnmatch(path.name, each) for each in SET_ASIDE)
@@ -115,4 +119,4 @@ def told_secrets(scene: Scene) -> Iterator[str]:
 def may_tell(path: Path, state: Path) -> bool:
     """What an agent was started with, and what it has written itself."""
     where = path.relative_to(state).parts
-    return where[0] in ("worktrees", "homes") or (where[0] == "runs" and where[-1] == "spec.json")
+    return where[0] in ("worktrees", "homes", "agents") or (where[0] == "runs" and where[-1] == "spec.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift
+from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift, EndedFor
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING
 from ticketd.domain.landing import Landed, Landing, Phase, Proposal, Verification
@@ -272,10 +272,13 @@ class Walk:
                 yield "over", lambda: store.attempt_over(key, None, "lost", "gone", self.at)
                 yield "drift", lambda: store.set_drift(key, 1, Drift.RELEVANT, ["x"], self.at)
                 yield "restart", lambda: store.restart(key, TIP, ["x", "n\udcff"], self.at)
+                for ended_for in EndedFor:
+                    yield "end for", lambda why=ended_for: store.end_for(key, why, "no \udcff", self.at)
                 yield "preempt", lambda: store.preempt(key, "d", self.at)
                 for paths in (["new"], ["z", "w/y", "x/y"], ["in/1", "x", "w", "w/q"]):
                     yield "extend", lambda paths=paths: store.extend_claim(key, paths, self.at)
                 yield "pulse", lambda: store.pulse({key: Pulse(self.at, 1, self.at, None, None, "stopped")})
+                yield "cost", lambda: store.seen_to_cost({key: self.at / 100})
                 yield "held up", lambda: store.held_up(key, "cannot be ended: 7 (cat)")
             case AttemptState.COLLECTING:
                 for verdict in (*VERDICTS, *[ToLanding()] * 4):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from gitworld import ADA, KEY, World, commit, git, write
 
-from ticketd.app.slots import copy_files
+from ticketd.app.launching import copy_files
 from ticketd.domain.attempt import AttemptKey
 from ticketd.ports import Kept, Watched
 

@@ -137,7 +137,9 @@ class SimEngine:
                 return Alive(0, self._machine.wall(), None)
             case Life.ALIVE:
                 assert run is not None
-                return Alive(run.number + 1000, run.started_at, Pulse(self._machine.wall(), 10, None, 0.1, 1))
+                now = self._machine.wall()
+                # It works all the time.
+                return Alive(run.number + 1000, run.started_at, Pulse(now, 10, None, now - run.started_at, 1))
             case Life.OVER:
                 assert run is not None and run.exited is not None
                 return run.exited

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from queues import ticket
 
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.budget import DaySpent
 from ticketd.domain.claims import Claim
+from ticketd.domain.days import day_of
 from ticketd.domain.globs import NOTHING, PatternSet
 from ticketd.domain.scheduler import picking, rules
 from ticketd.domain.scheduler.queue import Queue, decide
@@ -21,6 +23,7 @@ from ticketd.domain.scheduler.schedule import AskToStart, PreemptAttempt, Schedu
 from ticketd.domain.settings import (
     AgentProfile,
     Backfill,
+    BudgetSettings,
     ClaimsSettings,
     Preempt,
     SchedulerSettings,
@@ -55,7 +58,8 @@ def all_settings(dice: Dice) -> Settings:
     return Settings(
         agents=agents,
         routes={"S": ("one",), "M": ("one", "two"), "L": ("two",)},
-        scopes={"acme": ScopeSettings("acme", max_slots=dice.pick(caps))},
+        scopes={"acme": ScopeSettings("acme", max_slots=dice.pick(caps), budget_usd=dice.pick([None, None, 3.0]))},
+        budget=dice.pick([BudgetSettings()] * 3 + [BudgetSettings(ticket=2.0, day=6.0), BudgetSettings(scope=4.0)]),
         scheduler=scheduler,
         claims=ClaimsSettings(shared=dice.pick([NOTHING, PatternSet(("/x/1", "*.py"))])),
     )
@@ -73,6 +77,7 @@ class World:
         self.claims: dict[str, Claim] = {}
         self.attempts: dict[str, Attempt] = {}
         self.throttles: dict[str, Throttle] = {}
+        self.spent = DaySpent()
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
@@ -83,6 +88,7 @@ class World:
             settings=self.settings,
             throttles=dict(self.throttles),
             paused=self.paused,
+            spent=self.spent,
         )
 
     def set(self, id_: str, **said: object) -> str:
@@ -118,7 +124,7 @@ class World:
 def happen(world: World, dice: Dice) -> set[str]:
     """One thing that changes the world. The tickets it changed."""
     kinds: list[Callable[[World, Dice], set[str]]] = [pass_time, pass_time, add, end, end, end, end, person, widen]
-    return dice.pick([*kinds, throttle, pool])(world, dice)
+    return dice.pick([*kinds, throttle, pool, spend])(world, dice)
 
 
 def add(world: World, dice: Dice) -> set[str]:
@@ -193,6 +199,23 @@ def pass_time(world: World, dice: Dice) -> set[str]:
 def throttle(world: World, dice: Dice) -> set[str]:
     name = dice.pick(["one", "two"])
     world.throttles[name] = Throttle(name, until=world.now + 1 + 3 * dice.below(200), why="rate limited")
+    return set()
+
+
+def spend(world: World, dice: Dice) -> set[str]:
+    """An attempt uses money; one that has ended is paid for; the day turns."""
+    if dice.once_in(4):
+        world.now = day_of(world.now).end
+    elif world.attempts and dice.once_in(2):
+        id_ = dice.pick(sorted(world.attempts))
+        world.attempts[id_] = replace(world.attempts[id_], spent_usd=dice.pick([1.0, 2.5]))
+    elif world.tickets:
+        id_ = dice.pick(sorted(world.tickets))
+        record = world.tickets[id_]
+        before = world.spent.scopes if world.now in world.spent.day else {}
+        scopes = {**before, record.ticket.scope: before.get(record.ticket.scope, 0.0) + 1.5}
+        world.spent = DaySpent(day_of(world.now), scopes)
+        return {world.set(id_, spent_usd=record.spent_usd + 1.5)}
     return set()
 
 

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from ticketd.domain import values
 from ticketd.domain.globs import PatternSet
+from ticketd.domain.prices import Price
 from ticketd.domain.problems import Problem
 from ticketd.domain.settings import (
     AgentProfile,
     Backfill,
+    BudgetSettings,
     ClaimsSettings,
     DriftSettings,
     ForgeName,
@@ -121,9 +123,17 @@ acme = ["default", "tame"]
 paths = ["brands/acme/**"]
 env = ["ACME_TOKEN"]
 max_slots = 2
+budget_usd = 20
+[budget]
+ticket = 5
+day = 100
+scope = 40.5
+[prices."own-model"]
+input = 3
+output = 15
+cache_read = 0.3
 [limits]
 retries = 0
-budget_usd = 5
 grace = "20s"
 [limits.timeouts]
 S = "10m"
@@ -161,15 +171,15 @@ def test_every_key_is_read() -> None:
             setup_timeout_s=300.0,
             copy=(".env", "conf/local"),
         ),
-        limits=Limits(
-            retries=0, budget_usd=5.0, grace_s=20.0, timeouts={Size.S: 600.0, Size.M: 3600.0, Size.L: 10800.0}
-        ),
+        limits=Limits(retries=0, grace_s=20.0, timeouts={Size.S: 600.0, Size.M: 3600.0, Size.L: 10800.0}),
+        budget=BudgetSettings(ticket=5.0, day=100.0, scope=40.5),
+        prices={"own-model": Price(3.0, 15.0, 0.3)},
         agents={
             "default": AgentProfile("default", command=("./agent.sh", "--fast"), env=("API_KEY",)),
             "tame": AgentProfile("tame", preset="scripted", account="house", max_slots=2),
         },
         routes={"S": ("tame",), "acme": ("default", "tame")},
-        scopes={"acme": ScopeSettings("acme", PatternSet(("brands/acme/**",)), ("ACME_TOKEN",), 2)},
+        scopes={"acme": ScopeSettings("acme", PatternSet(("brands/acme/**",)), ("ACME_TOKEN",), 2, 20.0)},
         gates={Priority.CRITICAL: Gate.START, Priority.LOW: Gate.LAND},
     )
 
@@ -222,10 +232,15 @@ def test_a_mark_and_foreign_line_ends_do_not_matter() -> None:
         ("[landing]\npatience = '0s'", 2, "no time at all", "above zero"),
         ("[landing]\npatience = '5 parsecs'", 2, "not a duration", "`45m`"),
         ("[landing]\npatience = 1e309", 2, "not a number", '"45m"'),
-        ("[limits]\nbudget_usd = nan", 2, "not nan", "2.50"),
-        ("[limits]\nbudget_usd = inf", 2, "not inf", "2.50"),
-        ("[limits]\nbudget_usd = 0", 2, "above zero", "2.50"),
-        ("[limits]\nbudget_usd = true", 2, "not true or false", "2.50"),
+        ("[budget]\nday = nan", 2, "not nan", "2.50"),
+        ("[budget]\nticket = inf", 2, "not inf", "2.50"),
+        ("[budget]\nscope = 0", 2, "above zero", "2.50"),
+        ("[budget]\nday = true", 2, "not true or false", "2.50"),
+        ('[prices."m"]\noutput = 2', 1, "no `input`", "million"),
+        ('[prices."m"]\ninput = -1\noutput = 2', 2, "number of dollars", "million"),
+        ('[prices."m"]\ninputs = 1\noutput = 2', 2, "unknown key", "`input`"),
+        ('[prices]\n"-m" = {input = 1, output = 2}', 2, "no name", "own words"),
+        ('[agents.a]\npreset = "scripted"\n[routes]\nacme.S = "a"', 4, "not a table", '"acme.S"'),
         ("[target]\nremote = ''\n[landing]\nmode = 'pr'", 4, "`pr` needs a remote", "[target]"),
         ("[target]\nremote = ''\n[landing]\nmode = 'branch'", 4, "`branch` needs a remote", "[target]"),
         ("[landing]\nforge = 'github'", 2, "`github`", "did you mean `gh`?"),
@@ -402,7 +417,7 @@ def test_several_profiles_without_a_default_are_routed() -> None:
 def test_the_file_that_init_writes_names_every_key_of_the_documentation() -> None:
     rows = (Path(__file__).parents[2] / "wiki" / "_global" / "configuration.md").read_text().splitlines()
     keys = {key for row in rows if row.startswith("| `") for key in re.findall(r"`(\w+)`", row.split("|")[1])}
-    keys -= {"high", "normal", "low", "P0", "P3", "budget_usd"}  # one stands for all; no effect yet
+    keys -= {"high", "normal", "low", "P0", "P3"}  # one stands for all
     assert {"train", "on_conflict", "shared"} <= keys
     assert {key for key in keys if not re.search(rf"\b{key} = ", template("origin", "main", []))} == set()
 

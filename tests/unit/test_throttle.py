@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.domain.throttle import (
     LONGEST_NAMED_S,
+    Failing,
     Limited,
     NoRoom,
     Served,
     Throttle,
     choose,
+    failed,
     is_blank,
     learned,
     limited,
@@ -195,8 +197,64 @@ def test_a_rate_limit_is_noted_for_every_profile_of_the_account() -> None:
     assert learned(LATER, AgentProfile("gone"), SHARED, 8) == Limited(("gone",), 500.0, "overloaded")
 
 
-def test_work_done_says_that_the_account_has_room_and_a_failure_says_nothing() -> None:
+def test_work_done_says_that_the_account_has_room_and_a_failure_that_left_work_says_nothing() -> None:
     opus = SHARED.agents["opus"]
     assert learned(Finish("exited", "done", ""), opus, SHARED, 8) == Served({"opus": 8, "sonnet": 3})
-    for finish in (Finish("exited", "failed", ""), Finish("timeout", "failed", ""), Finish("lost", "failed", "")):
+    for finish in (
+        Finish("exited", "failed", "", changed=("x",)),
+        Finish("timeout", "failed", ""),
+        Finish("lost", "failed", ""),
+    ):
         assert learned(finish, opus, SHARED, 8) is None
+
+
+# --- profiles that keep failing ---
+
+
+def fail(throttle: Throttle, ticket: str, now: float, at_once: bool = False) -> Throttle:
+    return failed(throttle, ticket, now - 1, now, "no answer", at_once)
+
+
+def test_one_ticket_that_fails_again_and_again_is_its_own_fault() -> None:
+    throttle = FRESH
+    for now in range(20):
+        throttle = fail(throttle, "a", float(now))
+    assert suspended_until(throttle, 20.0) is None
+    assert throttle.limit is None
+
+
+def test_a_profile_that_comes_to_nothing_on_three_tickets_in_a_row_makes_way_and_is_tried_with_one() -> None:
+    throttle = fail(fail(fail(FRESH, "a", 1.0), "b", 2.0), "c", 3.0)
+    assert suspended_until(throttle, 3.0) == 43.0
+    assert choose([CLAUDE, CODEX], {"claude": throttle}, {}, 4.0) == CODEX
+    assert choose([CLAUDE], {"claude": throttle}, {}, 50.0) == CLAUDE
+    assert isinstance(choose([CLAUDE], {"claude": throttle}, {"claude": 1}, 50.0), NoRoom)
+
+
+def test_work_done_in_between_begins_the_count_anew() -> None:
+    throttle = fail(succeeded(fail(fail(FRESH, "a", 1.0), "b", 2.0), 8), "c", 3.0)
+    assert suspended_until(throttle, 3.0) is None
+
+
+def test_a_profile_without_a_valid_key_makes_way_at_once_and_for_longer_each_time() -> None:
+    throttle, ends, now = FRESH, [], 0.0
+    for _ in range(3):
+        throttle = fail(throttle, "a", now, at_once=True)
+        ends.append((throttle.until or 0.0) - now)
+        now = (throttle.until or 0.0) + 2
+    assert ends == [40.0, 80.0, 160.0]
+
+
+def test_those_that_were_under_way_when_a_profile_was_suspended_say_nothing_new() -> None:
+    throttle = fail(FRESH, "a", 10.0, at_once=True)
+    assert failed(throttle, "b", 5.0, 11.0, "no answer", at_once=True) == throttle
+
+
+def test_a_failure_that_left_nothing_is_noted_and_one_of_the_profile_s_own_at_once() -> None:
+    opus = SHARED.agents["opus"]
+    unusable = Finish("exited", "failed", "x", ("f",), unusable=True)
+    cannot = Finish("cannot-run", "failed", "no such program")
+    assert learned(Finish("exited", "failed", "x"), opus, SHARED, 8) == Failing("opus", "x", at_once=False)
+    assert learned(unusable, opus, SHARED, 8) == Failing("opus", "x", at_once=True)
+    assert learned(cannot, opus, SHARED, 8, has_fallback=True) == Failing("opus", "no such program", at_once=True)
+    assert learned(cannot, opus, SHARED, 8, has_fallback=False) is None

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from ticketd.agents.claude import ClaudeAgent
+from ticketd.agents.codex import CodexAgent
 from ticketd.agents.command import CommandAgent
+from ticketd.agents.copilot import CopilotAgent
+from ticketd.agents.gemini import GeminiAgent
+from ticketd.agents.qwen import QwenAgent
 from ticketd.agents.scripted import ScriptedAgent
 from ticketd.domain.settings import AgentProfile
 from ticketd.ports import Agent
 
-PRESETS: dict[str, Agent] = {agent.name: agent for agent in (CommandAgent(), ScriptedAgent())}
+_KNOWN: tuple[Agent, ...] = (
+    CommandAgent(),
+    ScriptedAgent(),
+    ClaudeAgent(),
+    CodexAgent(),
+    GeminiAgent(),
+    QwenAgent(),
+    CopilotAgent(),
+)
+PRESETS: dict[str, Agent] = {agent.name: agent for agent in _KNOWN}
 
 
 def agent_of(profile: AgentProfile) -> Agent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from ticketd.agents.story import how
 from ticketd.ports import AgentResult, Exited, Launch, Said, Task
 
 LATER = 75
@@ -15,7 +16,10 @@ class CommandAgent:
 
     name = "command"
     program = ""
+    keys: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
     resumes = False
+    resumes_elsewhere = False
     reads_lines = False
 
     def launch(self, task: Task) -> Launch:
@@ -32,7 +36,3 @@ class CommandAgent:
         if exited.code == LATER:
             return AgentResult("later", "the agent asked to be run later (exit code 75)")
         return AgentResult("failed", f"{how(exited)}; its output is in {log}")
-
-
-def how(exited: Exited) -> str:
-    return f"the agent ended with exit code {exited.code}" if exited.signal is None else f"signal {exited.signal}"

@@ -51,7 +51,9 @@ this passes. Commit, or leave it uncommitted; do not push."""
 LOG = "The end of its output (all of it: {log}):\n\n{tail}"
 
 
-def brief_of(works: Works, record: TicketRecord, attempt: Attempt, conflicts: Sequence[str]) -> str:
+def brief_of(
+    works: Works, record: TicketRecord, attempt: Attempt, conflicts: Sequence[str], follow_up: bool = False
+) -> str:
     """The ticket's body; what a person said when rejecting earlier work; and what work there is to go on from, or how
     earlier attempts have failed. `conflicts`: the paths in conflict in the tree."""
     events = list(_events(works, record.id))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ticketd.app.disk import free_on, names_in, places, size_of
+from ticketd.app.homes import homes_in
 from ticketd.app.recovering import Recovering
 from ticketd.app.removal import remove_below
 from ticketd.app.session import Works
@@ -28,7 +29,12 @@ REST = 20.0
 LOOK_EVERY_S = 30.0
 CLEAR_EVERY_S = 600.0
 
-WORDS = {Sort.RUN: "records of runs", Sort.LOG: "logs", Sort.TREE: "worktrees"}
+WORDS = {
+    Sort.HOME: "homes of agents",
+    Sort.RUN: "records of runs",
+    Sort.LOG: "logs",
+    Sort.TREE: "worktrees",
+}
 
 
 @dataclass(slots=True)
@@ -68,6 +74,7 @@ class Keeping:
         now, keep_s = self.works.session.clock.now(), self.works.settings().limits.keep_s
         landed = past_their_time(self.works.session.store.landed_at(), now, keep_s)
         self._clear(tuple(self._records_of(landed)), "landed long ago")
+        self._clear(tuple(self._homes()), "their tickets are over")
         self.recovering.mend(self.recovering.look(at_rest=False, outdated=frozenset(landed)))
 
     def see_to_room(self) -> None:
@@ -116,6 +123,7 @@ class Keeping:
     def _items(self) -> tuple[Item, ...]:
         """All that may go where there is no room, if it must."""
         return (
+            *self._homes(),
             *self._records_of(self.works.session.store.landed_at()),
             *(Item(Sort.TREE, name, self._size(f"worktrees/{name}")) for name in self.trees.free),
         )
@@ -131,6 +139,14 @@ class Keeping:
                 for name in names_in(state / folder / ticket) if ticket in landed else ():
                     path = f"{folder}/{ticket}/{name}"
                     yield Item(sort, path, size_of(state / path), landed[ticket])
+
+    def _homes(self) -> Iterator[Item]:
+        """Of tickets that are over: no agent takes up its session again."""
+        places = self.works.session.places
+        over = self.works.session.store.over()
+        for ticket in homes_in(places):
+            if ticket in over:
+                yield Item(Sort.HOME, f"agents/{ticket}", size_of(places.agents / ticket))
 
     # --- what goes ---
 
@@ -163,7 +179,7 @@ class Keeping:
             return f"{item.what}: its supervisor lives"
         folder, *below = item.what.split("/")
         remove_below(session.places.state / folder, *below)
-        with suppress(OSError):  # it is not empty
+        with suppress(OSError):  # it is not empty, or gone itself
             (session.places.state / folder / below[0]).rmdir()
         self._sizes[folder] = max(0, self._sizes.get(folder, 0) - item.size)
         return ""

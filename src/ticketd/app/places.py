@@ -87,9 +87,13 @@ class Places:
     def worktree(self, name: str) -> Path:
         return self.worktrees / name
 
+    @property
+    def agents(self) -> Path:
+        return self.state / "agents"
+
     def agent_home(self, ticket: str, profile: str) -> Path:
         """Where the agents of a ticket have their configuration and sessions, if not where the person's are."""
-        return self.state / "agents" / ticket / profile
+        return self.agents / ticket / profile
 
     def home(self, name: str) -> Path:
         """What a worktree's processes have for a home directory in the sandbox."""

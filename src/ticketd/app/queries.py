@@ -13,6 +13,7 @@ from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.events import Event
 from ticketd.domain.landing import Landing, Phase
+from ticketd.domain.prices import DIGITS
 from ticketd.domain.problems import Problem
 from ticketd.domain.scheduler.schedule import IN_A_SLOT
 from ticketd.domain.scheduler.waits import WaitsOn
@@ -133,6 +134,7 @@ def _busy(session: Session, attempt: Attempt, board: Board, settings: Settings) 
         "heartbeat_at": iso(attempt.heartbeat_at),
         "output_at": iso(attempt.output_at),
         "output_bytes": attempt.output_bytes,
+        "cost_usd": attempt.spent_usd,
         "held_up": attempt.held_up,
         "making_way_for": making_way(session.store, attempt),
         "repair": repair_document(board.tickets[attempt.key.ticket], settings),
@@ -285,7 +287,7 @@ def ticket_line(record: TicketRecord) -> Document:
 
 def ticket(session: Session, settings: Settings, record: TicketRecord) -> Document:
     """Everything about one ticket: its line of `list --json`, what its file says, its attempts and its events."""
-    said = record.ticket
+    said, attempts = record.ticket, session.store.attempts(record.id)
     board = session.store.board()
     outlook = outlook_of(board, settings, session.is_running(), session.clock.now())
     return {
@@ -305,13 +307,14 @@ def ticket(session: Session, settings: Settings, record: TicketRecord) -> Docume
         "repair": repair_document(record, settings),
         "verify": list(said.verify),
         "on_failure": said.on_failure,
-        "budget_usd": said.budget_usd,
+        "budget_usd": settings.budget_of(said),
+        "cost_usd": round(sum(_cost(each) or 0.0 for each in attempts), DIGITS),
         "labels": list(said.labels),
         "body": said.body,
         "mend": list(_mend(session, record)) if record.state in BADLY else [],
         "waits_on": [_waits_on(on) for on in outlook.waits.get(record.id, ())],
         "collides_with": _collides_with(board, record.id),
-        "attempt_list": [_attempt(session, attempt) for attempt in session.store.attempts(record.id)],
+        "attempt_list": [_attempt(session, attempt) for attempt in attempts],
         "events": [event_document(event) for event in session.store.events(ticket=record.id)],
     }
 
@@ -345,9 +348,23 @@ def _attempt(session: Session, attempt: Attempt) -> Document:
         "mends": attempt.mends,
         "reason": attempt.reason,
         "detail": attempt.detail,
-        "cost_usd": attempt.report.cost_usd,
+        "cost_usd": _cost(attempt),
+        "tokens": _tokens(attempt),
+        "models": [each.model for each in attempt.report.usage],
+        "session": attempt.report.session,
+        "turns": attempt.report.turns,
         "log": str(session.places.log(attempt.key)),
     }
+
+
+def _cost(attempt: Attempt) -> float | None:
+    """So far, of one under way."""
+    return attempt.spent_usd if attempt.report.cost_usd is None else attempt.report.cost_usd
+
+
+def _tokens(attempt: Attempt) -> Document:
+    kinds = ("input", "output", "cache_read", "cache_write")
+    return {kind: sum(getattr(each, kind) for each in attempt.report.usage) for kind in kinds}
 
 
 def event_document(event: Event) -> Document:

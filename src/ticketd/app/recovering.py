@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from ticketd.app.homes import homes_in
 from ticketd.app.places import Places
 from ticketd.app.removal import remove_below
 from ticketd.app.session import Works
@@ -35,7 +36,7 @@ class Recovering:
         before = self.store.records()
         tips = [tip for tip in before.ended.values() if tip]
         world = self.worktrees.found(before.names, tips, at_rest and not before.live, self.clock.now())
-        world = replace(world, runs=tuple(self._runs()), at_rest=at_rest)
+        world = replace(world, runs=tuple(self._runs()), homes=tuple(homes_in(self.places)), at_rest=at_rest)
         return reconcile(replace(_meanwhile(before, self.store.records()), outdated=outdated), world)
 
     def mend(self, found: Iterable[Mend | Left]) -> tuple[str, ...]:
@@ -79,7 +80,7 @@ def recovering_of(works: Works) -> Recovering:
 
 def _meanwhile(before: Records, after: Records) -> Records:
     ended = after.ended.keys() - before.ended.keys()
-    return Records(before.names | after.names, before.live | after.live | ended, before.ended, after.target)
+    return replace(after, names=before.names | after.names, live=before.live | after.live | ended, ended=before.ended)
 
 
 def _folders(path: os.PathLike[str]) -> list[str]:

@@ -18,8 +18,11 @@ from ticketd.errors import BadInput
 MEND = 'Install bubblewrap, allow user namespaces, or set `mode` under [sandbox] to "auto" or "off".'
 
 
-def enclosed(works: Works, settings: Settings, tree: str, argv: Argv, *also: Path) -> Argv:
-    """`argv` for the worktree `tree`: as it is where the sandbox is off. `also`: files of ours that it may read.
+def enclosed(
+    works: Works, settings: Settings, tree: str, argv: Argv, *also: Path, write: tuple[Path, ...] = ()
+) -> Argv:
+    """`argv` for the worktree `tree`: as it is where the sandbox is off. `also`: files of ours that it may
+    read; `write`: directories that it may write.
 
     Raises:
         BadInput: bubblewrap does not work here, or `[sandbox]` names what it must not.
@@ -36,7 +39,7 @@ def enclosed(works: Works, settings: Settings, tree: str, argv: Argv, *also: Pat
         shown=shown,
         kept=tuple(Shown(at, root, False) for at in _seen_as(root, shown)),
         hidden=tuple(dict.fromkeys((state, *_seen_as(state, shown)))),
-        own=tuple(_own(works.session.places, settings, tree, also)),
+        own=tuple(_own(works.session.places, settings, tree, also, write)),
         at=str(works.session.places.worktree(tree)),
     )
     return sandbox.render(seen, argv)
@@ -127,10 +130,12 @@ def _seen_as(path: str, shown: tuple[Shown, ...]) -> Iterator[str]:
             yield each.at.rstrip("/") + real[len(source.rstrip("/")) :]
 
 
-def _own(places: Places, settings: Settings, tree: str, also: tuple[Path, ...]) -> Iterator[Shown]:
+def _own(
+    places: Places, settings: Settings, tree: str, also: tuple[Path, ...], written: tuple[Path, ...]
+) -> Iterator[Shown]:
     """A clone needs the objects that it borrows, and the gate to fetch from. A linked worktree works in the control
     repository itself: what commits and branches need of it can be written, and so destroyed; the rest not."""
-    control, read, write = places.control, [places.gate, *also], [places.worktree(tree)]
+    control, read, write = places.control, [places.gate, *also], [places.worktree(tree), *written]
     if sandbox.isolation_of(settings, sandboxed=True) is Isolation.CLONE:
         read += [control / "objects", control / "shallow"]
     else:

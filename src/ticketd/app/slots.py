@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import stat
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from ticketd import failpoints
-from ticketd.app.brief import brief_of
-from ticketd.app.environment import agent_environment
+from ticketd.app.collecting import finish_of, judged, profile_of
 from ticketd.app.guard import Guard
+from ticketd.app.launching import mark_of, ready, spec_of
 from ticketd.app.leaks import redact_log
-from ticketd.app.places import make_private
 from ticketd.app.removal import remove_below
-from ticketd.app.repairs import judge
-from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
-from ticketd.app.spending import Spending
-from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words, is_unwanted, make_ready, set_up
+from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words
 from ticketd.app.trees import Trees
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.budget import within_budget
 from ticketd.domain.events import EventKind
-from ticketd.domain.globs import matches
 from ticketd.domain.report import NOTHING_REPORTED, Report
-from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.domain.throttle import Capacity, learned
 from ticketd.domain.ticket import Reason, TicketRecord
 from ticketd.domain.verdict import (
@@ -38,10 +27,11 @@ from ticketd.domain.verdict import (
     after_attempt,
     after_failure,
     backoff,
+    has_fallback,
     wants_word_to_run,
 )
-from ticketd.errors import BadInput, GitFailed, TicketdError
-from ticketd.ports import AgentResult, Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunSpec, RunState, Task
+from ticketd.errors import GitFailed, TicketdError
+from ticketd.ports import Alive, Exited, Kept, LostRun, NeverStarted, NoCapacity, RunState
 
 KEEP_PATIENCE_S = 600.0
 """A disk without room passes, and nobody waits for the slot: it is free already."""
@@ -72,10 +62,10 @@ class Slots:
                 raise StepAbandoned
             self.guard.begins(key)
             tree = attempt.worktree or self._take_tree(attempt)
-            conflicts = self._ready(tree, attempt, self.works.settings())
+            conflicts = ready(self.works, tree, attempt, self.works.settings())
             if self.works.is_stopping() or self._record(key).cancel_requested:
                 raise StepAbandoned
-            spec = self._spec(record, attempt, tree, conflicts)
+            spec = spec_of(self.works, record, attempt, tree, conflicts)
         except StepAbandoned:
             self.over(key, NeverStarted())
             return
@@ -136,7 +126,7 @@ class Slots:
     def lost(self, key: AttemptKey) -> None:
         """Its supervisor is gone without a word. The slot is free once nothing of the run is left, not before: the next
         look asks again."""
-        match self.works.engine.settle(self.works.session.places.run_dir(key), self._mark(key)):
+        match self.works.engine.settle(self.works.session.places.run_dir(key), mark_of(self.works, key)):
             case Alive():
                 pass
             case LostRun(left=left) if left:
@@ -162,7 +152,8 @@ class Slots:
         if attempt.state is not AttemptState.COLLECTING:
             return
         redact_log(self.works.session.secrets(), self.works.session.places.log(key))
-        finish, report = self._finish(attempt, self.works.engine.settle(self.works.session.places.run_dir(key)))
+        state = self.works.engine.settle(self.works.session.places.run_dir(key))
+        finish, report = finish_of(self.works, attempt, state)
         if attempt.worktree is None:
             self._close(key, None, finish, report)
             return
@@ -171,10 +162,10 @@ class Slots:
         if kept is None:
             where = self.works.worktrees.path(attempt.worktree)
             detail = f"its work could not be kept as a commit; it stands in {where}"
-            self._store_verdict(key, None, Fail(Reason.LOST, detail), report, True, self._learned(finish))
+            self._store_verdict(key, None, Fail(Reason.LOST, detail), report, True, self._learned(record, finish))
             self.trees.forget(attempt.worktree)
         else:
-            finish = self._judged(attempt, record, kept, finish)
+            finish = judged(self.works, attempt, record, kept, finish)
             self._close(key, kept, finish, report)
             self._hand_back(attempt.worktree, kept)
         self.works.bell.ring()
@@ -186,36 +177,17 @@ class Slots:
         else:
             self.trees.give_back(tree)
 
-    def _judged(self, attempt: Attempt, record: TicketRecord, kept: Kept, finish: Finish) -> Finish:
-        changed = self._own_changes(attempt, record, kept)
-        unmended = judge(self.works, record, attempt, kept, changed) if finish.outcome == "done" else None
-        told = replace(finish, changed=changed, nested=kept.nested, too_large=kept.too_large, unread=kept.unread)
-        return replace(told, unmended=unmended)
-
-    def _own_changes(self, attempt: Attempt, record: TicketRecord, kept: Kept) -> tuple[str, ...]:
-        """What the attempt itself changed: an agent that rebased onto a newer target brings others' changes along, and
-        one that gave up a merge has not even its own base's."""
-        mends = attempt.mends is not None
-        if not mends and all(matches(record.ticket.touches, path) for path in kept.changed):
-            return kept.changed
-        # As last seen, for agents see no newer one; asking a remote that stalls would keep the claim from being let go.
-        known = self.works.session.store.target()
-        tip = (known and known.sha) or attempt.base
-        if tip == attempt.base and not mends:
-            return kept.changed
-        fork = self.works.history.fork_point(kept.tip, tip)
-        return kept.changed if fork in (None, attempt.base) else self.works.history.changed(fork or "", kept.tip)
-
     def _close(self, key: AttemptKey, kept: Kept | None, finish: Finish, report: Report) -> None:
         record, settings = self._record(key), self.works.settings()
         verdict = after_attempt(record, finish, settings, self.works.session.clock.now())
         verdict = within_budget(verdict, record, report.cost_usd, settings)
-        self._store_verdict(key, kept, verdict, report, bool(kept and not kept.is_whole), self._learned(finish))
+        self._store_verdict(key, kept, verdict, report, bool(kept and not kept.is_whole), self._learned(record, finish))
 
-    def _learned(self, finish: Finish) -> Capacity | None:
+    def _learned(self, record: TicketRecord, finish: Finish) -> Capacity | None:
         settings = self.works.settings()
         slots = self.works.session.store.pool().slots or settings.slots
-        return learned(finish, _profile(settings, finish.agent), settings, slots)
+        profile = profile_of(settings, finish.agent)
+        return learned(finish, profile, settings, slots, has_fallback(record, finish.agent, settings))
 
     def _store_verdict(
         self,
@@ -250,65 +222,6 @@ class Slots:
                 raise
             return None
 
-    def _finish(self, attempt: Attempt, state: RunState) -> tuple[Finish, Report]:
-        how = attempt.outcome or "lost"
-        if how != "exited" or not isinstance(state, Exited):
-            finish = Finish(how, "failed", attempt.detail, agent=attempt.agent)
-            report = Spending(self.works).report(attempt, AgentResult("failed"))
-            return replace(finish, preempted=attempt.preempted, restarted=attempt.restarted), report
-        profile = _profile(self.works.settings(), attempt.agent)
-        log = self.works.session.places.log(attempt.key)
-        home = self.works.session.places.agent_home(attempt.key.ticket, profile.name)
-        result = self.works.agent_of(profile).read_result(state, log, home)
-        detail = result.detail or attempt.detail
-        return Finish(how, result.outcome, detail, agent=attempt.agent, until=result.until), Spending(
-            self.works
-        ).report(attempt, result)
-
-    def _ready(self, tree: str, attempt: Attempt, settings: Settings) -> tuple[str, ...]:
-        """Setup comes before a merge: it is made for files without conflict markers. The paths in conflict."""
-        branch = f"ticketd/{attempt.key.ticket}/{attempt.key.number}"
-        self.works.worktrees.leave_out(settings.worktrees.copy)  # a clone is given a copy of what is left out
-        make_ready(self.works, tree, attempt.resumes or attempt.base, branch, settings)
-        path = self.works.worktrees.path(tree)
-        copy_files(self.works.session.root, path, settings.worktrees.copy)
-        set_up(self.works, tree, attempt.key, settings, lambda: is_unwanted(self.works, attempt.key))
-        return self.works.worktrees.begin_merge(tree, attempt.merges) if attempt.merges else ()
-
-    def _spec(self, record: TicketRecord, attempt: Attempt, tree: str, conflicts: Sequence[str]) -> RunSpec:
-        places, key, settings = self.works.session.places, attempt.key, self.works.settings()
-        profile = settings.agents.get(attempt.agent)
-        if profile is None:
-            raise BadInput(f"the agent profile `{attempt.agent}` has gone from ticketd.toml")
-        run_dir = places.run_dir(key)
-        make_private(run_dir)
-        failpoints.hit("run/directory")
-        brief = places.brief(key)
-        for told in (places.notes(key), brief):
-            told.touch(mode=0o600)
-        brief.write_text(brief_of(self.works, record, attempt, conflicts), encoding="utf-8", errors="replace")
-        failpoints.hit("run/brief")
-        log = places.log(key)
-        make_private(log.parent)
-        env = agent_environment(self.works, record.ticket, attempt, profile)
-        home = places.agent_home(record.id, profile.name)
-        launch = self.works.agent_of(profile).launch(Task(profile, brief, home, own_home=True, environ=env))
-        return RunSpec(
-            run_dir=run_dir,
-            argv=enclosed(self.works, settings, tree, launch.argv, brief, places.notes(key)),
-            cwd=self.works.worktrees.path(tree),
-            env={**env, **launch.env},
-            stdin=brief,
-            log=log,
-            timeout_s=settings.timeout_of(record.ticket),
-            grace_s=settings.limits.grace_s,
-            mark=self._mark(key),
-            doorbell=self.works.doorbell,
-        )
-
-    def _mark(self, key: AttemptKey) -> str:
-        return f"{self.works.session.places.state.name}/{key}"
-
     def _give_up(self, key: AttemptKey, record: TicketRecord, error: Exception) -> None:
         """The agent was never begun: not the ticket's fault, unless its worktree can never be made ready. A merge that
         never comes about is no way to mend anything."""
@@ -335,26 +248,3 @@ class Slots:
         record = self.works.session.store.ticket(key.ticket)
         assert record is not None, key
         return record
-
-
-def _profile(settings: Settings, name: str) -> AgentProfile:
-    """One that has gone from ticketd.toml meanwhile still has an exit code that counts."""
-    return settings.agents.get(name, AgentProfile(name))
-
-
-def copy_files(root: Path, tree: Path, names: tuple[str, ...]) -> None:
-    """Give a worktree untracked files of the checkout. Never written through a link that a tree may hold."""
-    for name in names:
-        source = root / name
-        if not source.is_file():
-            continue
-        destination = tree / name
-        if any(parent.is_symlink() for parent in destination.parents if tree in parent.parents):
-            continue
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        if destination.is_dir() and not destination.is_symlink():
-            shutil.rmtree(destination)
-        elif not destination.is_file() or destination.is_symlink():  # an earlier agent's, which git does not mind
-            destination.unlink(missing_ok=True)
-        shutil.copyfile(source, destination)
-        destination.chmod(stat.S_IMODE(source.stat().st_mode))

@@ -72,7 +72,7 @@ def cost(session: Session, settings: Settings, by: By, since: float | None) -> D
     """`rows`: sums by what was asked for. `unpriced_models`: whose price nobody knows, so that neither the sums nor
     the budgets have what they cost. `today`: what the budgets of the day go by."""
     now, board = session.clock.now(), session.store.board()
-    bills = session.store.bills(0.0 if since is None else now - since)
+    bills = session.store.bills(0.0 if since is None else now - since, now)
     return {
         "schema": SCHEMA,
         "at": iso(now),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from ticketd.app.act import act
@@ -40,7 +40,8 @@ class Ending(StrEnum):
 @dataclass(slots=True)
 class Loop:
     """One tick after the other until there is a reason to end. `look_again`: have ticket files changed just now?
-    `asked_to_stop`: by a signal; commands write to the store themselves."""
+    `asked_to_stop`: by a signal; commands write to the store themselves. `stillness`: that an agent shows no sign of
+    progress, in words."""
 
     works: Works
     slots: Slots
@@ -50,6 +51,7 @@ class Loop:
     look_again: Callable[[], bool]
     asked_to_stop: Callable[[], Stop | None]
     scheduling: Scheduling
+    stillness: Callable[[AttemptKey], str] = lambda key: ""
     _pulsed_at: float = 0.0
     _stop_noted: Stop | None = None
     _decided_on: tuple[int, Settings] | None = None
@@ -110,7 +112,8 @@ class Loop:
             match self.works.engine.look(self.works.session.places.run_dir(attempt.key)):
                 case Alive(pulse=pulse):
                     if pulse is not None:
-                        pulses[attempt.key] = pulse
+                        held_up = pulse.held_up or self.stillness(attempt.key)
+                        pulses[attempt.key] = replace(pulse, held_up=held_up)
                 case Exited() as over:
                     self.slots.over(attempt.key, over)
                 case LostRun() | NeverStarted():
@@ -138,8 +141,8 @@ class Loop:
                 self.chores.take(attempt.key, chore)
 
     def _end_those_asked(self, board: Board) -> None:
-        """Agents whose ticket was cancelled, has to make way or begins anew; all when the daemon stops now. Each is
-        asked once."""
+        """Agents whose ticket was cancelled, has to make way or begins anew, and those that are ended for good; all
+        when the daemon stops now. Each is asked once."""
         for attempt in board.attempts:
             cancelled = board.tickets[attempt.key.ticket].cancel_requested
             wanted = cancelled or attempt.is_ending or board.pool.stop is Stop.NOW

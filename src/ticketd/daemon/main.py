@@ -12,11 +12,13 @@ from ticketd.app.drift import DriftWatch
 from ticketd.app.guard import Guard
 from ticketd.app.keeping import Keeping
 from ticketd.app.lane import Lane
+from ticketd.app.liveness import Liveness
 from ticketd.app.proposals import Follower
 from ticketd.app.recovering import Recovering, recovering_of
 from ticketd.app.session import Works
 from ticketd.app.slots import Slots
 from ticketd.app.spare import Spare
+from ticketd.app.spending import Spending
 from ticketd.app.steps import end_left
 from ticketd.app.tickets import Intake
 from ticketd.app.tracker import Tracker
@@ -142,6 +144,8 @@ class Daemon:
         landing = LaneThread("landing", lambda: self._land(lane, target))
         proposals = LaneThread("proposals", follower.step)
         files = LaneThread("files", self._watch_files)
+        liveness = Liveness(self.works, Spending(self.works).exceeded)
+        alive = LaneThread("liveness", liveness.step)
         loop = Loop(
             works=self.works,
             slots=Slots(self.works, trees, Guard(self.works)),
@@ -151,10 +155,11 @@ class Daemon:
             look_again=lambda: self._look_again() or follower.is_behind(),
             asked_to_stop=lambda: self.asked,
             scheduling=Scheduling(self.works.session.store),
+            stillness=liveness.words,
         )
         backups = LaneThread("backups", self._back_up)
         keep.see_to_room()
-        threads = (target, landing, proposals, files, spare, backups, keeping)
+        threads = (target, landing, proposals, files, spare, backups, keeping, alive)
         for thread in threads:
             thread.start()
         try:

@@ -55,11 +55,12 @@ class AttemptKey:
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """Times are epoch seconds; `outcome` is the agent's, once it has ended. `preempted`: it is being ended for another
-    ticket; `restarted`: to begin anew on a target that it conflicts with; `resumes`: the commit it goes on from, where
-    it takes up what an earlier one has done. `mends`: what kept that from landing; `merges`: the commit that is merged
-    into it before the agent begins. `batch`: the same for all attempts that were dispatched together. One that a person
-    entered, without an agent, has slot 0. `held_up`: why its processes do not go on, or cannot be ended, as last
-    seen. `spent_usd`: what it is seen to have cost so far, while it is under way; what it has cost is in `report`."""
+    ticket; `restarted`: to begin anew on a target that it conflicts with; `ended_for`: why for good; `resumes`: the
+    commit it goes on from, where it takes up what an earlier one has done. `mends`: what kept that from landing;
+    `merges`: the commit that is merged into it before the agent begins. `batch`: the same for all attempts that
+    were dispatched together. One that a person entered, without an agent, has slot 0. `held_up`: why its processes
+    do not go on, or cannot be ended, as last seen. `spent_usd`: what it is seen to have cost so far, while it is
+    under way; what it has cost is in `report`."""
 
     key: AttemptKey
     state: AttemptState
@@ -95,5 +96,5 @@ class Attempt:
 
     @property
     def is_ending(self) -> bool:
-        """Whether ticketd has asked for its end, to begin it again later."""
-        return self.preempted or self.restarted
+        """Whether ticketd has asked for its end, for good or to begin it again later."""
+        return self.preempted or self.restarted or self.ended_for is not None

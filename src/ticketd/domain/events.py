@@ -19,6 +19,7 @@ class EventKind(StrEnum):
     DISPATCHED = "dispatched"
     PREEMPTED = "preempted"
     RESTART_ASKED = "restart-asked"
+    END_ASKED = "end-asked"
     START_REFUSED = "start-refused"
     PASSED_OVER = "passed-over"
     STARTED = "started"

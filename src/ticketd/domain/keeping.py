@@ -15,9 +15,11 @@ LOW = 0.9
 
 
 class Sort(IntEnum):
-    """What may go, the least missed first: of tickets that have landed the records of runs, then the logs; worktrees
-    that nobody has in hand (made anew when one is wanted)."""
+    """What may go, the least missed first: where agents kept the sessions of tickets that are over; of tickets that
+    have landed the records of runs, then the logs; worktrees that nobody has in hand (made anew when one is
+    wanted)."""
 
+    HOME = 0
     RUN = 1
     LOG = 2
     TREE = 3

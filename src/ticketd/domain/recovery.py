@@ -115,8 +115,8 @@ class FoundRun:
 @dataclass(frozen=True, slots=True)
 class World:
     """`at_rest`: no daemon works but the one that asks, and that has not begun. `git_lives`: a git process of this
-    repository does; a lock may be its own. `halves` and `scratch` are nobody's any more. `here`: those recorded commits
-    that are there."""
+    repository does; a lock may be its own. `halves` and `scratch` are nobody's any more. `homes`: the tickets whose
+    agents have one. `here`: those recorded commits that are there."""
 
     trees: tuple[FoundTree, ...] = ()
     refs: tuple[FoundRef, ...] = ()
@@ -124,6 +124,7 @@ class World:
     locks: tuple[FoundLock, ...] = ()
     halves: tuple[str, ...] = ()
     scratch: tuple[str, ...] = ()
+    homes: tuple[str, ...] = ()
     here: frozenset[str] = frozenset()
     git_lives: bool = False
     at_rest: bool = True
@@ -132,13 +133,15 @@ class World:
 @dataclass(frozen=True, slots=True)
 class Records:
     """`names`: all worktrees there have ever been. `live`: attempts that have not ended; `ended`: the others, each with
-    the commit that it was kept as. `target`: the commit last seen. `outdated`: tickets that landed long ago."""
+    the commit that it was kept as. `target`: the commit last seen. `outdated`: tickets that landed long ago;
+    `tickets`: all there have ever been."""
 
     names: frozenset[str]
     live: frozenset[AttemptKey]
     ended: Mapping[AttemptKey, str | None]
     target: str | None = None
     outdated: frozenset[str] = frozenset()
+    tickets: frozenset[str] = frozenset()
 
     def knows(self, key: AttemptKey) -> bool:
         return key in self.live or key in self.ended
@@ -150,6 +153,7 @@ def reconcile(records: Records, world: World) -> tuple[Mend | Left, ...]:
         *_of_locks(world),
         *(each for tree in world.trees if (each := _of_tree(records, world, tree)) is not None),
         *_of_refs(records, world),
+        *_of_homes(records, world),
         *(each for run in world.runs if (each := _of_run(records, world, run)) is not None),
     )
 
@@ -260,6 +264,15 @@ def _of_kept(records: Records, world: World) -> Iterator[Mend | Left]:
 def _key(pattern: re.Pattern[str], name: str) -> AttemptKey | None:
     found = pattern.fullmatch(name)
     return AttemptKey(found[1], int(found[2])) if found else None
+
+
+# --- homes of agents ------------------------------------------------------------------------------------------------
+
+
+def _of_homes(records: Records, world: World) -> Iterator[Left]:
+    for ticket in world.homes:
+        if ticket not in records.tickets:
+            yield Left(f"agents/{ticket}", "there is no such ticket", "look into it, then delete it by hand")
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
-from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, EndedFor
 from ticketd.domain.claims import Claim
 from ticketd.domain.declared import ticket_declared
 from ticketd.domain.events import Event
@@ -99,6 +99,8 @@ class Replay:
                 self._attempt(key, preempted=True)
             case Kind.RESTART_ASKED:
                 self._attempt(key, restarted=True)
+            case Kind.END_ASKED:
+                self._attempt(key, ended_for=EndedFor(data["for"]))
             case Kind.STARTED:
                 self._attempt(key, state=AttemptState.RUNNING, pid=data["pid"], started_at=at)
             case Kind.AGENT_ENDED:

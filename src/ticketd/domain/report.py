@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +19,18 @@ class Usage:
     cache_read: int = 0
     cache_write: int = 0
     cost_usd: float | None = None
+
+    def plus(self, other: Usage) -> Usage:
+        """Together; what they cost is known where both say it."""
+        known = self.cost_usd is not None and other.cost_usd is not None
+        return Usage(
+            self.model,
+            self.input + other.input,
+            self.output + other.output,
+            self.cache_read + other.cache_read,
+            self.cache_write + other.cache_write,
+            (self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +62,10 @@ def as_told(report: Report) -> dict[str, Any]:
 def report_of(told: Mapping[str, Any]) -> Report:
     usage = tuple(Usage(**each) for each in told["usage"])
     return Report(told["session"], told["cost_usd"], usage, told["turns"], told["said"])
+
+
+def added(usages: Sequence[Usage], one: Usage) -> tuple[Usage, ...]:
+    """With what was used once more, one of each model."""
+    sums = {each.model: each for each in usages}
+    sums[one.model] = sums[one.model].plus(one) if one.model in sums else one
+    return tuple(sums.values())

@@ -262,11 +262,15 @@ class SecretSettings:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`grace_s` is what an agent gets between being asked to end and being ended. `largest_file`: in bytes, what more
-    than that is in no commit of ticketd's. `disk`: how many bytes the state directory may take up; None: as many as
-    there are. `keep_s`: for how long the records of what has landed are kept."""
+    """`stall_s`: an agent that shows no sign of progress for so long is ended; None: never. `same_failures`: so is one
+    that has failed so often in a row at the same thing; 0: never. `grace_s` is what an agent gets between being
+    asked to end and being ended. `largest_file`: in bytes, what more than that is in no commit of ticketd's.
+    `disk`: how many bytes the state directory may take up; None: as many as there are. `keep_s`: for how long the
+    records of what has landed are kept."""
 
     retries: int = 1
+    stall_s: float | None = 900.0
+    same_failures: int = 8
     grace_s: float = 10.0
     largest_file: int = LARGEST_FILE
     disk: int | None = None

@@ -292,6 +292,8 @@ _SECRETS_KEYS = {
 
 _LIMITS_KEYS = {
     "retries": Key("retries", whole(0, values.MAX_RETRIES)),
+    "stall": Key("stall_s", duration_or_off),
+    "same_failures": Key("same_failures", whole(0, 1000)),
     "grace": Key("grace_s", duration),
     "largest_file": Key("largest_file", text(values.amount, 'an amount like "100 MB"')),
     "disk": Key("disk", text(values.amount, 'an amount like "20 GB"')),

@@ -14,7 +14,7 @@ from ticketd.domain.report import Usage
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What one attempt has used and cost. `at`: when it ended, or began if it is under way; `cost_usd`: None where
+    """What one attempt has used and cost. `at`: when it ended, or now if it is under way; `cost_usd`: None where
     nobody knows."""
 
     key: AttemptKey

@@ -117,6 +117,18 @@ branch = {branch}
 # paths = ["brands/acme/**"]     # they may claim nothing else
 # env = ["ACME_TOKEN"]           # passed to this scope's agents only
 # max_slots = 3
+# budget_usd = 20                # what its tickets may cost on one day
+
+# [budget]                       # USD; what is used up ends the agents, keeps their work, and lets nothing more start
+# ticket = 5                     # all attempts of one ticket together
+# day = 100                      # from midnight to midnight here
+# scope = 40                     # each scope, each day
+
+# [prices."my-model"]            # USD for a million tokens of models called so, where the agent does not tell
+# input = 3.0
+# output = 15.0
+# cache_read = 0.3               # out of the provider's cache; without it like input
+# cache_write = 3.75             # into it; likewise
 
 [gates]                          # none | start | land: where a person must approve, by priority
 critical = "land"
@@ -132,6 +144,8 @@ critical = "land"
 
 [limits]
 # retries = 1                    # attempts after the first that a ticket's own failure may use up
+# stall = "15m"                  # no output, no change to a file, no CPU for so long: ended and retried; "off": never
+# same_failures = 8              # the same action failed so often in a row, with the same result: ended; 0: never
 # grace = "10s"                  # between asking an agent to end and ending it
 # largest_file = "100 MB"        # work with a larger one is kept where it is, and does not land
 # disk = "20 GB"                 # what the state directory may take up: over that the oldest goes, then nothing starts

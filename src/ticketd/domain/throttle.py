@@ -15,6 +15,10 @@ from ticketd.domain.verdict import LONGEST_BACKOFF_S, Finish, backoff
 
 LONGEST_NAMED_S = 7 * 86400.0
 """No provider's word suspends a profile for longer than this."""
+MOST_FAILING = 3
+"""On how many tickets in a row a profile may come to nothing before it is suspended."""
+FAILING_FROM = 3
+"""Its backoff begins further on than that of others, at 40 s: such faults rarely pass by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,8 @@ class Throttle:
 
     `refused`: whole batches refused in a row; `limited`: rate limits in a row. `until`: nothing is started before
     (epoch seconds), and `why`; `named`: the provider said so itself. `since`: when the last rate limit was met.
-    `limit`: how many may run at once, fractional between steps; None: no limit known.
+    `limit`: how many may run at once, fractional between steps; None: no limit known. `failing`: the tickets on which
+    it has failed last without having done anything, by id; `failed`: how often in a row it was suspended for that.
     """
 
     profile: str
@@ -34,6 +39,8 @@ class Throttle:
     limited: int = 0
     since: float | None = None
     named: bool = False
+    failing: str = ""
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,16 @@ class Served:
     caps: Mapping[str, int]
 
 
-Capacity = Limited | Served
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """An agent has failed and left nothing. `at_once`: for a reason that is its profile's, and not the ticket's."""
+
+    profile: str
+    detail: str
+    at_once: bool
+
+
+Capacity = Limited | Served | Failing
 """What the end of an attempt says of the account that it ran on."""
 
 
@@ -66,8 +82,13 @@ class NoRoom:
     full: bool
 
 
-def learned(finish: Finish, profile: AgentProfile, settings: Settings, slots: int) -> Capacity | None:
-    """What the end of an attempt says of its account; None where it says nothing."""
+def learned(
+    finish: Finish, profile: AgentProfile, settings: Settings, slots: int, has_fallback: bool = False
+) -> Capacity | None:
+    """What the end of an attempt says of its account or profile; None where it says nothing. What cannot be run at all
+    is suspended only where another can take over (`has_fallback`): else each ticket fails by itself, and at once."""
+    if finish.how == "cannot-run":
+        return Failing(profile.name, finish.detail, at_once=True) if has_fallback else None
     sharing = {one.name: one for one in (*settings.agents.values(), profile) if one.bills == profile.bills}
     if finish.how != "exited":
         return None
@@ -75,6 +96,8 @@ def learned(finish: Finish, profile: AgentProfile, settings: Settings, slots: in
         return Limited(tuple(sorted(sharing)), finish.until, finish.detail)
     if finish.outcome == "done":
         return Served({name: min(slots, one.max_slots or slots) for name, one in sorted(sharing.items())})
+    if finish.unusable or not finish.changed:
+        return Failing(profile.name, finish.detail, finish.unusable)
     return None
 
 
@@ -89,7 +112,7 @@ def suspended_until(throttle: Throttle | None, now: float) -> float | None:
 
 def is_blank(throttle: Throttle, now: float) -> bool:
     """Whether there is nothing left to remember."""
-    counts = throttle.refused or throttle.limited or throttle.limit is not None
+    counts = throttle.refused or throttle.limited or throttle.failing or throttle.limit is not None
     return not counts and suspended_until(throttle, now) is None
 
 
@@ -134,11 +157,28 @@ def limited(
     return _suspended(less, now, end, False, why)
 
 
+def failed(throttle: Throttle, ticket: str, dispatched_at: float, now: float, detail: str, at_once: bool) -> Throttle:
+    """One failure is the ticket's own. When so many tickets in a row have come to nothing it is the profile's: it is
+    suspended, and then tried with one ticket at a time. Those that were under way then say nothing new."""
+    under_way = throttle.since is not None and dispatched_at <= throttle.since
+    if under_way and suspended_until(throttle, now) is not None:
+        return throttle
+    tickets = [*(each for each in throttle.failing.split() if each != ticket), ticket][-MOST_FAILING:]
+    after = replace(throttle, failing=" ".join(tickets))
+    if not at_once and len(tickets) < MOST_FAILING:
+        return after
+    times = throttle.failed + 1
+    less = replace(after, failed=times, since=now, limit=1.0)
+    why = f"cannot be used: {detail}" if at_once else f"has failed on {MOST_FAILING} tickets in a row: {detail}"
+    return _suspended(less, now, now + backoff(FAILING_FROM + times), False, why)
+
+
 def succeeded(throttle: Throttle, cap: int) -> Throttle:
     """The account has served an agent: about one more at once for each round of them, until `cap` makes the limit
     needless. A suspension stands."""
     limit = None if throttle.limit is None else throttle.limit + 1 / throttle.limit
-    return replace(throttle, refused=0, limited=0, limit=None if limit is None or limit >= cap else limit)
+    well = replace(throttle, refused=0, limited=0, failing="", failed=0)
+    return replace(well, limit=None if limit is None or limit >= cap else limit)
 
 
 def _suspended(throttle: Throttle, now: float, until: float, named: bool, why: str) -> Throttle:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import assert_never
 
+from ticketd.domain.attempt import EndedFor
 from ticketd.domain.globs import PatternSet, matches
 from ticketd.domain.repair import Repair, RepairKind, Unmended, some
 from ticketd.domain.review import BEFORE_IT_LANDS
@@ -63,7 +65,8 @@ class Finish:
     """How an attempt ended. `how`: exited, timeout, ended, log-limit, cannot-run, no-capacity, spawn-failed, lost,
     lost-with-machine or never-started; `outcome`: done, later or failed; `changed`, `nested` and `too_large`: paths,
     as kept. `agent`: the profile that ran it; `until`: when it may be asked again (epoch seconds), if it said so;
-    `unmended`: why what it leaves may not land."""
+    `unmended`: why what it leaves may not land; `ended_for`: why ticketd has ended it for good; `unusable`: that its
+    profile can do nothing until a person mends it."""
 
     how: str
     outcome: str
@@ -77,6 +80,8 @@ class Finish:
     unmended: Unmended | None = None
     restarted: bool = False
     unread: str = ""
+    ended_for: EndedFor | None = None
+    unusable: bool = False
 
 
 def backoff(times: int) -> float:
@@ -111,6 +116,8 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
     if record.cancel_requested:
         return Cancel("cancelled while its agent ran; its work is kept")
     match finish.how:
+        case "ended" if finish.ended_for is not None:
+            return _ended_for(record, finish, finish.ended_for, settings)
         case "ended" if finish.preempted:
             return Requeue("it made way for a critical ticket, and goes on from where it was", preempted=True)
         case "ended" if finish.restarted:
@@ -129,16 +136,44 @@ def after_attempt(record: TicketRecord, finish: Finish, settings: Settings, now:
         case "spawn-failed":
             # Passes by itself, most often: a program that is just being written, a disk that stumbles.
             return _put_off_or_fail(record, Reason.AGENT_FAILED, finish.detail, now)
+        case "cannot-run" if _may_go_elsewhere(record, finish, settings):
+            return Requeue(finish.detail, deferred=True)
         case "cannot-run":
             return Fail(Reason.AGENT_FAILED, _cannot_run(record, finish))
         case "log-limit":
             return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail, record.repair)
     if finish.outcome == "later":
         # Nothing about this ticket: its profile is what waits (`throttle.limited`), another may take it at once.
-        return Requeue(finish.detail or "the agent asked to be run later")
+        return Requeue(finish.detail or "the agent asked to be run later", goes_on=bool(finish.changed))
+    if finish.unusable and _may_go_elsewhere(record, finish, settings):
+        return Requeue(finish.detail, deferred=True, goes_on=bool(finish.changed))
     if finish.outcome != "done":
         return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail, record.repair)
     return _judge_work(record, finish, settings)
+
+
+def _ended_for(record: TicketRecord, finish: Finish, ended_for: EndedFor, settings: Settings) -> Requeue | Fail:
+    """One that only hung goes on from what it had done: there is nothing wrong with that."""
+    match ended_for:
+        case EndedFor.BUDGET:
+            return Fail(Reason.BUDGET, finish.detail)
+        case EndedFor.STALL:
+            stalled = after_failure(record, settings, Reason.TIMEOUT, finish.detail, record.repair)
+            return replace(stalled, goes_on=True) if isinstance(stalled, Requeue) else stalled
+        case EndedFor.LOOP:
+            return after_failure(record, settings, Reason.AGENT_FAILED, finish.detail, record.repair)
+    assert_never(ended_for)
+
+
+def has_fallback(record: TicketRecord, agent: str, settings: Settings) -> bool:
+    """Whether another profile of its route may run the ticket."""
+    route = [profile.name for profile in settings.route_of(record.ticket)]
+    return agent in route and len(route) > 1
+
+
+def _may_go_elsewhere(record: TicketRecord, finish: Finish, settings: Settings) -> bool:
+    """Not for ever: the others may be no better."""
+    return record.deferrals < MOST_MISHAPS and has_fallback(record, finish.agent, settings)
 
 
 def _cannot_run(record: TicketRecord, finish: Finish) -> str:

@@ -55,8 +55,9 @@ class SaidKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One thing that a line of an agent's log says. `failed`: of a result. `usage`: what that answer used, for what it
-    costs while it runs; the end's own sum is in the report."""
+    """One thing that a line of an agent's log says. `failed`: of a result. `usage`: what that answer used (its name is
+    the text, where it is told several times; the last counts), for what it costs while it runs; the end's own sum
+    is in the report."""
 
     kind: SaidKind
     text: str = ""
@@ -67,26 +68,33 @@ class Said:
 @dataclass(frozen=True, slots=True)
 class AgentResult:
     """What an agent's run came to: `done`, `later` (rate limit, overload) or `failed`. `until`: with `later`, when its
-    account may be asked again (epoch seconds), if the provider said so. `whole_session`: the report counts all runs of
-    its session, not this one alone."""
+    account may be asked again (epoch seconds), if the provider said so. `whole_session`: the report counts all runs
+    of its session, not this one alone. `unusable`: with `failed`, that its profile can do nothing until a person
+    mends it: no valid key, no credit."""
 
     outcome: str
     detail: str = ""
     until: float | None = None
     report: Report = NOTHING_REPORTED
     whole_session: bool = False
+    unusable: bool = False
 
 
 class Agent(Protocol):
     """One agent CLI. Nothing here starts a process or waits; no line of a log, whatever is in it, is an error.
 
     `name`: the preset's; `program`: what is looked for on PATH, empty if that is the profile's command; `resumes`:
-    whether it can go on with a session of an earlier run; `reads_lines`: whether `read` says anything at all.
+    whether it can go on with a session of an earlier run; `resumes_elsewhere`: in another directory, too;
+    `reads_lines`: whether `read` says anything at all; `keys`: the variables that it may take a key from, any of
+    them; `variables`: others that it reads, of which endpoint and so on.
     """
 
     name: str
     program: str
+    keys: tuple[str, ...]
+    variables: tuple[str, ...]
     resumes: bool
+    resumes_elsewhere: bool
     reads_lines: bool
 
     def launch(self, task: Task) -> Launch: ...

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ticketd.domain.attempt import Attempt, AttemptKey, Drift
+from ticketd.domain.attempt import Attempt, AttemptKey, Drift, EndedFor
 from ticketd.domain.budget import DaySpent
 from ticketd.domain.claims import Claim
 from ticketd.domain.estimates import Estimates, Sample
@@ -129,8 +129,9 @@ class Store(Protocol):
     def spent(self) -> DaySpent:
         """As the board tells it."""
 
-    def bills(self, since: float) -> tuple[Bill, ...]:
-        """Of the attempts that ended since then (epoch seconds), and of those under way; the oldest first."""
+    def bills(self, since: float, now: float) -> tuple[Bill, ...]:
+        """Of the attempts that ended since then (epoch seconds), and of those under way as of `now`; the oldest
+        first."""
 
     def landings(self) -> tuple[Landing, ...]:
         """What is in the lane, oldest first."""
@@ -229,6 +230,9 @@ class Store(Protocol):
 
     def restart(self, key: AttemptKey, onto: str, paths: Sequence[str], at: float) -> None:
         """Ask for the end of a running attempt, so that its ticket begins anew on `onto`, which it conflicts with."""
+
+    def end_for(self, key: AttemptKey, ended_for: EndedFor, why: str, at: float) -> None:
+        """Ask for the end of a running attempt for good; `why` in words."""
 
     def attempt_started(self, key: AttemptKey, worktree: str, pid: int, at: float) -> None: ...
 
@@ -331,6 +335,9 @@ class Store(Protocol):
     # what there should be in the world
     def records(self) -> Records:
         """All attempts and worktrees that there have ever been."""
+
+    def over(self) -> frozenset[str]:
+        """Ids of the tickets that have landed or were cancelled, and have no attempt under way."""
 
     def landed_at(self) -> Mapping[str, float]:
         """When each ticket that has landed did (epoch seconds)."""

@@ -12,7 +12,7 @@ from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.claims import Claim
 from ticketd.domain.scheduler.schedule import AskToStart, Decision, PreemptAttempt, Skip, Snapshot, Start
 from ticketd.domain.settings import AgentProfile, Preempt
-from ticketd.domain.throttle import Limited, Served, Throttle, learned, limited, succeeded
+from ticketd.domain.throttle import Failing, Limited, Served, Throttle, failed, learned, limited, succeeded
 from ticketd.domain.ticket import OnFailure, Reason, TicketRecord, TicketState
 from ticketd.domain.verdict import (
     Cancel,
@@ -225,6 +225,10 @@ class _World:
             case Served(caps):
                 for name in caps.keys() & self.throttles.keys():
                     self.throttles[name] = succeeded(self.throttles[name], caps[name])
+            case Failing(name, detail, at_once):
+                known = self.throttles.get(name, Throttle(name))
+                ticket, begun = attempt.key.ticket, attempt.dispatched_at
+                self.throttles[name] = failed(known, ticket, begun, self.now, detail, at_once)
             case None:
                 pass
 

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from sqlite_utils import Database
 
-from ticketd.domain.attempt import AttemptKey, AttemptState, Drift
+from ticketd.domain.attempt import AttemptKey, AttemptState, Drift, EndedFor
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.repair import RepairKind
@@ -141,6 +141,15 @@ class Attempts(Tickets, Throttles):
             self._set(db, key, restarted=1)
             self._event(db, at, EventKind.RESTART_ASKED, key.ticket, key.number, onto=onto, paths=list(paths))
 
+    def end_for(self, key: AttemptKey, ended_for: EndedFor, why: str, at: float) -> None:
+        """Asked for, like a preemption; the reason stands before any other."""
+        with self.connections.transaction() as db:
+            attempt = self._attempt(db, key)
+            if attempt is None or attempt.state is not AttemptState.RUNNING or attempt.ended_for is not None:
+                return
+            self._set(db, key, ended_for=ended_for, detail=why)
+            self._event(db, at, EventKind.END_ASKED, key.ticket, key.number, why=why, **{"for": ended_for})
+
     def set_worktree(self, key: AttemptKey, worktree: str) -> None:
         with self.connections.transaction() as db:
             db.execute("INSERT OR IGNORE INTO worktrees (name) VALUES (?)", [worktree])
@@ -161,6 +170,8 @@ class Attempts(Tickets, Throttles):
             attempt = self._attempt(db, key)
             if attempt is None or attempt.state not in (AttemptState.PREPARING, AttemptState.RUNNING):
                 return
+            if attempt.ended_for is not None and outcome == "ended":
+                detail = attempt.detail
             ended = {"exit_code": exit_code, "outcome": outcome, "detail": detail, "ended_at": at}
             self._set(db, key, state="collecting", **ended, pid=None, held_up="")
             self._event(

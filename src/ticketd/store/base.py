@@ -24,7 +24,7 @@ EXACT = frozenset(
     {
         *("ticket", "other", "with", "for", "together", "starts", "shadow", "because", "agent", "profile", "account"),
         *("path", "paths", "patterns", "drift_paths", "worktree", "log", "says", "repair", "proposal", "url", "branch"),
-        *("by", "kind", "state", "engine", "setup_of"),
+        *("failing", "by", "kind", "state", "engine", "setup_of"),
     }
 )
 """What things go by: were a part of it taken for a secret, it could not be found again."""

@@ -253,7 +253,9 @@ def m001_first(db: Database) -> None:
             "limit" REAL CHECK ("limit" >= 1),
             limited INTEGER NOT NULL CHECK (limited >= 0),
             since REAL,
-            named INTEGER NOT NULL CHECK (named IN (0, 1))
+            named INTEGER NOT NULL CHECK (named IN (0, 1)),
+            failing TEXT NOT NULL,
+            failed INTEGER NOT NULL CHECK (failed >= 0)
         ) STRICT
         """,
         """

@@ -93,12 +93,13 @@ class Reading(History):
         )
         return DaySpent(day, {row["scope"]: row["usd"] for row in rows})
 
-    def bills(self, since: float) -> tuple[Bill, ...]:
+    def bills(self, since: float, now: float) -> tuple[Bill, ...]:
         rows = self._rows(
             self.connections.db,
-            "SELECT ticket, number, agent, cost_usd, spent_usd, usage, attempts.state AS state,"
-            " COALESCE(ended_at, started_at, dispatched_at) AS at, json_extract(spec, '$.scope') AS scope FROM attempts"
-            " JOIN tickets ON id = ticket WHERE at >= ? OR attempts.state <> 'ended' ORDER BY at, ticket, number",
+            "SELECT ticket, number, agent, cost_usd, attempts.spent_usd AS spent_usd, usage, attempts.state AS state,"
+            " COALESCE(ended_at, ?) AS at, json_extract(spec, '$.scope') AS scope FROM attempts"
+            " JOIN tickets ON id = ticket WHERE at >= ? ORDER BY at, ticket, number",
+            now,
             since,
         )
         return tuple(map(bill_of, rows))
@@ -254,9 +255,14 @@ class Reading(History):
             names = frozenset(row["name"] for row in self._rows(db, "SELECT name FROM worktrees"))
             rows = self._rows(db, "SELECT ticket, number, state, tip FROM attempts ORDER BY ticket, number")
             target = self._target(db)
+            tickets = frozenset(row["id"] for row in self._rows(db, "SELECT id FROM tickets"))
         ended = {AttemptKey(row["ticket"], row["number"]): row["tip"] for row in rows if row["state"] == "ended"}
         live = frozenset(AttemptKey(row["ticket"], row["number"]) for row in rows if row["state"] != "ended")
-        return recovery.Records(names, live, ended, target.sha if target else None)
+        return recovery.Records(names, live, ended, target.sha if target else None, tickets=tickets)
+
+    def over(self) -> frozenset[str]:
+        rows = self._rows(self.connections.db, "SELECT id FROM tickets WHERE state IN ('landed', 'cancelled')")
+        return frozenset(row["id"] for row in rows)
 
     def landed_at(self) -> Mapping[str, float]:
         rows = self._rows(

@@ -180,6 +180,8 @@ def throttle_of(row: Row) -> Throttle:
         limited=row["limited"],
         since=row["since"],
         named=bool(row["named"]),
+        failing=row["failing"],
+        failed=row["failed"],
     )
 
 

@@ -9,7 +9,18 @@ from sqlite_utils import Database
 
 from ticketd.domain.attempt import Attempt
 from ticketd.domain.events import EventKind
-from ticketd.domain.throttle import Capacity, Limited, Served, Throttle, is_blank, is_harder, limited, succeeded
+from ticketd.domain.throttle import (
+    Capacity,
+    Failing,
+    Limited,
+    Served,
+    Throttle,
+    failed,
+    is_blank,
+    is_harder,
+    limited,
+    succeeded,
+)
 from ticketd.store.base import Tables
 from ticketd.store.rows import throttle_of
 
@@ -31,6 +42,10 @@ class Throttles(Tables):
                 for profile, cap in caps.items():
                     before = self._throttle(db, profile)
                     self._set_throttle(db, before, succeeded(before, cap), at)
+            case Failing(profile, detail, at_once):
+                before, ticket = self._throttle(db, profile), attempt.key.ticket
+                after = failed(before, ticket, attempt.dispatched_at, at, detail, at_once)
+                self._set_throttle(db, before, after, at)
             case _:
                 assert_never(capacity)
 

@@ -97,6 +97,7 @@ OF_TICKET: dict[EventKind, Words] = {
         f"begins anew on {short(data['onto'])}, with which it conflicts in {_paths(data)}: its agent is ended, its work"
         " is kept"
     ),
+    EventKind.END_ASKED: lambda data: f"its agent is ended, its work is kept: {data['why']}",
     EventKind.TICKET_ADDED: lambda data: f"is new in the queue ({data.get('path', '')})",
     EventKind.TICKET_CHANGED: lambda data: (
         "its file has changed" + ("; a person must approve it again" if data.get("approval_void") else "")

@@ -1,0 +1,106 @@
+"""Logs that are lines of JSON, among whatever else was printed. Nothing in them is trusted, nothing is an error."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+LONGEST_LINE = 16 * 2**20
+"""A longer one is left out: agents print whole files as one line, and rubbish has no ends of lines."""
+MOST_COUNTED = 10**12
+MOST_SAID = 2000
+
+Record = Mapping[str, Any]
+
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
+_CONTROLS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def lines_of(log: Path) -> Iterator[str]:
+    """What can be read of it; a log that is not there has none."""
+    try:
+        with log.open("rb") as file:
+            while line := file.readline(LONGEST_LINE):
+                whole = line.endswith(b"\n") or len(line) < LONGEST_LINE
+                if whole:
+                    yield line.decode("utf-8", "replace")
+                while not whole:
+                    whole = (line := file.readline(LONGEST_LINE)).endswith(b"\n") or not line
+    except OSError:
+        return
+
+
+def record_of(line: str) -> Record | None:
+    """None if the line is no JSON object."""
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def at(value: object, *keys: str) -> Any:
+    """What lies there; None if nothing does."""
+    for key in keys:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def text_at(value: object, *keys: str) -> str:
+    found = at(value, *keys)
+    return plain(found) if isinstance(found, str) else ""
+
+
+def count_at(value: object, *keys: str) -> int:
+    """0 if it is no number of anything: a wrong one would stop a pool that is far from its budget."""
+    found = at(value, *keys)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        return 0
+    return int(found) if 0 <= found <= MOST_COUNTED else 0
+
+
+def number_at(value: object, *keys: str) -> float | None:
+    found = at(value, *keys)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return float(found) if 0 <= found <= MOST_COUNTED else None
+
+
+def items_at(value: object, *keys: str) -> list[Any]:
+    found = at(value, *keys)
+    return found if isinstance(found, list) else []
+
+
+def members_at(value: object, *keys: str) -> Mapping[str, Any]:
+    found = at(value, *keys)
+    return found if isinstance(found, dict) else {}
+
+
+def session_at(value: object, *keys: str) -> str | None:
+    """A session's name becomes an argument, and the agent prints it: one that looks like an option is none."""
+    found = at(value, *keys)
+    return found if isinstance(found, str) and _SESSION.fullmatch(found) else None
+
+
+def plain(text: str) -> str:
+    """Without what a terminal would obey, and without halves of characters, which nothing could write down."""
+    return _CONTROLS.sub("", text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def last_words(text: str) -> str:
+    """The end of it says what came of it."""
+    words = plain(text).strip()
+    return words if len(words) <= MOST_SAID else "…" + words[1 - MOST_SAID :]
+
+
+def one_line(text: str, most: int = 300) -> str:
+    line = " ".join(plain(text[: 4 * most]).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
