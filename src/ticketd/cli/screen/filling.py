@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 from ticketd.cli.render.console import Room
 from ticketd.cli.render.cost import cost_lines
-from ticketd.cli.render.layout import Cell, Column, Line, Section, line, table
+from ticketd.cli.render.layout import Cell, Column, Line, Section, cut, line, table
 from ticketd.cli.render.screen import (
     STATE_STYLES,
     header_section,
@@ -69,12 +69,12 @@ def fill(pane: Pane, document: Document, width: int) -> Filled:
     match pane:
         case Pane.SLOTS:
             busy = [slot["ticket"] for slot in document["slots"] if slot["state"] == "busy"]
-            return _of(slots_section(document, width), busy)
+            return _of(slots_section(document, width), busy, width)
         case Pane.QUEUE:
-            return _of(queue_section(document, width), [entry["ticket"] for entry in document["queue"]])
+            return _of(queue_section(document, width), [entry["ticket"] for entry in document["queue"]], width)
         case Pane.LANDING:
             tickets = [each["ticket"] for each in (*document["collecting"], *document["landing"])]
-            return _of(landing_section(document, width), tickets)
+            return _of(landing_section(document, width), tickets, width)
         case Pane.REVIEW:
             return _review(document, width)
         case Pane.ENDED:
@@ -83,8 +83,8 @@ def fill(pane: Pane, document: Document, width: int) -> Filled:
             return Filled()
 
 
-def _of(section: Section, tickets: Sequence[str]) -> Filled:
-    pairs = [(each, of) for item, of in zip_longest(section.items, tickets) for each in item]
+def _of(section: Section, tickets: Sequence[str], width: int) -> Filled:
+    pairs = [(cut(each, width), of) for item, of in zip_longest(section.items, tickets) for each in item]
     return Filled(section.heading, tuple(each for each, _ in pairs), tuple(of for _, of in pairs), len(tickets))
 
 
@@ -131,4 +131,4 @@ def fill_events(events: Sequence[tuple[str | None, str]]) -> Filled:
 def head(document: Document, width: int) -> list[Line]:
     """Where, whether a daemon runs, totals and alarms; why nothing goes on where nothing does."""
     sections = (header_section(document, width), stalled_section(document, width, 1))
-    return [each for section in sections for item in section.items for each in item]
+    return [cut(each, width) for section in sections for item in section.items for each in item]
