@@ -135,8 +135,11 @@ class Steered(App[None]):
 
     def action_reject(self) -> None:
         if id_ := self.chosen:
+            if not any(each["ticket"] == id_ for each in (self.document or {}).get("review", ())):
+                self._say(f"{id_} does not wait for a word", trouble=True)
+                return
             self._ask(
-                f"what is wrong with {id_}? its next attempt is told:",
+                f"what is wrong with {id_}?",
                 lambda why: self._do(lambda: reviewing.reject(self._here.session, id_, why)),
             )
 

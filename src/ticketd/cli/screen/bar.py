@@ -30,9 +30,9 @@ class Bar(Vertical):
     Bar #said.trouble { color: ansi_red; }
     Bar #keys { height: 1; text-style: dim; text-wrap: nowrap; text-overflow: ellipsis; }
     Bar #asking { height: 1; display: none; }
-    Bar #question { width: auto; max-width: 60%; color: ansi_yellow; }
+    Bar #question { width: auto; max-width: 85%; color: ansi_yellow; }
     Bar Answer, Bar Answer:focus {
-        border: none; height: 1; padding: 0 1; width: 1fr; background: ansi_default; color: ansi_default;
+        border: none; height: 1; padding: 0 1; width: 1fr; min-width: 8; background: ansi_default; color: ansi_default;
     }
     """
 

@@ -22,6 +22,8 @@ from ticketd.cli.render.screen import (
 )
 from ticketd.cli.render.words import Document, attempt_name
 
+STALL_LINES = 5
+
 
 class Pane(StrEnum):
     SLOTS = "slots"
@@ -34,6 +36,14 @@ class Pane(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """One event in words, over as many lines as it takes."""
+
+    ticket: str | None
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Filled:
     """`tickets`: of each line; None where it is of no one ticket. `count`: of what it is full of."""
 
@@ -43,10 +53,10 @@ class Filled:
     count: int = 0
 
     def only(self, words: str) -> Filled:
-        """The lines in which that stands, and those that are of no ticket."""
+        """The lines in which that stands."""
         wanted = words.casefold()
         pairs = zip(self.lines, self.tickets, strict=True)
-        kept = [(each, of) for each, of in pairs if of is None or wanted in each.plain.casefold()]
+        kept = [(each, of) for each, of in pairs if wanted in each.plain.casefold()]
         return Filled(self.heading, tuple(each for each, _ in kept), tuple(of for _, of in kept), self.count)
 
 
@@ -64,8 +74,23 @@ ENDED_COLUMNS = (
 )
 
 
+EMPTY = {
+    Pane.QUEUE: "nothing waits in the queue",
+    Pane.LANDING: "nothing lands just now",
+    Pane.REVIEW: "nothing waits for a person",
+    Pane.ENDED: "nothing has failed or was skipped",
+}
+
+
 def fill(pane: Pane, document: Document, width: int) -> Filled:
     """A pane of the status; `COST` and `EVENTS` are made of other documents."""
+    filled = _filled(pane, document, width)
+    if filled.lines or pane not in EMPTY:
+        return filled
+    return Filled(None, (line((EMPTY[pane], "dim")),), (None,))
+
+
+def _filled(pane: Pane, document: Document, width: int) -> Filled:
     match pane:
         case Pane.SLOTS:
             busy = [slot["ticket"] for slot in document["slots"] if slot["state"] == "busy"]
@@ -122,13 +147,15 @@ def fill_cost(cost: Document, width: int) -> Filled:
     return Filled(lines[0], tuple(lines[1:]), (*tickets, *rest), len(tickets))
 
 
-def fill_events(events: Sequence[tuple[str | None, str]]) -> Filled:
+def fill_events(events: Sequence[Told]) -> Filled:
     """The newest first: it is what one looks for."""
-    newest = list(reversed(events))
-    return Filled(None, tuple(line(told) for _, told in newest), tuple(of for of, _ in newest), len(newest))
+    pairs = [(line(each), told.ticket) for told in reversed(events) for each in told.lines]
+    return Filled(None, tuple(each for each, _ in pairs), tuple(of for _, of in pairs), len(events))
 
 
 def head(document: Document, width: int) -> list[Line]:
     """Where, whether a daemon runs, totals and alarms; why nothing goes on where nothing does."""
-    sections = (header_section(document, width), stalled_section(document, width, 1))
-    return [cut(each, width) for section in sections for item in section.items for each in item]
+    lines = [each for item in header_section(document, width).items for each in item]
+    if document["stalled"]:
+        lines += stalled_section(document, width, 1).lines(STALL_LINES)
+    return [cut(each, width) for each in lines]

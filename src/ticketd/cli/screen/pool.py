@@ -33,7 +33,8 @@ class Pool(Screen[None]):
     Pool #lower { height: 1fr; grid-size: 1 1; }
     Pool #lower Lines { display: none; }
     Pool #lower Lines.shown { display: block; }
-    Pool.wide #lower { grid-size: 2 3; grid-gutter: 1 2; }
+    Pool.wide #lower { grid-size: 2 4; grid-rows: 2fr 3fr 3fr 5fr; grid-gutter: 0 2; }
+    Pool.wide #queue { row-span: 3; }
     Pool.wide #lower Lines { display: block; border-top: solid ansi_bright_black; }
     Pool.wide #lower Lines:focus { border-top: solid ansi_cyan; }
     """

@@ -13,6 +13,7 @@ from ticketd.cli.display import Looker
 from ticketd.cli.render.told import Teller
 from ticketd.cli.render.words import Document
 from ticketd.cli.repository import View
+from ticketd.cli.screen.filling import Told
 from ticketd.domain.spending import By
 from ticketd.errors import TicketdError
 
@@ -24,11 +25,11 @@ EVENTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`events`: each with its ticket, the oldest first."""
+    """`events`: the oldest first."""
 
     status: Document
     cost: Document
-    events: tuple[tuple[str | None, str], ...]
+    events: tuple[Told, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Eyes:
         self._here = here
         self._looker = Looker(here.session, here.settings, syncs=True)
         self._teller = Teller()
-        self._events: deque[tuple[str | None, str]] = deque(maxlen=EVENTS)
+        self._events: deque[Told] = deque(maxlen=EVENTS)
         self._after: int | None = None
         self._cost: Document | None = None
         self._looks = 0
@@ -60,7 +61,8 @@ class Eyes:
             self._after = max(store.board().newest - 2 * EVENTS, 0)
         while new := store.events(self._after):
             self._after = new[-1].number
-            self._events.extend((event.ticket, told) for event in new for told in self._teller.lines(event))
+            told = (Told(event.ticket, tuple(self._teller.lines(event))) for event in new)
+            self._events.extend(each for each in told if each.lines)
 
 
 class Reader(threading.Thread):
