@@ -66,7 +66,7 @@ class Lines(ScrollView, can_focus=True):
         for y, old in enumerate(before):
             new = self._line(y)
             if old != new:
-                start, width = (0, self.size.width) if self.scroll_offset.x else _difference(old, new)
+                start, width = (0, self.size.width) if self.scroll_offset.x else difference(old, new)
                 self.refresh(Region(start, y, width, 1))
 
     def _line(self, y: int) -> Line:
@@ -90,6 +90,10 @@ class Lines(ScrollView, can_focus=True):
         return strip.crop_extend(x, x + self.size.width, style).apply_style(style)
 
     # --- what is chosen ---
+
+    @property
+    def tickets(self) -> tuple[str | None, ...]:
+        return self._filled.tickets
 
     @property
     def ticket(self) -> str | None:
@@ -137,7 +141,7 @@ class Lines(ScrollView, can_focus=True):
         self.refresh()
 
 
-def _difference(old: Line, new: Line) -> tuple[int, int]:
+def difference(old: Line, new: Line) -> tuple[int, int]:
     """From which cell on, and over how many, two lines differ; all of the longer one where they are not plain, or not
     of one style per character."""
     longest = max(old.cell_len, new.cell_len)
