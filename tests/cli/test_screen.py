@@ -187,9 +187,10 @@ def test_an_opened_ticket_shows_what_its_agent_says_as_it_speaks(yard: Yard) -> 
     log = yard.log(yard.start("first", 1), said("I look [bold]around[/bold]\x1b[2J"))
 
     async def play(app: Steered, pilot: Pilot[None]) -> None:
-        await until(pilot, lambda: "first" in (app._pool.ticket or ""))
+        await until(pilot, lambda: "quiet" in text_of(app))
         await pilot.press("enter")
-        await until(pilot, lambda: "I look [bold]around[/bold]\\x1b[2J" in text_of(app))
+        await until(pilot, lambda: "I look [bold]around[/bold]" in text_of(app))
+        assert "\x1b" not in text_of(app)
         with log.open("ab") as more:
             more.write(acted("npm test"))
         await until(pilot, lambda: "> " in text_of(app) and "npm test" in text_of(app))
@@ -214,11 +215,11 @@ def claude_line(content: dict[str, object]) -> bytes:
 
 
 def test_what_others_wrote_is_shown_and_not_obeyed(yard: Yard) -> None:
-    yard.ticket("evil", title="[red]alarm[/red] \u202e\x1b[2J", touches=["src/**"])
+    yard.ticket("evil", title="[red]alarm[/red] [$error]b", touches=["src/**"])
 
     async def play(app: Steered, pilot: Pilot[None]) -> None:
         await pilot.press("2")
-        await until(pilot, lambda: "[red]alarm[/red] \\u202e\\x1b[2J" in text_of(app))
+        await until(pilot, lambda: "[red]alarm[/red] [$error]b" in text_of(app))
         await pilot.press("i")
         await until(pilot, lambda: isinstance(app.screen, TicketView) and "[red]alarm[/red]" in text_of(app))
 
@@ -249,6 +250,7 @@ def test_a_store_that_is_gone_is_said_and_the_screen_stays(busy: Yard) -> None:
     played(busy, play)
 
 
+Parts = list[tuple[str, str]]
 STYLED = st.lists(st.tuples(st.text("ab -ß火", max_size=6), st.sampled_from(["", "red", "dim"])), max_size=4)
 
 

@@ -19,7 +19,7 @@ from ticketd.ports.agents import SaidKind
 MOST_OF_A_LINE = 1 << 20
 """Characters. One that holds a picture is longer; no adapter is asked what that means."""
 RESULT_LINES = 3
-COLOURS = {SaidKind.ACTION: "cyan", SaidKind.TROUBLE: "yellow"}
+COLOURS = {SaidKind.ACTION: "cyan", SaidKind.RESULT: "bright_black", SaidKind.TROUBLE: "yellow"}
 MARKS = {SaidKind.ACTION: ("> ", "  "), SaidKind.RESULT: ("  | ", "  | "), SaidKind.TROUBLE: ("! ", "  ")}
 
 
@@ -85,7 +85,5 @@ def spoken(said: Said) -> Iterator[Spoken]:
 
 def styled(line: Spoken) -> str:
     """For a stream; click takes the colours out again where that is no terminal."""
-    if line.failed:
-        return click.style(line.text, fg="red")
-    colour = COLOURS.get(line.kind) if line.kind else None
-    return click.style(line.text, fg=colour, dim=True if line.kind is SaidKind.RESULT else None)
+    colour = "red" if line.failed else COLOURS.get(line.kind) if line.kind else None
+    return click.style(line.text, fg=colour) if colour else line.text

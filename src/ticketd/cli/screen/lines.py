@@ -151,7 +151,7 @@ def difference(old: Line, new: Line) -> tuple[int, int]:
     start = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     if len(a) != len(b):
         return start, longest - start
-    end = next(at for at in range(len(a), 0, -1) if a[at - 1] != b[at - 1])
+    end = next((at for at in range(len(a), 0, -1) if a[at - 1] != b[at - 1]), start)
     return start, end - start
 
 
