@@ -262,7 +262,7 @@ def test_watch_and_json_do_not_go_together(yard: Yard) -> None:
     assert (answer.code, answer.out) == (2, "")
 
 
-def test_watch_shows_what_happens_until_interrupted(yard: Yard) -> None:
+def test_watch_on_a_terminal_is_a_screen_until_interrupted(yard: Yard) -> None:
     yard.ticket("first", touches=["src/**"])
     terminal = Terminal(yard, 80, 24, "status", "--watch")
     terminal.until("first")
@@ -274,6 +274,21 @@ def test_watch_shows_what_happens_until_interrupted(yard: Yard) -> None:
     assert "\x1b[?1049h" in before, "on the alternate screen"
     assert "first" in after and "second" in after, "the last screen stays"
     assert "\x1b[2J" not in before.partition("first")[2], "no clearing, so no flicker"
+
+
+def test_watch_on_a_terminal_that_can_show_no_screen_prints_lines(yard: Yard) -> None:
+    yard.ticket("first", touches=["src/**"])
+    terminal = Terminal(yard, 80, 24, "status", "--watch", TERM="dumb")
+    terminal.until("first")
+    terminal.interrupt()
+    assert terminal.end() == 130
+    assert "\x1b[?1049h" not in terminal.raw
+
+
+def test_no_other_command_pays_for_the_screen(yard: Yard) -> None:
+    code = "import sys\nfrom ticketd.cli import main\ntry: main()\nfinally: print('textual' in sys.modules)"
+    command = [sys.executable, "-c", code, "--repo", str(yard.root), "status"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.endswith("False\n")
 
 
 def test_watch_in_a_pipe_prints_a_block_for_each_change(yard: Yard) -> None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "cost": "cost",
     "explain": "explain",
     "logs": "logs",
+    "attach": "attach",
     "diff": "diff",
     "events": "events",
     "add": "add",

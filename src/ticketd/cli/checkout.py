@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import click
 
+from ticketd.app.steering import known
 from ticketd.cli.repository import View, view
-from ticketd.cli.steer import known
 from ticketd.domain.attempt import Attempt, AttemptState
 from ticketd.errors import BadInput
 from ticketd.git.control import Control

@@ -48,18 +48,18 @@ class Shown:
 def diff(ctx: click.Context, id_: str, number: int | None, stat: bool, as_json: bool) -> None:
     """What a ticket changes: what it has landed; what its agent has done so far; else what its newest attempt left."""
     here = view(ctx)
-    with _shown(here, known(here, id_), number) as shown:
+    with shown(here, known(here, id_), number) as found:
         if as_json:
-            click.echo(json.dumps({"schema": 1, "ticket": id_, **_document(shown)}))
+            click.echo(json.dumps({"schema": 1, "ticket": id_, **_document(found)}))
         elif stat:
-            text = "\n".join(summary(shown.git, *each) for each in shown.ranges)
+            text = "\n".join(summary(found.git, *each) for each in found.ranges)
             click.echo(safe(text, keep="\n\t"))
         else:
-            _print(shown)
+            _print(found)
 
 
 @contextmanager
-def _shown(here: View, record: TicketRecord, number: int | None) -> Iterator[Shown]:
+def shown(here: View, record: TicketRecord, number: int | None) -> Iterator[Shown]:
     attempts = here.session.store.attempts(record.id)
     live = next((each for each in attempts if each.state in IN_A_TREE and number in (None, each.key.number)), None)
     control = control_of(here)
@@ -87,16 +87,19 @@ def _document(shown: Shown) -> dict[str, Any]:
         "base": shown.ranges[0][0] if shown.ranges else None,
         "tip": shown.ranges[-1][1] if shown.ranges and shown.state != "running" else None,
         "files": [{"path": each.path, "added": each.added, "removed": each.removed} for each in files],
-        "diff": "".join(patch(shown.git, *pair) for pair in shown.ranges),
+        "diff": text_of(shown),
     }
+
+
+def text_of(shown: Shown, colours: bool = False) -> str:
+    return "".join(patch(shown.git, *pair, colours=colours) for pair in shown.ranges)
 
 
 def _print(shown: Shown) -> None:
     """To a pipe every byte, so that `git apply` takes it; made harmless to a terminal."""
     on_terminal = sys.stdout.isatty()
     colours = on_terminal and "NO_COLOR" not in os.environ
-    text = "".join(patch(shown.git, *pair, colours=colours) for pair in shown.ranges)
-    content = os.fsencode(text)
+    content = os.fsencode(text_of(shown, colours))
     if on_terminal:
         click.echo(TerminalText(colours=colours).feed(content, final=True), nl=False, color=True)
     else:

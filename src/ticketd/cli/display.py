@@ -1,8 +1,9 @@
-"""Screens that stay: `ticketd status --watch`, and what `ticketd start` shows while it runs."""
+"""What stays without being steered from: what `ticketd start` shows while it runs, `status --watch` in a pipe."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterable
@@ -33,7 +34,7 @@ class Looker:
 
     def __init__(self, session: Session, settings: Settings, syncs: bool) -> None:
         self._session = session
-        self._settings = settings
+        self.settings = settings
         self._syncs = syncs
         self._read_at: object = None
         self._problems: tuple[Problem, ...] = ()
@@ -41,14 +42,14 @@ class Looker:
     def look(self) -> queries.Document:
         settings, of_settings = settings_of(self._session)
         if not any(problem.severity == "error" for problem in of_settings):
-            self._settings = settings  # as the daemon: a broken ticketd.toml changes nothing
-        stamps = (dict(self._session.files.stamps()), self._settings, of_settings)
+            self.settings = settings  # as the daemon: a broken ticketd.toml changes nothing
+        stamps = (dict(self._session.files.stamps()), self.settings, of_settings)
         if stamps != self._read_at:
             if self._syncs:
-                sync(self._session, self._settings)
-            self._problems = problems(self._session, self._settings, of_settings)
+                sync(self._session, self.settings)
+            self._problems = problems(self._session, self.settings, of_settings)
             self._read_at = stamps
-        return queries.status(self._session, self._settings, self._problems)
+        return queries.status(self._session, self.settings, self._problems)
 
 
 def settled(value: Any) -> Any:
@@ -58,11 +59,13 @@ def settled(value: Any) -> Any:
     return [settled(each) for each in value] if isinstance(value, list) else value
 
 
+def is_for_keys() -> bool:
+    """Whether there is somebody at keys who can be shown a whole screen."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def watch(looker: Looker, over: threading.Event) -> None:
-    """Keep the status on screen until `over`; where that is no terminal, print it again when something has changed."""
-    if sys.stdout.isatty():
-        _keep_drawn(looker, over, full=True)
-        return
+    """Where nobody can steer: print the status again when something has changed."""
     from ticketd.cli.render.live import show_status
 
     shown = None
@@ -77,11 +80,11 @@ def watch(looker: Looker, over: threading.Event) -> None:
             return
 
 
-def _keep_drawn(looker: Looker, over: threading.Event, full: bool) -> None:
+def _keep_drawn(looker: Looker, over: threading.Event) -> None:
     from ticketd.cli.render.live import LiveScreen
 
     document = looker.look()
-    with LiveScreen(full) as live:
+    with LiveScreen() as live:
         live.draw(document)
         while not over.wait(EVERY_S):
             live.draw(looker.look())
@@ -122,7 +125,7 @@ class Display:
     def _show(self) -> None:
         try:
             if sys.stdout.isatty():
-                _keep_drawn(self._looker, self._over, full=False)
+                _keep_drawn(self._looker, self._over)
                 return
             while not self._over.wait(EVERY_S):
                 self._tell(self._new_lines())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from ticketd.app.reviewing import void
 from ticketd.cli.render.words import safe
 from ticketd.cli.repository import View, view
-from ticketd.cli.review import check_commit, void
+from ticketd.cli.review import check_commit
 from ticketd.cli.show import known
 from ticketd.domain.review import Stale
 from ticketd.domain.ticket import TicketState

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,10 +21,12 @@ from ticketd.cli.render.raw import TerminalText
 from ticketd.cli.render.told import Teller
 from ticketd.cli.repository import View, view
 from ticketd.cli.show import known
+from ticketd.cli.speech import Speech, speaker, styled
 from ticketd.domain.attempt import AttemptKey, AttemptState
 from ticketd.domain.events import EventKind
 from ticketd.domain.secrets import Secrets
 from ticketd.errors import BadInput
+from ticketd.ports import Agent
 
 LOOK_EVERY_S = 0.2
 PIECE = 1 << 16
@@ -35,10 +38,13 @@ PIECE = 1 << 16
 @click.option("--attempt", "number", type=click.IntRange(1), help="Which attempt (default: the last).")
 @click.option("--verify", "what", flag_value="verify", help="What the checks before landing said, not the agent.")
 @click.option("--setup", "what", flag_value="setup", help="What the setup of its worktree said.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--raw", is_flag=True, help="What the agent printed, to the byte, not what it said and did.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document; its text is the raw one.")
 @click.pass_context
-def logs(ctx: click.Context, id_: str, follow: bool, number: int | None, what: str | None, as_json: bool) -> None:
-    """What an attempt's agent printed, or the commands run for it."""
+def logs(
+    ctx: click.Context, id_: str, follow: bool, number: int | None, what: str | None, raw: bool, as_json: bool
+) -> None:
+    """What an attempt's agent said and did, or the commands run for it."""
     if follow and as_json:
         raise BadInput("--follow and --json do not go together", mend="Leave out one of them.")
     here = view(ctx)
@@ -47,6 +53,8 @@ def logs(ctx: click.Context, id_: str, follow: bool, number: int | None, what: s
         click.echo(json.dumps(log.document()))
     elif log.key is None:
         click.echo(f"{id_} has not run yet; `ticketd show {id_}` says what it waits on", err=True)
+    elif not raw and (agent := log.speaker()):
+        _print_speech(log, agent, follow)
     else:
         _print(log, follow)
 
@@ -102,18 +110,25 @@ class Log:
                 return attempt.state in (AttemptState.COLLECTING, AttemptState.ENDED)
 
     def pieces(self, follow: bool) -> Iterator[bytes]:
-        """What has been written, and with `follow` what is still being written, until it is over; without secrets. No
+        """What has been written, and with `follow` what is still being written, until it is over."""
+        return chain.from_iterable(self.looks(follow, threading.Event()))
+
+    def looks(self, follow: bool, enough: threading.Event) -> Iterator[Iterator[bytes]]:
+        """At each look what is new, first all that is there; until it is over or `enough` is set. Without secrets: no
         longer than a piece of one could be the beginning of a secret is it kept back."""
         assert self.path is not None
-        pause = threading.Event()
         with closing(Reading(self.path, self.here.session.secrets())) as reading:
             while True:
                 # Asked before reading: what was written before it was over is then surely read.
                 last = not follow or self.is_over()
-                yield from reading.news(last)
-                if last:
+                yield reading.news(last)
+                if last or enough.wait(LOOK_EVERY_S):
                     return
-                pause.wait(LOOK_EVERY_S)
+
+    def speaker(self) -> Agent | None:
+        """Who can read it; None where nothing is to be read but the lines themselves."""
+        attempt = self.here.session.store.attempt(self.key) if self.key and self.what == "agent" else None
+        return speaker(attempt, self.here.settings) if attempt else None
 
 
 class Reading:
@@ -176,6 +191,18 @@ def _print(log: Log, follow: bool) -> None:
     if empty:
         state = "said nothing" if log.is_over() else "has said nothing yet"
         click.echo(f"{log.key}: {_who(log.what)} {state} ({log.path})", err=True)
+
+
+def _print_speech(log: Log, agent: Agent, follow: bool) -> None:
+    speech, silent = Speech(agent), True
+    for piece in chain(log.pieces(follow), (None,)):
+        for line in speech.feed(piece or b"", final=piece is None):
+            silent = False
+            click.echo(styled(line))
+    _tell_collisions(log)
+    if silent:
+        mend = f"`ticketd logs {log.ticket} --raw` shows all that it printed"
+        click.echo(f"{log.key}: nothing in its log is a word or an action of the agent; {mend}", err=True)
 
 
 def _tell_collisions(log: Log) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from ticketd.app.steering import known
 from ticketd.cli.repository import View, view
-from ticketd.cli.steer import known
 from ticketd.errors import BadInput
 from ticketd.git.door import leave_outer_repository
 from ticketd.git.repository import find, state_dir

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 
 import click
 
+from ticketd.app.reviewing import approve as approving
+from ticketd.app.reviewing import attempt_of, commit_of, in_review
+from ticketd.app.reviewing import reject as rejecting
 from ticketd.cli.checkout import control_of
 from ticketd.cli.render.words import safe
 from ticketd.cli.repository import View, view
-from ticketd.cli.steer import known, rank_of
-from ticketd.domain.attempt import Attempt, AttemptKey
-from ticketd.domain.review import BEFORE_IT_LANDS, BEFORE_IT_RUNS, SHORTEST_PREFIX, Stale, digest_of
-from ticketd.domain.ticket import Gate, TicketRecord, TicketState
-from ticketd.errors import BadInput, TicketdError
+from ticketd.domain.attempt import Attempt
+from ticketd.domain.review import BEFORE_IT_LANDS, BEFORE_IT_RUNS, SHORTEST_PREFIX, digest_of
+from ticketd.domain.ticket import TicketRecord, TicketState
+from ticketd.errors import BadInput
 from ticketd.git.handover import changes, diff, summary
 
 MOST_SHOWN = 2**20
@@ -47,7 +49,9 @@ def _list(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps({"schema": 1, "review": [_line(here, record) for record in waiting]}))
         return
     for record in waiting:
-        click.echo(safe(f"{record.id}  gate {record.gate_at}  {_commit(here, record)[:12]}  {record.ticket.title}"))
+        click.echo(
+            safe(f"{record.id}  gate {record.gate_at}  {commit_of(here.session, record)[:12]}  {record.ticket.title}")
+        )
         if record.detail not in (BEFORE_IT_RUNS, BEFORE_IT_LANDS):
             click.echo(safe(f"    {record.detail}"))
     if not waiting:
@@ -63,20 +67,8 @@ def _waiting(here: View) -> Iterator[TicketRecord]:
             yield record
 
 
-def _attempt(here: View, record: TicketRecord) -> Attempt | None:
-    if record.gate_at is not Gate.LAND:
-        return None
-    return here.session.store.attempt(AttemptKey(record.id, record.attempts))
-
-
-def _commit(here: View, record: TicketRecord) -> str:
-    """What a word of approval would be about."""
-    attempt = _attempt(here, record)
-    return attempt.tip or "" if attempt else digest_of(record.ticket)
-
-
 def _line(here: View, record: TicketRecord) -> dict[str, object]:
-    attempt = _attempt(here, record)
+    attempt = attempt_of(here.session, record)
     return {
         "ticket": record.id,
         "gate": record.gate_at,
@@ -84,7 +76,7 @@ def _line(here: View, record: TicketRecord) -> dict[str, object]:
         "detail": record.detail,
         "attempt": attempt and attempt.key.number,
         "base": attempt and attempt.base,
-        "commit": _commit(here, record),
+        "commit": commit_of(here.session, record),
         "shown": record.shown,
     }
 
@@ -96,20 +88,22 @@ def _line(here: View, record: TicketRecord) -> dict[str, object]:
 def show(ctx: click.Context, id_: str, as_json: bool) -> None:
     """What there is to approve: the brief before it runs, the change before it lands. `approve` is then about that."""
     here = view(ctx)
-    record = _in_review(here, id_)
-    attempt = _attempt(here, record)
+    record = in_review(here.session, id_)
     if as_json:
+        attempt = attempt_of(here.session, record)
         click.echo(json.dumps({"schema": 1, **_line(here, record), **_more(here, record, attempt)}))
-    else:
-        click.echo(safe("\n".join(_text(here, record, attempt)), keep="\n\t"))
-    here.session.store.note_shown(id_, _commit(here, record), here.now())
+        here.session.store.note_shown(id_, commit_of(here.session, record), here.now())
+        return
+    commit, text = to_approve(here, id_)
+    click.echo(safe(text, keep="\n\t"))
+    here.session.store.note_shown(id_, commit, here.now())
 
 
-def _in_review(here: View, id_: str) -> TicketRecord:
-    record = here.session.store.ticket(id_) or known(here.session.store.board().tickets, id_)
-    if record.state is not TicketState.REVIEW:
-        raise BadInput(f"{id_} is {record.state}, not in review", mend="`ticketd review` lists those that are.")
-    return record
+def to_approve(here: View, id_: str) -> tuple[str, str]:
+    """The commit that a word of approval would be about, and what to show of it."""
+    record = in_review(here.session, id_)
+    text = "\n".join(_text(here, record, attempt_of(here.session, record)))
+    return commit_of(here.session, record), text
 
 
 def _more(here: View, record: TicketRecord, attempt: Attempt | None) -> dict[str, object]:
@@ -146,16 +140,8 @@ def _text(here: View, record: TicketRecord, attempt: Attempt | None) -> list[str
 def approve(ctx: click.Context, id_: str, commit: str | None) -> None:
     """Let it run, or let it land: exactly as it was last shown."""
     here = view(ctx)
-    _in_review(here, id_)
     check_commit(id_, commit)
-    state = here.session.store.approve(id_, here.now(), commit)
-    if isinstance(state, Stale):
-        raise void(id_, state)
-    here.session.ring()
-    if state is TicketState.LANDING:
-        click.echo(f"{id_} is approved and lands")
-    else:
-        click.echo(f"{id_} is approved and queued{rank_of(here, id_)}")
+    click.echo(approving(here.session, here.settings, id_, commit))
 
 
 def check_commit(id_: str, commit: str | None) -> None:
@@ -167,15 +153,6 @@ def check_commit(id_: str, commit: str | None) -> None:
         raise BadInput(f"--commit {commit} is too short", mend=mend)
 
 
-def void(id_: str, stale: Stale) -> TicketdError:
-    """What to say of a word that does not count."""
-    look = f"`ticketd review show {id_}` shows it; nothing was approved."
-    if stale.named:
-        return TicketdError(f"{id_}: what waits is {stale.there[:12]}, not {stale.seen}", mend=look)
-    was, now = stale.seen[:12], stale.there[:12]
-    return TicketdError(f"{id_} has changed since it was shown: was {was}, now {now}", mend=look)
-
-
 @review.command()
 @click.argument("id_", metavar="ID")
 @click.option("--reason", required=True, metavar="TEXT", help="What is wrong; the next attempt is told.")
@@ -183,10 +160,4 @@ def void(id_: str, stale: Stale) -> TicketdError:
 def reject(ctx: click.Context, id_: str, reason: str) -> None:
     """Do not let it run, or land. Its work is kept."""
     here = view(ctx)
-    _in_review(here, id_)
-    why = reason.strip()
-    if not why:
-        raise BadInput("--reason is empty", mend="Say what is wrong: the next attempt is told.")
-    here.session.store.reject(id_, why, here.now())
-    here.session.ring()
-    click.echo(f"{id_} is failed (rejected): {why}; `ticketd retry {id_}` runs it again")
+    click.echo(rejecting(here.session, id_, reason))

@@ -12,9 +12,11 @@ from ticketd.domain.budget import dollars
 
 def show_cost(document: Document) -> None:
     on = console()
-    place = room(on)
-    parts = (_sums, _unpriced, _today)
-    show([each for part in parts for each in part(document, place)], on)
+    show(cost_lines(document, room(on)), on)
+
+
+def cost_lines(document: Document, place: Room) -> list[Text]:
+    return [each for part in (_sums, _unpriced, _today) for each in part(document, place)]
 
 
 def _sums(document: Document, place: Room) -> list[Text]:

@@ -11,6 +11,8 @@ from rich.text import Text
 from ticketd.cli.render.words import safe
 
 GAP = 2
+Line = Text
+"""What all that is shown is made of."""
 UNBOUNDED = 100_000
 """The width of what is no terminal: nothing is cut or dropped there."""
 

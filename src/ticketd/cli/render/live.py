@@ -31,13 +31,11 @@ class _Lines:
 
 
 class LiveScreen:
-    """The status screen, on the alternate screen (`full`; the last one stays printed) or in the scrollback."""
+    """The status, in the scrollback."""
 
-    def __init__(self, full: bool) -> None:
-        self._full = full
+    def __init__(self) -> None:
         self._console = console()
-        self._live = Live(console=self._console, screen=full, auto_refresh=False, vertical_overflow="crop")
-        self._document: Document | None = None
+        self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
         self._drawn: tuple[Room, list[Text]] | None = None
 
     def __enter__(self) -> LiveScreen:
@@ -45,7 +43,6 @@ class LiveScreen:
         return self
 
     def draw(self, document: Document) -> None:
-        self._document = document
         place = room(self._console)
         # One line is left for the cursor, else the terminal scrolls at each drawing.
         lines = screen(document, place.width, place.height - 1)
@@ -57,8 +54,6 @@ class LiveScreen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.__exit__(kind, error, trace)
-        if self._full and self._document is not None:
-            show_status(self._document)
 
 
 def show_status(document: Document) -> None:

@@ -77,19 +77,19 @@ def screen(document: Document, width: int = UNBOUNDED, height: int = UNBOUNDED) 
     """The lines, none wider than `width`, no more than `height`: what does not fit is counted."""
     sentences = 1 if height < LOW or width >= UNBOUNDED else DETAIL_LINES
     sections = [
-        _header(document, width),
-        _stalled(document, width, sentences),
-        _slots(document, width),
-        _landing(document, width),
+        header_section(document, width),
+        stalled_section(document, width, sentences),
+        slots_section(document, width),
+        landing_section(document, width),
         _review(document, width),
-        _queue(document, width),
+        queue_section(document, width),
         _ended(document, width, sentences),
-        _problems(document, width, sentences),
+        problems_section(document, width, sentences),
     ]
     return stacked(sections, height, width)
 
 
-def _header(document: Document, width: int) -> Section:
+def header_section(document: Document, width: int) -> Section:
     target = document["target"]
     branch = f"{target['remote']}/{target['branch']}" if target["remote"] else target["branch"]
     where = PurePath(document["repository"]).name
@@ -145,7 +145,7 @@ def _alarms(document: Document, width: int) -> list[Text]:
     return [each for text in said for each in wrapped(text, width, "! ", DETAIL_LINES, "yellow")]
 
 
-def _stalled(document: Document, width: int, sentences: int) -> Section:
+def stalled_section(document: Document, width: int, sentences: int) -> Section:
     """What keeps everything from going on: each cause, its mend, and the tickets that it keeps."""
     causes: dict[tuple[str, str], list[str]] = {}
     for each in document["stalled"]:
@@ -162,7 +162,7 @@ def _stalled(document: Document, width: int, sentences: int) -> Section:
     return Section(heading, items, "causes", give=2, least=5)
 
 
-def _slots(document: Document, width: int) -> Section:
+def slots_section(document: Document, width: int) -> Section:
     busy = [slot for slot in document["slots"] if slot["state"] == "busy"]
     idle = [slot for slot in document["slots"] if slot["state"] == "idle"]
     lines = table(SLOT_COLUMNS, [_slot(slot, document["at"]) for slot in busy], width)
@@ -194,7 +194,7 @@ def _slot(slot: Document, now: str) -> list[str | Cell]:
     ]
 
 
-def _landing(document: Document, width: int) -> Section:
+def landing_section(document: Document, width: int) -> Section:
     kept = document["collecting"]
     rows = [[attempt_name(each["ticket"], each["attempt"]), "keeping its work", "", ""] for each in kept]
     rows += [
@@ -231,7 +231,7 @@ def _review(document: Document, width: int) -> Section:
     return _listed("review", "magenta", table(REVIEW_COLUMNS, rows, width - 2, heads=False), give=3)
 
 
-def _queue(document: Document, width: int) -> Section:
+def queue_section(document: Document, width: int) -> Section:
     queue = document["queue"]
     unusual = any(entry["priority"] != "normal" for entry in queue)
     rows = [
@@ -262,7 +262,7 @@ def _ended_lines(entry: Document, width: int, sentences: int) -> list[Text]:
     return [head, *detail, *packed(entry["mend"], width, "    ", "cyan")]
 
 
-def _problems(document: Document, width: int, sentences: int) -> Section:
+def problems_section(document: Document, width: int, sentences: int) -> Section:
     # Errors keep tickets from running and warnings do not, so those come first.
     found = sorted(document["problems"], key=lambda problem: problem["severity"] != "error")
     return Section(None, [_problem(problem, width, sentences) for problem in found], "problems", give=4)

@@ -75,11 +75,13 @@ def _listed(ticket: Document) -> Row:
 
 def show_ticket(document: Document) -> None:
     on = console()
-    width = room(on).width
+    show(ticket_lines(document, room(on).width), on)
+
+
+def ticket_lines(document: Document, width: int) -> list[Text]:
     now = datetime.now(UTC).isoformat()
     lines = [*_head(document, width), *_facts(document, width), *_why(document, width, now)]
-    lines += [*_attempts(document, width, now), *_work(document, width), *_body(document)]
-    show(lines, on)
+    return [*lines, *_attempts(document, width, now), *_work(document, width), *_body(document)]
 
 
 def _head(ticket: Document, width: int) -> list[Text]:
