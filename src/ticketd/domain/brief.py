@@ -19,7 +19,9 @@ from ticketd.domain.quoting import as_code, cut, fenced, plain, size_of
 from ticketd.domain.settings import Outside, Settings
 from ticketd.domain.ticket import Ticket
 
-MOST_PATTERNS = 20
+MOST_PATTERNS = 100
+LONGEST_WORD = 200
+MOST_NEWS = 20
 MOST_HELD = 20
 MOST_HELD_PATTERNS = 8
 MOST_REVIEWS = 5
@@ -122,7 +124,11 @@ def render_reviews(reviews: Sequence[str], room: int) -> str:
 
 
 def render_drift(lines: Sequence[str]) -> str:
-    return "\n".join(["## What has changed meanwhile\n", *(line.rstrip("\n") for line in lines)]) if lines else ""
+    return (
+        "\n".join(["## What has changed meanwhile\n", *(line.rstrip("\n") for line in lines[:MOST_NEWS])])
+        if lines
+        else ""
+    )
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -169,7 +175,7 @@ def _patterns(patterns: PatternSet, most: int) -> str:
 
 def _some(words: Sequence[str], most: int) -> str:
     more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(as_code(word) for word in words[:most]) + more
+    return ", ".join(as_code(word, LONGEST_WORD) for word in words[:most]) + more
 
 
 # --- the rules of the run -------------------------------------------------------------------------------------------
