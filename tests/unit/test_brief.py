@@ -172,6 +172,12 @@ def test_small_pages_are_there_as_they_are_and_the_others_are_named_the_nearest_
     assert "and 4 more" in render_pages(ordered, 0, 160) and render_pages([], 10, 10) == ""
 
 
+def test_the_heading_of_a_page_is_found_at_once_whatever_is_in_it() -> None:
+    """By a pattern that looks back, this one would take hours."""
+    assert Page("wiki/_global/a.md", 1, "no\n# " + "#" * 200_000 + "x\n").heading.startswith("###")
+    assert Page("wiki/_global/a.md", 1, "no\n## b  ##\n").heading == "b"
+
+
 def test_a_follow_up_says_only_what_is_new() -> None:
     repair = Repair(RepairKind.CONFLICT, "b" * 40, "c" * 40, told="conflicts with origin/main in lamp")
     facts = replace(FACTS, afresh=False, mending=Mending(repair, True, ("lamp",)), reviews=("not blue",))

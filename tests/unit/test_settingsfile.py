@@ -66,6 +66,14 @@ def only_error(text: str | bytes) -> Problem:
     return problem
 
 
+def test_what_a_brief_may_have_is_an_amount_of_text() -> None:
+    brief = read('[brief]\ntemplate = ".ticketd/brief.md"\nlimit = "0.5 MB"\nwiki_content = "1 kB"\n').brief
+    assert (brief.template, brief.limit, brief.wiki_content) == (".ticketd/brief.md", 500_000, 1000)
+    assert "out of range" in only_error('[brief]\nlimit = "2 MB"\n').what
+    assert "is not an amount" in only_error('[brief]\nwiki_content = "many"\n').what
+    assert "`..`" in only_error('[brief]\ntemplate = "../brief.md"\n').mend
+
+
 # --- what is read ---------------------------------------------------------------------------------------------------
 
 EVERYTHING = """

@@ -63,9 +63,9 @@ def _written(desk: Desk, record: TicketRecord, attempt: Attempt, conflicts: Sequ
     earlier = [each for each in desk.session.store.attempts(record.id) if each.key.number < attempt.key.number]
     facts = _facts(desk, record, attempt, conflicts, events, earlier)
     if follow_up:
-        since = _begun(events, earlier)
-        fresh = replace(facts, reviews=tuple(_rejections(event for event in events if event.number > since)))
-        changed = any(event.kind is EventKind.TICKET_CHANGED and event.number > since for event in events)
+        new = _since_told(events, [each for each in earlier if each.agent == attempt.agent])
+        changed = any(event.kind is EventKind.TICKET_CHANGED for event in new)
+        fresh = replace(facts, reviews=tuple(_rejections(new)), fates=tuple(_fates(new)))
         return render_follow_up(fresh, desk.settings, changed=changed)
     ended = [each for each in earlier if each.state is AttemptState.ENDED][-MOST_EARLIER:]
     done = tuple(_done(desk.history, each) for each in ended)
@@ -143,11 +143,11 @@ def _events(session: Session, ticket: str) -> Iterator[Event]:
         last = page[-1].number
 
 
-def _begun(events: Sequence[Event], earlier: Sequence[Attempt]) -> int:
-    """The number of the event since which all is new to the agent: the last earlier attempt's beginning."""
-    number = earlier[-1].key.number if earlier else 0
-    begun = [event.number for event in events if event.kind is EventKind.DISPATCHED and event.attempt == number]
-    return begun[-1] if begun else 0
+def _since_told(events: Sequence[Event], earlier: Sequence[Attempt]) -> list[Event]:
+    """What is new to the agent: all since the beginning of the newest attempt that says in which session it was."""
+    told = [each.key.number for each in earlier if each.report.session]
+    begun = [e.number for e in events if e.kind is EventKind.DISPATCHED and told and e.attempt == told[-1]]
+    return [event for event in events if event.number > (begun[-1] if begun else 0)]
 
 
 def _rejections(events: Iterable[Event]) -> Iterator[str]:

@@ -15,11 +15,13 @@ from ticketd.domain.brieftemplate import TEMPLATE, fill
 from ticketd.domain.globs import EVERYTHING, NOTHING, PatternSet
 from ticketd.domain.mending import Mending, render_mending
 from ticketd.domain.pages import Page, render_pages
-from ticketd.domain.quoting import as_code, cut, fenced, one_line, plain, size_of
+from ticketd.domain.quoting import as_code, cut, fenced, plain, size_of
 from ticketd.domain.settings import Outside, Settings
 from ticketd.domain.ticket import Ticket
 
-MOST_PATTERNS = 20
+MOST_PATTERNS = 100
+LONGEST_WORD = 200
+MOST_NEWS = 20
 MOST_HELD = 20
 MOST_HELD_PATTERNS = 8
 MOST_REVIEWS = 5
@@ -105,8 +107,8 @@ def render_start(facts: Facts, target: str, room: int) -> str:
 RESUMED = """\
 ## You have begun this before
 
-An earlier run was broken off, through no fault of its own. What it had done is here: the commits since {base}; what it
-had not committed, it may have been in the middle of. Go on from there."""
+An earlier run was broken off before its end. What it had done is here: the commits since {base}; what it had not
+committed, it may have been in the middle of. Go on from there."""
 
 
 def render_reviews(reviews: Sequence[str], room: int) -> str:
@@ -122,7 +124,11 @@ def render_reviews(reviews: Sequence[str], room: int) -> str:
 
 
 def render_drift(lines: Sequence[str]) -> str:
-    return "\n".join(["## What has changed meanwhile\n", *(line.rstrip("\n") for line in lines)]) if lines else ""
+    return (
+        "\n".join(["## What has changed meanwhile\n", *(line.rstrip("\n") for line in lines[:MOST_NEWS])])
+        if lines
+        else ""
+    )
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -169,7 +175,7 @@ def _patterns(patterns: PatternSet, most: int) -> str:
 
 def _some(words: Sequence[str], most: int) -> str:
     more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(as_code(word) for word in words[:most]) + more
+    return ", ".join(as_code(word, LONGEST_WORD) for word in words[:most]) + more
 
 
 # --- the rules of the run -------------------------------------------------------------------------------------------
@@ -255,7 +261,8 @@ def render_follow_up(facts: Facts, settings: Settings, *, changed: bool) -> str:
         parts += ["The ticket's text has been changed; this is what counts now.", render_task(facts.ticket)]
     if facts.afresh:
         parts.append(AFRESH.format(base=facts.base[:12], target=target))
-        parts += [one_line(each) for each in facts.fates[-1:]]
+    if facts.mending is None and facts.fates:
+        parts.append("\n".join(["How it has ended since:\n", *facts.fates[-MOST_FATES:]]))
     room = settings.brief.limit - sum(size_of(part) + 2 for part in parts)
     parts.append(render_start(facts, target, room))
     parts.append(render_reviews(facts.reviews, room - size_of(parts[-1])))
@@ -268,4 +275,4 @@ Go on with ticket {id}, in this conversation; this is attempt {number}. You know
 
 AFRESH = """\
 You are in a clean tree at {base} of {target}, and nothing of what you have done is in it: do it again, and mind what
-kept the last attempt from its end:"""
+kept it from its end."""

@@ -12,7 +12,7 @@ from ticketd.domain.ticket import GLOBAL_SCOPE
 WIKI = "wiki"
 MOST_NAMED = 100
 LONGEST_HEADING = 100
-_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.M)
+_HEADING = re.compile(r"^#{1,6}[ \t]+(\S.*)$", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Page:
     @property
     def heading(self) -> str:
         found = _HEADING.search(self.text or "")
-        return one_line(found[1], LONGEST_HEADING) if found else ""
+        return one_line(found[1].rstrip("# \t"), LONGEST_HEADING) if found else ""
 
 
 def folders_for(scope: str) -> tuple[str, ...]:

@@ -22,9 +22,9 @@ def fenced(text: str, kind: str = "") -> str:
     return f"{fence}{kind}\n{text}\n{fence}"
 
 
-def as_code(text: object) -> str:
+def as_code(text: object, most: int = MOST_WORDS) -> str:
     """A word, path or pattern within a line of ours, likewise."""
-    plain = one_line(text)
+    plain = one_line(text, most)
     longest = max(chain([0], (len(run) for run in re.findall("`+", plain))))
     ticks = "`" * (longest + 1)
     pad = " " * (plain.startswith("`") or plain.endswith("`") or not plain)
