@@ -197,12 +197,14 @@ def test_an_error_of_aiders_provider_before_a_good_answer_is_over_with_it(tmp_pa
     assert read(recording).outcome == "later"
 
 
-@pytest.mark.parametrize(("waits", "until"), [(30_000, 1795301748.306), (1_900, None)])
-def test_opencode_says_until_when_only_where_its_provider_did(waits: int, until: float | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("waits", "until"), [(29.9, 1795301748.306), (1.9, None)])
+def test_opencode_says_until_when_only_where_its_provider_did(
+    waits: float, until: float | None, tmp_path: Path
+) -> None:
     recording = recorded("opencode", "rate-limited", tmp_path)
 
     def told(line: dict[str, Any]) -> dict[str, Any]:
-        line["error"]["data"] |= {"next": 1795301748306, "waits": waits}
+        line["error"]["data"] |= {"next": 1795301748.306, "waits": waits}
         return line
 
     rewrite(recording.log, told)

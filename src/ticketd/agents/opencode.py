@@ -40,7 +40,7 @@ INSTALLED = {
     "opencode/config/opencode/package-lock.json": '{"packages": {"": {"dependencies": {"@opencode-ai/plugin": "*"}}}}',
 }
 
-OWN_WAIT_MS = 5000.0
+OWN_WAIT_S = 5.0
 MODEL = "opencode/model"
 PLUGIN = "opencode/giveup.js"
 # There is no switch against its waiting, for as long as the provider says and without a word; and where an answer
@@ -55,8 +55,10 @@ export const GiveUp = async () => {
   return {
     event: async ({ event }) => {
       const { sessionID, status, part } = event.properties ?? {}
-      if (event.type === "session.status" && status.type === "retry")
-        await end(sessionID, "Retry", { message: String(status.message), next: status.next, waits: status.next - Date.now() })
+      if (event.type === "session.status" && status.type === "retry") {
+        const waits = (status.next - Date.now()) / 1000
+        await end(sessionID, "Retry", { message: String(status.message), next: status.next / 1000, waits })
+      }
       if (part?.type === "step-finish" && part.reason === "unknown" && !part.tokens?.output)
         await end(part.sessionID, "BrokenOff", { message: "the answer of its model broke off (connection error)" })
     },
@@ -188,8 +190,8 @@ def _told(story: Story, record: Record, model: str) -> None:
 
 def _until(data: object) -> float | None:
     """Where the provider has told it; of itself it would wait for two seconds first."""
-    told = (number_at(data, "waits") or 0.0) > OWN_WAIT_MS
-    return (number_at(data, "next") or 0.0) / 1000 if told else None
+    told = (number_at(data, "waits") or 0.0) > OWN_WAIT_S
+    return number_at(data, "next") if told else None
 
 
 def _step(story: Story, reason: str) -> None:
