@@ -22,6 +22,7 @@ from ticketd.ports import Agent, AgentResult, Exited, Launch, Said, SaidKind, Ta
 REAL = [agent for agent in PRESETS.values() if agent.program]
 SPEAKING = [agent for agent in REAL if agent.reads_lines]
 LONGEST_ARGUMENT = 100_000
+LARGEST_REPORT = 50_000
 BRIEF = "Retry failed uploads.\n" * 20
 PERSON = "/home/ada"
 ENDED = {"code 1": exited(1), "code 143": exited(143), "killed": exited(signal=9), "unknown": None}
@@ -258,10 +259,13 @@ def test_rubbish_is_no_error(agent: Agent, rubbish: str, tmp_path: Path) -> None
 def can_be_kept(report: Report) -> bool:
     """In the store and in an event; and it says what a number of tokens may be."""
     json.dumps(as_told(report), allow_nan=False, ensure_ascii=False).encode()
-    return all(
-        isinstance(count, int) and 0 <= count < 2**62
-        for each in report.usage
-        for count in (each.input, each.output, each.cache_read, each.cache_write)
+    return (
+        all(
+            isinstance(count, int) and 0 <= count < 2**62
+            for each in report.usage
+            for count in (each.input, each.output, each.cache_read, each.cache_write)
+        )
+        and len(json.dumps(as_told(report))) < LARGEST_REPORT
     )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from ticketd.agents.jsonlines import LONGEST_LINE, count_at, last_words, lines_of, number_at, session_at
+from ticketd.agents.story import LONGEST_NAME, MOST_MODELS, Story
+from ticketd.domain.report import Usage
 
 
 @pytest.mark.parametrize("given", [-1, 10**30, True, "3", None, [1], float("nan"), float("inf"), -0.5])
@@ -38,3 +40,11 @@ def test_a_line_that_is_too_long_is_left_out_and_the_next_is_read(tmp_path: Path
     log = tmp_path / "log"
     log.write_bytes(b"before\n" + b"x" * (LONGEST_LINE + 1) + b"\nafter\nlast")
     assert [line.strip() for line in lines_of(log)] == ["before", "after", "last"]
+
+
+def test_a_report_stays_small_whatever_models_are_named() -> None:
+    story = Story()
+    for number in range(1000):
+        story.add(Usage(f"{number} {'x' * 1000}", input=1))
+    assert len(story.report().usage) <= MOST_MODELS
+    assert max(len(each.model) for each in story.report().usage) <= LONGEST_NAME

@@ -195,3 +195,27 @@ def test_an_error_of_aiders_provider_before_a_good_answer_is_over_with_it(tmp_pa
     assert read(recording).outcome == "done"
     recording.log.write_text("".join([*lines, trouble]))
     assert read(recording).outcome == "later"
+
+
+@pytest.mark.parametrize(("waits", "until"), [(29.9, 1795301748.306), (1.9, None)])
+def test_opencode_says_until_when_only_where_its_provider_did(
+    waits: float, until: float | None, tmp_path: Path
+) -> None:
+    recording = recorded("opencode", "rate-limited", tmp_path)
+
+    def told(line: dict[str, Any]) -> dict[str, Any]:
+        line["error"]["data"] |= {"next": 1795301748.306, "waits": waits}
+        return line
+
+    rewrite(recording.log, told)
+    assert (read(recording).outcome, read(recording).until) == ("later", until)
+
+
+def test_opencode_finds_its_configuration_installed_in_a_home_of_its_own(tmp_path: Path) -> None:
+    given = task("opencode", tmp_path)
+    launched = PRESETS["opencode"].launch(given)
+    config = Path(launched.env["XDG_CONFIG_HOME"]).relative_to(given.home) / "opencode"
+    lock = json.loads(launched.files[str(config / "package-lock.json")])
+    assert "@opencode-ai/plugin" in lock["packages"][""]["dependencies"]
+    assert any(Path(path).is_relative_to(config / "node_modules") for path in launched.files)
+    assert not [path for path in PRESETS["opencode"].launch(replace(given, own_home=False)).files if "config" in path]

@@ -38,6 +38,11 @@ def test_codex_is_told_of_another_endpoint_by_its_file_or_by_arguments(tmp_path:
     assert (dict(shared.env), dict(shared.files)) == ({}, {})
 
 
+def test_codex_asks_an_endpoint_that_wants_no_key(tmp_path: Path) -> None:
+    (written,) = PRESETS["codex"].launch(task("codex", tmp_path, OPENAI_BASE_URL=URL)).files.values()
+    assert "env_key" not in tomllib.loads(written)["model_providers"]["ticketd"]
+
+
 def test_codex_with_a_login_keeps_its_own_provider(tmp_path: Path) -> None:
     (written,) = PRESETS["codex"].launch(task("codex", tmp_path)).files.values()
     assert "model_provider" not in tomllib.loads(written)

@@ -92,7 +92,8 @@ def _provider(task: Task) -> Iterator[str]:
     yield 'model_provider = "ticketd"'
     yield f'{mine}.name = "OpenAI"'
     yield f"{mine}.base_url = {json.dumps(task.environ.get('OPENAI_BASE_URL', ITS_OWN))}"
-    yield f'{mine}.env_key = "OPENAI_API_KEY"'
+    if "OPENAI_API_KEY" in task.environ:
+        yield f'{mine}.env_key = "OPENAI_API_KEY"'
     yield f'{mine}.wire_api = "responses"'
     yield f"{mine}.request_max_retries = 0"
     yield f"{mine}.stream_max_retries = 0"

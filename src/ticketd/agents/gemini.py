@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ticketd.agents.actions import action_line
 from ticketd.agents.jsonlines import (
+    MOST_SAID,
     Record,
     at,
     count_at,
@@ -75,7 +76,7 @@ class GeminiAgent:
             story.session = session_at(record, "session_id") or story.session
             # What it says comes in pieces; anything else in between ends it.
             text = text_at(record, "content") if _speaks(record) else ""
-            story.said = story.said + text if speaks and text else text or story.said
+            story.said = (story.said + text)[-2 * MOST_SAID :] if speaks and text else text or story.said
             speaks = bool(text)
             if record.get("type") == "result":
                 _end(story, record)

@@ -33,9 +33,14 @@ QUIET = {
     f"OPENCODE_DISABLE_{what}": "1"
     for what in ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS", "SHARE")
 }
-# Its configuration stays where it is: in a new directory it installs 60 MB from npm first.
-PLACES = {"XDG_DATA_HOME": "opencode/data", "XDG_STATE_HOME": "opencode/state"}
+PLACES = {f"XDG_{place}_HOME": f"opencode/{place.lower()}" for place in ("DATA", "STATE", "CONFIG")}
+# Into a new configuration directory it installs 60 MB from npm before it begins, unless that looks as if it had.
+INSTALLED = {
+    "opencode/config/opencode/node_modules/.here": "",
+    "opencode/config/opencode/package-lock.json": '{"packages": {"": {"dependencies": {"@opencode-ai/plugin": "*"}}}}',
+}
 
+OWN_WAIT_S = 5.0
 MODEL = "opencode/model"
 PLUGIN = "opencode/giveup.js"
 # There is no switch against its waiting, for as long as the provider says and without a word; and where an answer
@@ -50,8 +55,10 @@ export const GiveUp = async () => {
   return {
     event: async ({ event }) => {
       const { sessionID, status, part } = event.properties ?? {}
-      if (event.type === "session.status" && status.type === "retry")
-        await end(sessionID, "Retry", { message: String(status.message), next: status.next })
+      if (event.type === "session.status" && status.type === "retry") {
+        const waits = (status.next - Date.now()) / 1000
+        await end(sessionID, "Retry", { message: String(status.message), next: status.next / 1000, waits })
+      }
       if (part?.type === "step-finish" && part.reason === "unknown" && !part.tokens?.output)
         await end(part.sessionID, "BrokenOff", { message: "the answer of its model broke off (connection error)" })
     },
@@ -94,7 +101,11 @@ class OpencodeAgent:
                 "OPENCODE_CONFIG_CONTENT": json.dumps(_configuration(task, endpoint)),
                 **({name: str(task.home / place) for name, place in PLACES.items()} if task.own_home else {}),
             },
-            files={PLUGIN: GIVE_UP, MODEL: profile.model or ""},  # its log does not name it
+            files={
+                PLUGIN: GIVE_UP,
+                MODEL: profile.model or "",  # its log does not name it
+                **(INSTALLED if task.own_home else {}),
+            },
         )
 
     def read(self, line: str) -> Iterable[Said]:
@@ -174,7 +185,13 @@ def _told(story: Story, record: Record, model: str) -> None:
             _step(story, text_at(part, "reason"))
         case "error":
             data = at(record, "error", "data")
-            story.trouble = Trouble(_reason(record), count_at(data, "statusCode") or None)
+            story.trouble = Trouble(_reason(record), count_at(data, "statusCode") or None, _until(data))
+
+
+def _until(data: object) -> float | None:
+    """Where the provider has told it; of itself it would wait for two seconds first."""
+    told = (number_at(data, "waits") or 0.0) > OWN_WAIT_S
+    return number_at(data, "next") if told else None
 
 
 def _step(story: Story, reason: str) -> None:

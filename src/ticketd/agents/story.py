@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from ticketd.agents.jsonlines import last_words, one_line, plain
@@ -12,16 +13,18 @@ from ticketd.domain.report import Report, Usage
 from ticketd.ports import AgentResult, Exited
 
 LINES_KEPT = 20
+MOST_MODELS = 50
+LONGEST_NAME = 100
 DENIED = "it was allowed none of what it tried; look at its own settings, and at `args` of its profile"
 
 
 @dataclass(slots=True)
 class Story:
-    """Gathered line by line. `finished`: a good final event was there; `denied`: it was not allowed to do something;
-    `acted`: something that it did has succeeded; `trouble`: what kept it from one; `failure`: the
-    same, where no provider is to blame; `aside`: the last lines that were not the agent's own format, where programs
-    complain that cannot even begin. `whole_session`: the usage is of all runs of the session. `until`: when the account
-    may be asked again, if that was told apart from what went wrong."""
+    """Gathered line by line. `finished`: a good final event was there; `trouble`: what kept it from one; `failure`:
+    the same, where no provider is to blame; `denied`: it was not allowed to do something; `acted`: something that it
+    did has succeeded. `whole_session`: the usage is of all runs of the session. `until`: when the account may be asked
+    again, if that was told apart from what went wrong. `aside`: the last lines that were not the agent's own format,
+    where programs complain that cannot even begin."""
 
     session: str | None = None
     said: str = ""
@@ -53,7 +56,10 @@ class Story:
         return AgentResult(came_to.outcome, detail, until, self.report(), self.whole_session, unusable=came_to.unusable)
 
     def report(self) -> Report:
-        return Report(self.session, self.cost_usd, tuple(self.usage.values()), self.turns, last_words(self.said))
+        """Of so many models, by names of such a length: it is kept in the store."""
+        used = islice(self.usage.values(), MOST_MODELS)
+        usage = tuple(replace(each, model=one_line(each.model, LONGEST_NAME)) for each in used)
+        return Report(self.session, self.cost_usd, usage, self.turns, last_words(self.said))
 
     def _meaning(self, exited: Exited | None) -> Meaning:
         if exited is None:

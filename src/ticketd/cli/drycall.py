@@ -54,33 +54,31 @@ def look_at(profile: AgentProfile, environ: Mapping[str, str] = os.environ) -> K
     home = Path(environ.get("HOME") or Path.home())
     logins = [f"a login (~/{login})" for login in agent.logins if (home / login).exists()]
     access = " and ".join(keys) or next(iter(logins), "")
-    return Known(_version((*(profile.command or (agent.program,)), "--version"), environ), access)
+    command = profile.command or (agent.program,)
+    if "/" in command[0] and not Path(command[0]).is_absolute():
+        return Known("", access)  # the repository's own; it is asked nowhere else
+    return Known(_version((*command, "--version"), environ), access)
 
 
 def _version(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
     """None if it does not say one in time. It gets no key: it has no need of any."""
     given = {name: environ[name] for name in ALLOWED if name in environ}
+    out, null = subprocess.PIPE, subprocess.DEVNULL
     with tempfile.TemporaryDirectory(prefix="ticketd-doctor-") as nowhere:
         try:
             asked = subprocess.Popen(
-                argv,
-                cwd=nowhere,
-                env=given,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+                argv, cwd=nowhere, env=given, stdin=null, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
             )
         except OSError:
             return None
-        try:
-            said = asked.communicate(timeout=VERSION_LIMIT_S)[0].decode("utf-8", "replace")
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(asked.pid, signal.SIGKILL)
-            asked.wait()
+        with asked:
+            try:
+                said = asked.communicate(timeout=VERSION_LIMIT_S)[0].decode("utf-8", "replace")
+            except subprocess.TimeoutExpired:
+                return None
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(asked.pid, signal.SIGKILL)
     number = _NUMBER.search(said)
     return None if asked.returncode != 0 else number[0] if number else ""
 
