@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
+from ticketd.app.costs import cost_of, today_document, tokens_of
 from ticketd.app.outlook import Outlook, making_way, outlook_of, stalled
 from ticketd.app.room import no_room
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt, AttemptKey
-from ticketd.domain.budget import today
+from ticketd.domain.days import iso as iso
 from ticketd.domain.events import Event
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.prices import DIGITS
@@ -37,11 +37,6 @@ WITH_WORK = (
     Reason.BUDGET,
 )
 """Failures after which the attempt's commits are worth a look."""
-
-
-def iso(at: float | None) -> str | None:
-    """Epoch seconds as UTC ISO 8601 with `Z`."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def status(session: Session, settings: Settings, problems: Iterable[Problem]) -> Document:
@@ -73,25 +68,6 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
         "today": today_document(board, settings, now),
         "ended": [_ended(session, record) for record in board.tickets.values() if record.state in BADLY],
         "problems": [problem_document(problem) for problem in problems],
-    }
-
-
-def today_document(board: Board, settings: Settings, now: float) -> Document:
-    """What the budgets of the day go by: the scopes that have spent something or have a budget of their own."""
-    spent = today(board.spent, board.attempts, board.tickets, now)
-    own = (name for name, scope in settings.scopes.items() if scope.budget_usd is not None)
-    return {
-        "ends_at": iso(spent.day.end),
-        "cost_usd": round(sum(spent.scopes.values()), DIGITS),
-        "budget_usd": settings.budget.day,
-        "scopes": [
-            {
-                "scope": name,
-                "cost_usd": round(spent.scopes.get(name, 0.0), DIGITS),
-                "budget_usd": settings.scope_budget_of(name),
-            }
-            for name in sorted({*spent.scopes, *own})
-        ],
     }
 
 
@@ -338,7 +314,7 @@ def ticket(session: Session, settings: Settings, record: TicketRecord) -> Docume
         "verify": list(said.verify),
         "on_failure": said.on_failure,
         "budget_usd": settings.budget_of(said),
-        "cost_usd": round(sum(_cost(each) or 0.0 for each in attempts), DIGITS),
+        "cost_usd": round(sum(cost_of(each) or 0.0 for each in attempts), DIGITS),
         "labels": list(said.labels),
         "body": said.body,
         "mend": list(_mend(session, record)) if record.state in BADLY else [],
@@ -380,23 +356,13 @@ def _attempt(session: Session, attempt: Attempt) -> Document:
         "detail": attempt.detail,
         "ended_for": attempt.ended_for,
         "held_up": attempt.held_up,
-        "cost_usd": _cost(attempt),
-        "tokens": _tokens(attempt),
+        "cost_usd": cost_of(attempt),
+        "tokens": tokens_of(attempt),
         "models": [each.model for each in attempt.report.usage],
         "session": attempt.report.session,
         "turns": attempt.report.turns,
         "log": str(session.places.log(attempt.key)),
     }
-
-
-def _cost(attempt: Attempt) -> float | None:
-    """So far, of one under way."""
-    return attempt.spent_usd if attempt.report.cost_usd is None else attempt.report.cost_usd
-
-
-def _tokens(attempt: Attempt) -> Document:
-    kinds = ("input", "output", "cache_read", "cache_write")
-    return {kind: sum(getattr(each, kind) for each in attempt.report.usage) for kind in kinds}
 
 
 def event_document(event: Event) -> Document:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ticketd.app.queries import SCHEMA, Document, iso, today_document
+from ticketd.app.costs import today_document
+from ticketd.app.queries import SCHEMA, Document, iso
 from ticketd.app.session import Session, Works
 from ticketd.domain import spending
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
