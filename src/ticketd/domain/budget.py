@@ -66,8 +66,8 @@ def ticket_used_up(ticket: Ticket, spent: float, settings: Settings) -> str:
 
 def within_budget(verdict: Verdict, record: TicketRecord, cost: float | None, settings: Settings) -> Verdict:
     """A ticket that would run again has failed if it may not cost more, and so has one whose agent has given up: some
-    do by themselves when they have used up theirs. One that was ended for the budget of its scope or of the day has not:
-    it goes on when that allows. `cost`: of the attempt just ended."""
+    do by themselves when they have used up theirs. One that was ended for the budget of its scope or of the day has
+    not: it goes on when that allows. `cost`: of the attempt just ended."""
     used_up = ticket_used_up(record.ticket, record.spent_usd + (cost or 0.0), settings)
     match verdict:
         case Requeue(detail=detail) | Fail(reason=Reason.AGENT_FAILED, detail=detail) if used_up:
