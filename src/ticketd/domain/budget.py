@@ -69,7 +69,7 @@ def within_budget(verdict: Verdict, record: TicketRecord, cost: float | None, se
     or of the day has not: it goes on when that allows. `cost`: of the attempt just ended."""
     used_up = ticket_used_up(record.ticket, record.spent_usd + (cost or 0.0), settings)
     match verdict:
-        case Requeue(detail=detail) if used_up:
+        case Requeue(detail=detail) | Fail(reason=Reason.AGENT_FAILED, detail=detail) if used_up:
             return Fail(Reason.BUDGET, f"{used_up}; then `ticketd retry {record.id}`. Its last attempt: {detail}")
         case Fail(reason=Reason.BUDGET, detail=detail) if not used_up:
             return Requeue(detail, goes_on=True)
