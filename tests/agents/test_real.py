@@ -35,7 +35,9 @@ def plans(go: Path) -> dict[str, Plan]:
     commit = "git add -A && git commit -q -m work"
     mend = Part((Write("README.md", "mine and theirs"), commit), say="Mended.", heard=CONFLICT)
     right = Part((Write("work/verify", "right"),), say="Mended.", heard=VERIFY)
-    wait = f'for i in $(seq 600); do test -e {go}/"$TICKETD_TICKET" && break; sleep 0.1; done'
+    # It keeps the processor a little busy: one that only sleeps shows no sign of progress.
+    busy = "for j in $(seq 5000); do :; done; sleep 0.1"
+    wait = f'for i in $(seq 600); do test -e {go}/"$TICKETD_TICKET" && break; {busy}; done'
     done = {name: Part((Write(f"work/{name}", "done"), commit)) for name in LANDS}
     return {
         "edit": Plan((done["edit"],)),
@@ -53,6 +55,17 @@ def plans(go: Path) -> dict[str, Plan]:
 def model() -> Iterator[ModelServer]:
     with ModelServer() as served:
         yield served
+
+
+@pytest.fixture
+def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
+    made = make_yard(tmp_path, monkeypatch)
+    yield made
+    for daemon in made.daemons:
+        if daemon.poll() is None:
+            daemon.terminate()
+            daemon.wait(timeout=60)
+    made.assert_events_tell_all()
 
 
 def set_up(yard: Yard, cli: Cli, model: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,15 +86,15 @@ def set_up(yard: Yard, cli: Cli, model: ModelServer, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_night_of_an_agent(name: str, model: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_night_of_an_agent(name: str, model: ModelServer, yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     cli = ALL[name]
     if not cli.is_installed():
         pytest.skip(f"{name} is not installed in {CLIS}; `scripts/agent-clis {name}` does")
-    yard = make_yard(tmp_path, monkeypatch)
     set_up(yard, cli, model, monkeypatch)
     daemon = yard.start("--until-idle")
     wait_until(lambda: "answered" in model.ledger.came("crash"), "the agent that is to be killed has begun")
-    os.kill(next(slot["pid"] for slot in yard.status()["slots"] if slot.get("ticket") == "crash"), signal.SIGKILL)
+    wait_until(lambda: pid_of(yard, "crash") is not None, "its process is known")
+    os.kill(pid_of(yard, "crash") or 0, signal.SIGKILL)
     (yard.root / "go/crash").touch()
     wait_until(lambda: "answered" in model.ledger.came("conflict"), "the agent whose work will conflict has begun")
     yard.push_by_hand("README.md", "theirs\n")
@@ -97,7 +110,10 @@ def test_a_night_of_an_agent(name: str, model: ModelServer, tmp_path: Path, monk
     for id_ in ("verify", "conflict") if cli.resumes else ():
         assert len(model.ledger.sessions(id_)) == 1, f"{id_} was mended in another session"
     assert_tokens(yard, model)
-    yard.assert_events_tell_all()
+
+
+def pid_of(yard: Yard, ticket: str) -> int | None:
+    return next((slot["pid"] for slot in yard.status()["slots"] if slot.get("ticket") == ticket), None)
 
 
 def assert_tokens(yard: Yard, model: ModelServer) -> None:
