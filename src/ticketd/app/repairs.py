@@ -9,6 +9,7 @@ from typing import assert_never
 from ticketd.app.session import Works
 from ticketd.app.steps import OUTPUT_IN, failure_of
 from ticketd.domain.attempt import Attempt, AttemptKey
+from ticketd.domain.budget import within_budget
 from ticketd.domain.landing import Landing
 from ticketd.domain.repair import Repair, RepairKind, Unmended, some
 from ticketd.domain.ticket import Reason, TicketRecord
@@ -40,7 +41,14 @@ Mishap = Conflicted | FailedCheck
 
 
 def send_back(works: Works, landing: Landing, record: TicketRecord, mishap: Mishap) -> Requeue | Fail:
-    """What becomes of work that did not land: mended by its agent, begun afresh, or given to a person."""
+    """What becomes of work that did not land: mended by its agent, begun afresh, or given to a person; to that one too
+    where the ticket may not cost more."""
+    verdict = within_budget(_next_for(works, landing, record, mishap), record, None, works.settings())
+    assert isinstance(verdict, Requeue | Fail)
+    return verdict
+
+
+def _next_for(works: Works, landing: Landing, record: TicketRecord, mishap: Mishap) -> Requeue | Fail:
     settings = works.settings()
     match mishap:
         case Conflicted(onto, paths, messages):
