@@ -141,6 +141,10 @@ class Lines(ScrollView, can_focus=True):
         self.refresh()
 
 
+class Head(Lines, can_focus=False):
+    """Lines that are only looked at."""
+
+
 def difference(old: Line, new: Line) -> tuple[int, int]:
     """From which cell on, and over how many, two lines differ; all of the longer one where they are not plain, or not
     of one style per character."""
