@@ -51,8 +51,10 @@ class Lines(ScrollView, can_focus=True):
         at_end, ticket = self.scroll_offset.y >= self.max_scroll_y, self.ticket
         with self._changing():
             self._filled = filled
-            if ticket is not None and ticket in filled.tickets:
-                self._at = filled.tickets.index(ticket)
+            if ticket is not None:
+                # Several lines may be of one ticket: the one nearest to where it was.
+                own = (at for at, of in enumerate(filled.tickets) if of == ticket)
+                self._at = min(own, key=lambda at: abs(at - self._at), default=self._at)
             self._at = max(min(self._at, len(filled.lines) - 1), 0)
         width = 0 if self._chooses else max((each.cell_len for each in filled.lines), default=0)
         self.virtual_size = Size(width, len(filled.lines) + bool(filled.heading))
