@@ -16,6 +16,8 @@ from ticketd.domain.secrets import LONGEST_FILE, NO_SECRETS, Secrets
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import ParsedSettings, parse_settings
 from ticketd.domain.ticketfile import MAX_BYTES, Parsed, parse_ticket
+from ticketd.domain.values import FaultAt, decode
+from ticketd.errors import BadInput
 from ticketd.ports import FoundFile
 
 TICKETS = "tickets"
@@ -93,6 +95,15 @@ class CheckoutFiles:
             return parse_settings(CONFIG, _read_regular(self._last_good)).settings
         except OSError:
             return None
+
+    def template(self, path: str) -> str:
+        try:
+            return decode(_read_below(self.root, path))
+        except OSError as error:
+            what = f"{path}, which `template` under [brief] names, cannot be read: {error.strerror}"
+            raise BadInput(what, mend="Write it, or take the key out of ticketd.toml.") from None
+        except FaultAt as fault:
+            raise BadInput(f"{path}: {fault.what}", mend=fault.mend) from None
 
     def stamps_of(self, paths: Iterable[str]) -> tuple[str, ...]:
         """Of files of the checkout, links followed; empty for what is not there."""

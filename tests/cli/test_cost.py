@@ -10,7 +10,7 @@ from eyes_yard import NOW, TIP, Yard
 
 from ticketd.app.spending import Spending
 from ticketd.app.tickets import settings_of
-from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.attempt import AttemptKey, EndedFor
 from ticketd.domain.report import Report, Usage
 from ticketd.domain.ticket import Reason
 from ticketd.domain.verdict import Fail, Requeue
@@ -98,6 +98,15 @@ def test_what_has_no_price_is_said_once(paid: Yard) -> None:
     assert "$1.76+" in told
 
 
+def test_a_budget_that_does_not_count_all_says_so(paid: Yard) -> None:
+    said = [each["what"] for each in paid.run("status", "--json").document()["problems"]]
+    assert said == ["no budget has what was used today of `mystery`"]
+    config(paid, "[budget]\nday = 10\n[prices.mystery]\ninput = 0\noutput = 0\n")
+    assert paid.run("status", "--json").document()["problems"] == []
+    config(paid, "")
+    assert paid.run("status", "--json").document()["problems"] == []
+
+
 def test_a_duration_that_is_none_is_refused(yard: Yard) -> None:
     answer = yard.run("cost", "--since", "yesterday")
     assert answer.code == 2
@@ -127,6 +136,13 @@ def test_running_agents_are_over_a_budget_that_they_use_up_together(paid: Yard) 
     assert {each.key: each.spent_usd for each in paid.session.store.live_attempts()} == {one: 8.0, three: 0.8}
 
 
+def test_one_that_has_used_nothing_is_ended_where_others_have_used_up_the_day(paid: Yard) -> None:
+    config(paid, "[budget]\nday = 1.2\n")
+    pay(paid, AttemptKey("three", 1), Report(), paid.session.clock.now())
+    idle = paid.start("two", 2)
+    assert set(spending(paid).exceeded({})) == {idle}
+
+
 def test_only_the_ticket_whose_own_budget_is_used_up_is_ended(paid: Yard) -> None:
     config(paid, '[budget]\nticket = 1.5\n[prices."own-"]\ninput = 2\noutput = 8\n')
     one, three = paid.start("one", 2), AttemptKey("three", 1)
@@ -141,6 +157,19 @@ def test_what_an_agent_was_seen_to_use_is_not_lost_with_it(paid: Yard) -> None:
     assert spending(paid).report(three, AgentResult("failed")).cost_usd == 0.5
     said = AgentResult("done", report=Report(cost_usd=0.4))
     assert spending(paid).report(three, said).cost_usd == 0.4
+
+
+def test_an_agent_that_does_not_tell_its_model_used_that_of_its_profile(yard: Yard) -> None:
+    config(yard, '[prices."own-"]\ninput = 2\noutput = 8\n')
+    with (yard.root / "ticketd.toml").open("a") as file:
+        file.write('model = "own-big"\n')
+    yard.ticket("one", touches=["/x"])
+    yard.sync()
+    key, used = yard.start("one", 1), (Usage("", output=1000),)
+    report = spending(yard).report(yard.session.store.attempt(key), AgentResult("done", report=Report(usage=used)))
+    assert (report.usage[0].model, report.cost_usd) == ("own-big", 0.008)
+    spending(yard).exceeded({key: used})
+    assert yard.session.store.attempt(key).spent_usd == 0.008
 
 
 def test_a_session_that_goes_on_is_not_paid_for_twice(paid: Yard) -> None:
@@ -158,9 +187,8 @@ def test_a_retry_goes_on_from_what_was_paid_for(yard: Yard) -> None:
     yard.sync()
     store = yard.session.store
     key = yard.start("dear", 1)
+    store.end_for(key, EndedFor.BUDGET, "its budget is used up", NOW)
     store.attempt_over(key, None, "ended", "", NOW)
-    with store.connections.transaction() as db:
-        db.execute("UPDATE attempts SET ended_for = 'budget'")
     store.close_attempt(key, Kept(TIP, ("x",)), Fail(Reason.BUDGET, "no"), Report(), NOW, retire=False)
     store.retry("dear", NOW)
     assert store.ticket("dear").resume == 1

@@ -13,7 +13,7 @@ from hands_yard import SCRIPTED, Hands, git, make_hands, make_repository
 
 from forge_yard import make_forge
 from ticketd.app import doctor as judge
-from ticketd.app.doctor import Program, program_of
+from ticketd.app.fitness import program_of
 from ticketd.doorbell import DaemonLock, Doorbell
 from ticketd.git import checkup, hook
 from ticketd.git.creation import open_control
@@ -335,4 +335,3 @@ def test_what_is_asked_of_the_machine_has_an_answer(tmp_path: Path) -> None:
     assert checkup.git_version() >= judge.OLDEST_GIT
     assert checkup.free_bytes(tmp_path / "not" / "there") > 0
     assert checkup.file_system(tmp_path / "not" / "there") not in judge.NETWORKS
-    assert judge.check_agents({}, lambda program: Program.FOUND)[0].ok is False

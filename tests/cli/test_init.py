@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from hands_yard import Hands, git, make_repository
 
-from ticketd.agents.known import KNOWN, find_installed, profiles_of
-from ticketd.domain.settings import Settings
+from ticketd.agents import PRESETS
+from ticketd.agents.installed import find_installed, profiles_of
+from ticketd.domain.settings import AgentHome, AgentProfile, Settings
 from ticketd.domain.settingsfile import parse_settings
-from ticketd.domain.template import template
+from ticketd.domain.template import agent_table, template
 from ticketd.domain.ticketfile import parse_ticket
 from ticketd.files import CheckoutFiles
 from ticketd.git import hook
@@ -40,12 +41,18 @@ def settings_of(hands: Hands) -> Settings:
 
 def test_a_fresh_repository_is_set_up(hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     only_git_on_path(tmp_path, monkeypatch, "codex", "claude")
+    for name in ("CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN", "CODEX_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-of-the-tests")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     said = hands.ok("init")
     settings = settings_of(hands)
     assert (settings.target.remote, settings.target.branch) == ("origin", "main")
     assert list(settings.agents) == ["default", "codex"]
-    assert settings.agents["default"].command[0] == "claude"
+    assert [profile.preset for profile in settings.agents.values()] == ["claude", "codex"]
     assert "ANTHROPIC_API_KEY" in settings.agents["default"].env
+    assert "OPENAI_API_KEY" not in settings.agents["codex"].env  # it is not set: a name without a value is a fault
+    assert "agent default: claude, with ANTHROPIC_API_KEY\nagent codex: codex, with the login that it has\n" in said
     assert hook.status(hands.work).state is hook.HookState.INSTALLED
     assert len(said.splitlines()[-3:]) == 3
     assert said.splitlines()[-3].startswith("next: ")
@@ -125,15 +132,24 @@ def test_the_only_remote_is_taken_and_origin_before_others(hands: Hands) -> None
     assert likely_remote(hands.work) == "origin"
 
 
-def test_every_known_agent_makes_a_sound_profile() -> None:
-    profiles = profiles_of(find_installed(lambda program: f"/bin/{program}"))
-    assert [profile.name for profile in profiles] == ["default", *(agent.program for agent in KNOWN[1:])]
+def test_every_preset_with_a_program_makes_a_sound_profile() -> None:
+    programs = [agent.name for agent in PRESETS.values() if agent.program]
+    assert len(programs) >= 10
+    every_variable = {name: "set" for agent in PRESETS.values() for name in (*agent.keys, *agent.variables)}
+    profiles = profiles_of(find_installed(lambda program: f"/bin/{program}"), every_variable)
+    assert [profile.preset for profile in profiles] == programs
     parsed = parse_settings("ticketd.toml", template("origin", "main", profiles).encode())
     assert parsed.problems == ()
     assert parsed.settings is not None
-    assert {name: profile.command for name, profile in parsed.settings.agents.items()} == {
-        profile.name: profile.command for profile in profiles
-    }
+    assert tuple(parsed.settings.agents.values()) == profiles
+
+
+def test_a_profile_says_in_ticketd_toml_all_that_it_is() -> None:
+    odd = AgentProfile(
+        "fast.one", "command", ("./a b", '"'), ("-x",), "some/model", AgentHome.OWN, ("KEY",), "team", max_slots=3
+    )
+    parsed = parse_settings("ticketd.toml", agent_table(odd).encode())
+    assert (parsed.problems, parsed.settings and parsed.settings.agents) == ((), {"fast.one": odd})
 
 
 def test_the_example_in_the_readme_is_a_sound_ticket(hands: Hands) -> None:

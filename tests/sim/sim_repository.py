@@ -14,6 +14,7 @@ from pathlib import Path
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.merging import NO_RULES, MergeRules
+from ticketd.domain.pages import Page
 from ticketd.domain.recovery import Deed, FoundRef, FoundTree, Mend, World
 from ticketd.errors import GitFailed
 from ticketd.ports import (
@@ -182,6 +183,14 @@ class SimHistory:
         commits = [self._disk.get(sha) for sha in self.left(tip, base)]
         pairs = ((commit, self._disk.get(parent)) for commit in commits for parent in commit.parents)
         return frozenset(path for commit, parent in pairs for path in differing(parent.files, commit.files))
+
+    def subjects(self, base: str, tip: str, most: int) -> tuple[str, ...]:
+        del base, tip, most
+        return ()
+
+    def pages(self, commit: str, folders: Sequence[str]) -> tuple[Page, ...]:
+        del commit, folders
+        return ()
 
     def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
         del base, tip

@@ -35,7 +35,7 @@ from ticketd.domain.settings import (
 from ticketd.domain.settingsfile import ParsedSettings
 from ticketd.domain.ticket import Gate, Priority, Size
 from ticketd.domain.ticketfile import parse_ticket
-from ticketd.errors import GitFailed
+from ticketd.errors import BadInput, GitFailed
 from ticketd.ports import FoundFile
 
 VERIFY = ("verify",)
@@ -109,6 +109,9 @@ class SimFiles:
 
     def last_good_settings(self) -> Settings | None:
         return self.good
+
+    def template(self, path: str) -> str:
+        raise BadInput(f"there is no {path}")
 
 
 @dataclass

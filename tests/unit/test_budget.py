@@ -95,6 +95,13 @@ def test_a_ticket_that_may_cost_no_more_has_failed_instead_of_running_again() ->
     assert "it failed" in verdict.detail
 
 
+def test_an_agent_that_has_ended_itself_for_its_budget_has_failed_for_its_budget() -> None:
+    record = ticket("a", budget_usd=1.0, state=TicketState.RUNNING)
+    gave_up = Fail(Reason.AGENT_FAILED, "it has used up its budget")
+    told = [within_budget(gave_up, record, cost, SETTINGS) for cost in (0.9, 1.0)]
+    assert [each.reason for each in told if isinstance(each, Fail)] == [Reason.AGENT_FAILED, Reason.BUDGET]
+
+
 def test_good_work_lands_whatever_it_has_cost() -> None:
     record = ticket("a", budget_usd=1.0, state=TicketState.RUNNING)
     for verdict in (ToLanding(), Cancel("asked"), Fail(Reason.NO_CHANGES, "none")):

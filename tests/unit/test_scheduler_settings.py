@@ -292,3 +292,15 @@ def test_the_route_of_the_scope_comes_before_that_of_the_size_and_falls_back_whe
     )
     agents = [(d.ticket, d.agent) for d in schedule.decisions]  # type: ignore[union-attr]
     assert agents == [("t0", "a"), ("t1", "b"), ("other", "c")]
+
+
+@pytest.mark.parametrize(
+    ("scope", "size", "agent"),
+    [("acme", "S", "cheap"), ("acme", "M", "deep"), ("bell", "S", "quick"), ("bell", "M", "default")],
+)
+def test_the_route_of_a_size_in_a_scope_comes_first(scope: str, size: str, agent: str) -> None:
+    names = ("cheap", "deep", "quick", "default")
+    routes = {"acme.S": ("cheap",), "acme": ("deep",), "S": ("quick",)}
+    settings = Settings(agents={name: AgentProfile(name) for name in names}, routes=routes)
+    route = settings.route_of(ticket("t", scope=scope, size=Size(size)).ticket)
+    assert [profile.name for profile in route] == [agent]

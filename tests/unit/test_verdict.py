@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from queues import SETTINGS, ticket
 
+from ticketd.domain.attempt import EndedFor
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.review import BEFORE_IT_LANDS
 from ticketd.domain.settings import (
+    AgentProfile,
     ClaimsSettings,
     Limits,
     Outside,
@@ -102,6 +104,47 @@ def test_later_costs_no_retry_and_lets_another_profile_take_the_ticket_at_once(d
     later = Finish("exited", "later", "rate limit")
     verdict = after_attempt(replace(RUNNING, deferrals=deferrals), later, NO_RETRY, 100.0)
     assert verdict == Requeue("rate limit")
+
+
+def test_a_rate_limit_that_met_work_goes_on_from_it() -> None:
+    verdict = after_attempt(RUNNING, Finish("exited", "later", "rate limit", ("x",)), NO_RETRY, 100.0)
+    assert verdict == Requeue("rate limit", goes_on=True)
+
+
+def ended(ended_for: EndedFor) -> Finish:
+    return Finish("ended", "failed", "why", ("x",), agent="claude", ended_for=ended_for)
+
+
+def test_a_stalled_agent_uses_up_a_retry_and_the_next_goes_on_from_its_work() -> None:
+    verdict = after_attempt(RUNNING, ended(EndedFor.STALL), SETTINGS, 0.0)
+    assert verdict == Requeue("why", failed=True, goes_on=True, reason=Reason.TIMEOUT)
+    assert after_attempt(RUNNING, ended(EndedFor.STALL), NO_RETRY, 0.0) == Fail(Reason.TIMEOUT, "why")
+
+
+def test_a_loop_is_begun_afresh_and_a_budget_used_up_ends_it() -> None:
+    loop = after_attempt(RUNNING, ended(EndedFor.LOOP), SETTINGS, 0.0)
+    assert loop == Requeue("why", failed=True, reason=Reason.AGENT_FAILED)
+    assert after_attempt(RUNNING, ended(EndedFor.BUDGET), SETTINGS, 0.0) == Fail(Reason.BUDGET, "why")
+
+
+def test_one_that_has_done_well_before_it_could_be_ended_has_done_well() -> None:
+    done = Finish("exited", "done", "", ("src/x",), ended_for=EndedFor.STALL)
+    assert isinstance(after_attempt(RUNNING, done, SETTINGS, 0.0), ToLanding)
+
+
+ROUTED = replace(
+    NO_RETRY,
+    agents={"claude": AgentProfile("claude"), "codex": AgentProfile("codex")},
+    routes={"M": ("claude", "codex")},
+)
+
+
+@pytest.mark.parametrize("how", ["cannot-run", "exited"])
+def test_a_profile_that_cannot_be_used_costs_no_retry_where_another_may_take_the_ticket(how: str) -> None:
+    finish = Finish(how, "failed", "no key", agent="claude", unusable=True)
+    assert after_attempt(RUNNING, finish, ROUTED, 0.0) == Requeue("no key", deferred=True)
+    assert isinstance(after_attempt(replace(RUNNING, deferrals=3), finish, ROUTED, 0.0), Fail)
+    assert isinstance(after_attempt(RUNNING, finish, NO_RETRY, 0.0), Fail)
 
 
 def test_an_agent_that_cannot_be_run_fails_its_ticket_at_once_and_says_how_to_mend_it() -> None:

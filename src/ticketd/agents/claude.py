@@ -40,6 +40,7 @@ QUIET = {
     "DISABLE_TELEMETRY": "1",
     "DISABLE_ERROR_REPORTING": "1",
 }
+LEAST_USD = 0.01
 SYNTHETIC = "<synthetic>"
 """The model of an answer that Claude Code has made up itself, to tell of an error."""
 
@@ -51,6 +52,7 @@ class ClaudeAgent:
     program = "claude"
     keys: tuple[str, ...] = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
     variables: tuple[str, ...] = ("ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL")
+    logins: tuple[str, ...] = (".claude/.credentials.json",)
     resumes = True
     resumes_elsewhere = True
     reads_lines = True
@@ -62,7 +64,7 @@ class ClaudeAgent:
                 *(profile.command or (self.program,)),
                 *("--print", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"),
                 *(("--model", profile.model) if profile.model else ()),
-                *(() if task.budget_usd is None else ("--max-budget-usd", f"{task.budget_usd:.4f}")),
+                *(() if task.budget_usd is None else ("--max-budget-usd", f"{max(task.budget_usd, LEAST_USD):.4f}")),
                 *_session(task),
                 *profile.args,
             ),

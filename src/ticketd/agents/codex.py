@@ -31,6 +31,7 @@ from ticketd.ports import AgentResult, Exited, Launch, Said, SaidKind, Task
 CONFIGURATION = "codex"
 QUIET = ("check_for_update_on_startup = false", "analytics.enabled = false", "feedback.enabled = false")
 ITS_OWN = "https://api.openai.com/v1"
+EDIT = "file_change"
 NOTHING_TO_SAY = ("reasoning", "todo_list", "error", "agent_message")
 
 
@@ -42,6 +43,7 @@ class CodexAgent:
     program = "codex"
     keys: tuple[str, ...] = ("OPENAI_API_KEY", "CODEX_API_KEY")
     variables: tuple[str, ...] = ("OPENAI_BASE_URL",)
+    logins: tuple[str, ...] = (".codex/auth.json",)
     resumes = True
     resumes_elsewhere = True
     reads_lines = True
@@ -101,9 +103,11 @@ def _said(record: Record) -> Iterator[Said]:
     match kind, item.get("type"):
         case "item.completed", "agent_message" if text := text_at(item, "text").strip():
             yield Said(SaidKind.TEXT, text)
-        case "item.started", what if what not in NOTHING_TO_SAY:
+        case "item.started", what if what not in (*NOTHING_TO_SAY, EDIT):
             yield Said(SaidKind.ACTION, _action(item))
         case "item.completed", what if what not in NOTHING_TO_SAY:
+            if what == EDIT:  # not each version tells when it begins
+                yield Said(SaidKind.ACTION, _action(item))
             yield Said(SaidKind.RESULT, _output(item), failed=item.get("status") in ("failed", "declined"))
         case "error", _:
             yield Said(SaidKind.TROUBLE, one_line(text_at(record, "message")))

@@ -18,6 +18,7 @@ class CommandAgent:
     program = ""
     keys: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    logins: tuple[str, ...] = ()
     resumes = False
     resumes_elsewhere = False
     reads_lines = False

@@ -10,6 +10,7 @@ from ticketd.agents.jsonlines import (
     Record,
     at,
     count_at,
+    document_of,
     lines_of,
     members_at,
     one_line,
@@ -39,6 +40,7 @@ class CopilotAgent:
     program = "copilot"
     keys: tuple[str, ...] = ("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_API_KEY")
     variables: tuple[str, ...] = (PROVIDER, "COPILOT_PROVIDER_TYPE", "COPILOT_PROVIDER_WIRE_API", "COPILOT_MODEL")
+    logins: tuple[str, ...] = (".copilot/config.json",)
     resumes = True
     resumes_elsewhere = True
     reads_lines = True
@@ -135,7 +137,7 @@ def _take_usage(story: Story, home: Path) -> None:
     story.session = story.session or _latest(home / CONFIGURATION / SESSIONS)
     if story.session is None:
         return
-    told = record_of("".join(lines_of(home / _usage_file(story.session))))
+    told = document_of(home / _usage_file(story.session))
     for model, metrics in members_at(told, "modelMetrics").items():
         story.add(_used(plain(model), members_at(metrics, "usage")))
     if not story.usage:

@@ -38,6 +38,7 @@ class GeminiAgent:
     program = "gemini"
     keys: tuple[str, ...] = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
     variables: tuple[str, ...] = ("GOOGLE_GEMINI_BASE_URL", "GOOGLE_CLOUD_PROJECT", "GEMINI_MODEL")
+    logins: tuple[str, ...] = (".gemini/oauth_creds.json",)
     resumes = True
     resumes_elsewhere = False
     reads_lines = True

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 LONGEST_LINE = 16 * 2**20
 """A longer one is left out: agents print whole files as one line, and rubbish has no ends of lines."""
+LARGEST_LOG = 2**29
+LONGEST_END = 50_000
 MOST_COUNTED = 10**12
 MOST_SAID = 2000
 
@@ -23,15 +27,37 @@ _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]
 def lines_of(log: Path) -> Iterator[str]:
     """What can be read of it; a log that is not there has none."""
     try:
-        with log.open("rb") as file:
-            while line := file.readline(LONGEST_LINE):
+        with _open(log) as file:
+            while (line := file.readline(LONGEST_LINE)) and file.tell() <= LARGEST_LOG:
                 whole = line.endswith(b"\n") or len(line) < LONGEST_LINE
                 if whole:
                     yield line.decode("utf-8", "replace")
-                while not whole:
+                while not whole and file.tell() <= LARGEST_LOG:
                     whole = (line := file.readline(LONGEST_LINE)).endswith(b"\n") or not line
     except OSError:
         return
+
+
+def document_of(file: Path, most: int = LONGEST_LINE) -> Record | None:
+    """A file that is one JSON object, of at most that many bytes."""
+    try:
+        with _open(file) as opened:
+            return record_of(opened.read(most).decode("utf-8", "replace"))
+    except OSError:
+        return None
+
+
+def _open(file: Path) -> BinaryIO:
+    """What an agent can write it can replace: by a pipe, where nobody who opens it comes back, or by a link."""
+    opened = open(file, "rb", opener=_open_quickly)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+        opened.close()
+        raise OSError(f"{file} is no file")
+    return opened
+
+
+def _open_quickly(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def record_of(line: str) -> Record | None:
@@ -55,8 +81,11 @@ def at(value: object, *keys: str) -> Any:
 
 
 def text_at(value: object, *keys: str) -> str:
+    """Of a very long one its beginning and its end: whole files go through here."""
     found = at(value, *keys)
-    return plain(found) if isinstance(found, str) else ""
+    if not isinstance(found, str):
+        return ""
+    return plain(found if len(found) <= 2 * LONGEST_END else f"{found[:LONGEST_END]}…{found[-LONGEST_END:]}")
 
 
 def count_at(value: object, *keys: str) -> int:

@@ -28,7 +28,8 @@ _STATUS = re.compile(
 _NO_CREDIT = re.compile(r"credit balance|insufficient.quota|quota exceeded\. check your plan|payment required", re.I)
 _NO_LOGIN = re.compile(
     r"api[ _]key not valid|(?:invalid|incorrect|missing|no) (?:x-)?api[ -_]key|not logged in|please run /login"
-    r"|authentication|unauthorized|must specify the GEMINI_API_KEY|set an auth method|no auth type|log ?in to",
+    r"|authentication|unauthorized|missing environment variable"
+    r"|must specify the GEMINI_API_KEY|set an auth method|no auth type|log ?in to",
     re.I,
 )
 _BUSY = re.compile(

@@ -45,6 +45,7 @@ class QwenAgent:
     program = "qwen"
     keys: tuple[str, ...] = ("OPENAI_API_KEY", "DASHSCOPE_API_KEY", "BAILIAN_CODING_PLAN_API_KEY")
     variables: tuple[str, ...] = ("OPENAI_BASE_URL", "OPENAI_MODEL")
+    logins: tuple[str, ...] = (".qwen/oauth_creds.json",)
     resumes = True
     resumes_elsewhere = False
     reads_lines = True

@@ -1,4 +1,5 @@
-"""The scripted agent's program. Reads the brief on standard input and obeys each line `agent: VERB ARGUMENTS`.
+"""The scripted agent's program. Reads the brief on standard input and obeys each line `agent: VERB ARGUMENTS` of the
+ticket's text: of what is fenced as `ticket`, or of all where nothing is.
 
     agent: sleep SECONDS            work for that long
     agent: wait-for PATH            until that file is there
@@ -17,11 +18,12 @@ Standard library only: it runs in the agent's environment, which need not have t
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PREFIX = "agent:"
@@ -79,8 +81,22 @@ VERBS: dict[str, Callable[..., object]] = {
 }
 
 
+def texts_of_tickets(brief: list[str]) -> Iterator[str]:
+    """What else is quoted, a page or a log, may have such lines too."""
+    fence = kind = ""
+    for line in brief:
+        opens = re.fullmatch("(`{3,})([a-z]*)", line)
+        if fence and line == fence:
+            fence = kind = ""
+        elif not fence and opens:
+            fence, kind = opens[1], opens[2]
+        elif kind == "ticket":
+            yield line
+
+
 def main() -> None:
-    for line in sys.stdin.read().splitlines():
+    brief = sys.stdin.read().split("\n")
+    for line in list(texts_of_tickets(brief)) or brief:
         if line.startswith(PREFIX):
             verb, *arguments = shlex.split(line.removeprefix(PREFIX))
             print("+", verb, *arguments, flush=True)

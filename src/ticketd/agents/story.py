@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ticketd.agents.jsonlines import last_words, one_line, plain
@@ -39,7 +39,7 @@ class Story:
 
     def add(self, usage: Usage) -> None:
         """One answer's, to those of its model."""
-        self.usage[usage.model] = _sum(self.usage.get(usage.model, Usage(usage.model)), usage)
+        self.usage[usage.model] = self.usage[usage.model].plus(usage) if usage.model in self.usage else usage
 
     def put_aside(self, line: str) -> None:
         if kept := plain(line[:1000]).strip():
@@ -72,25 +72,13 @@ class Story:
 
     def _complaint(self, exited: Exited) -> Meaning:
         """Of one that could not even begin: it says why in plain lines, the telling one among others."""
+        if exited.signal is not None or not self.aside:
+            return Meaning(FAILED, how(exited), recognised=False)
         meanings = [meaning_of(Trouble(line)) for line in reversed(self.aside)]
         telling = next((each for each in meanings if each.recognised), None)
-        if telling is not None and not self.finished and exited.signal is None:
-            return telling
-        last = f": {one_line(self.aside[-1])}" if self.aside else ""
-        return Meaning(FAILED, how(exited) + last, recognised=False)
+        last = Meaning(FAILED, f"{how(exited)}: {one_line(self.aside[-1])}", recognised=False)
+        return last if self.finished or telling is None else telling
 
 
 def how(exited: Exited) -> str:
     return f"the agent ended with exit code {exited.code}" if exited.signal is None else f"signal {exited.signal}"
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    costs = [cost for cost in (one.cost_usd, other.cost_usd) if cost is not None]
-    return replace(
-        one,
-        input=one.input + other.input,
-        output=one.output + other.output,
-        cache_read=one.cache_read + other.cache_read,
-        cache_write=one.cache_write + other.cache_write,
-        cost_usd=sum(costs) if costs else None,
-    )

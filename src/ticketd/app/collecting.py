@@ -35,7 +35,13 @@ def _result(works: Works, attempt: Attempt, exited: Exited | None) -> AgentResul
         return None
     profile, places = profile_of(works.settings(), attempt.agent), works.session.places
     home = places.agent_home(attempt.key.ticket, profile.name)
-    return works.agent_of(profile).read_result(exited, places.log(attempt.key), home)
+    log = places.log(attempt.key)
+    try:
+        return works.agent_of(profile).read_result(exited, log, home)
+    except OSError:
+        raise
+    except Exception as error:  # whatever an adapter meets in a log, its work is to be kept
+        return AgentResult("failed", f"what it has said cannot be read ({error!r}); its output is in {log}")
 
 
 def profile_of(settings: Settings, name: str) -> AgentProfile:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
 from ticketd.domain.keeping import TOO_LITTLE_BYTES, amount
 from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.recovery import Left, Mend
-from ticketd.domain.settings import AgentProfile, SandboxMode, TargetSettings
+from ticketd.domain.settings import SandboxMode, TargetSettings
 from ticketd.errors import TicketdError
 
 OLDEST_GIT = (2, 38)  # `git merge-tree --write-tree`
@@ -135,56 +133,7 @@ def check_hook(installed: bool, path: Path, obstacle: str, hooks_path: str | Non
     return Check("hook", "warn", f"the pre-push hook is not installed{setting}", mend)
 
 
-# --- agents ---------------------------------------------------------------------------------------------------------
-
-
-class Program(StrEnum):
-    """Whether an agent's program can be run in a worktree."""
-
-    FOUND = "found"
-    MISSING = "missing"
-    NOT_EXECUTABLE = "not executable"
-    UNTRACKED = "untracked"
-    HIDDEN = "hidden"
-
-
-def program_of(command: Sequence[str]) -> str:
-    """What a command runs; past `env NAME=VALUE …` and `sh -c "exec …"`."""
-    rest = list(command)
-    if rest and rest[0].rpartition("/")[2] == "env":
-        rest = list(itertools.dropwhile(lambda word: "=" in word or word.startswith("-"), rest[1:])) or rest
-    match rest:
-        case ["sh" | "bash", "-c", script, *_] if script.startswith("exec "):
-            return script.split()[1]
-    return rest[0] if rest else ""
-
-
-def check_agents(profiles: Mapping[str, AgentProfile], find: Callable[[str], Program]) -> tuple[Check, ...]:
-    if not profiles:
-        mend = 'Name one in ticketd.toml, as in: [agents.default] command = ["./agent.sh"]'
-        return (Check("agents", False, "no agent is configured, so `ticketd start` has nobody to run", mend),)
-    return tuple(_check_agent(profile, find) for profile in profiles.values())
-
-
-def _check_agent(profile: AgentProfile, find: Callable[[str], Program]) -> Check:
-    name = f"agent {profile.name}"
-    if profile.preset != "command":
-        return Check(name, True, f"preset {profile.preset}")
-    program = program_of(profile.command)
-    match find(program):
-        case Program.FOUND:
-            return Check(name, True, program)
-        case Program.MISSING:
-            mend = "Install it, or mend the command in ticketd.toml."
-            return Check(name, False, f"there is no program `{program}`", mend)
-        case Program.NOT_EXECUTABLE:
-            return Check(name, False, f"{program} is not executable", f"chmod +x {program}")
-        case Program.UNTRACKED:
-            mend = "Commit it, or name it in `copy` under [worktrees]."
-            return Check(name, "warn", f"{program} is not in git, so worktrees are without it", mend)
-        case Program.HIDDEN:
-            mend = "Name its directory, and those of what it needs, in `read` under [sandbox]."
-            return Check(name, False, f"{program} lies where the sandbox does not show it", mend)
+# --- the sandbox ----------------------------------------------------------------------------------------------------
 
 
 def check_sandbox(mode: SandboxMode, why_not: str) -> Check | None:

@@ -125,6 +125,8 @@ class _Seen:
             "making_way_for": making_way(self.session.store, attempt),
             "repair": repair_document(record, self.settings),
             "begins_anew": attempt.restarted,
+            "ended_for": attempt.ended_for,
+            "held_up": attempt.held_up,
         }
 
     def landing(self, ticket: str) -> Document | None:

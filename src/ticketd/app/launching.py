@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
@@ -50,7 +51,7 @@ def spec_of(works: Works, record: TicketRecord, attempt: Attempt, tree: str, con
         make_private(directory)
     failpoints.hit("run/directory")
     agent, env = works.agent_of(profile), agent_environment(works, record.ticket, attempt, profile)
-    task = _task(works, agent, profile, attempt, tree, env)
+    task = replace(_task(works, agent, profile, attempt, tree, env), budget_usd=_left_of_budget(settings, record))
     _tell(works, record, attempt, conflicts, follow_up=task.session is not None)
     launch = _launch(works, agent, task, key)
     shown = (task.home,) if task.home.exists() else ()
@@ -85,6 +86,12 @@ def _task(works: Works, agent: Agent, profile: AgentProfile, attempt: Attempt, t
         session=_session(works, agent, attempt, tree, own),
         fresh=str(uuid5(NAMESPACE_URL, f"{mark_of(works, key)}/{attempt.dispatched_at}")),
     )
+
+
+def _left_of_budget(settings: Settings, record: TicketRecord) -> float | None:
+    """Some can be told to end by themselves; ticketd does not rely on that."""
+    budget = settings.budget_of(record.ticket)
+    return None if budget is None else max(budget - record.spent_usd, 0.0)
 
 
 def _session(works: Works, agent: Agent, attempt: Attempt, tree: str, own_home: bool) -> str | None:

@@ -38,6 +38,7 @@ class Liveness:
     exceeded: Exceeded
     following: Following = field(init=False)
     _watched: dict[AttemptKey, _Watched] = field(default_factory=dict)
+    _asked: set[AttemptKey] = field(default_factory=set)
     _words: Mapping[AttemptKey, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -47,6 +48,7 @@ class Liveness:
         """One look at all that runs; how long to rest (seconds)."""
         running = [each for each in self.works.session.store.live_attempts() if each.state is AttemptState.RUNNING]
         followed = self.following.look(running)
+        self._asked = {each.key for each in running if each.is_ending}
         self._see_to_stalls(running)
         self._see_to_loops(followed)
         for key, why in self.exceeded({key: each.usage for key, each in followed.items()}).items():
@@ -105,5 +107,7 @@ class Liveness:
                 self._end(key, EndedFor.LOOP, loop_words(each.worst))
 
     def _end(self, key: AttemptKey, ended_for: EndedFor, why: str) -> None:
+        if key in self._asked:
+            return
         self.works.session.store.end_for(key, ended_for, why, self.works.session.clock.now())
         self.works.bell.ring()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
+from ticketd.app.costs import cost_of, today_document, tokens_of
 from ticketd.app.outlook import Outlook, making_way, outlook_of, stalled
 from ticketd.app.room import no_room
 from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt, AttemptKey
+from ticketd.domain.days import iso as iso
 from ticketd.domain.events import Event
 from ticketd.domain.landing import Landing, Phase
 from ticketd.domain.prices import DIGITS
@@ -27,13 +28,15 @@ Document = dict[str, Any]
 
 MANY_WAIT = 3
 BADLY = (TicketState.FAILED, TicketState.SKIPPED)
-WITH_WORK = (Reason.CONFLICT, Reason.VERIFY_FAILED, Reason.PUSH_REJECTED, Reason.OUTSIDE_CLAIM, Reason.REJECTED)
+WITH_WORK = (
+    Reason.CONFLICT,
+    Reason.VERIFY_FAILED,
+    Reason.PUSH_REJECTED,
+    Reason.OUTSIDE_CLAIM,
+    Reason.REJECTED,
+    Reason.BUDGET,
+)
 """Failures after which the attempt's commits are worth a look."""
-
-
-def iso(at: float | None) -> str | None:
-    """Epoch seconds as UTC ISO 8601 with `Z`."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def status(session: Session, settings: Settings, problems: Iterable[Problem]) -> Document:
@@ -42,7 +45,8 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
     than they otherwise might), `lane_hint` (what would help where tickets wait for each other's verification),
     `stalled` (where nothing runs and nothing can: each ticket with the cause), `ended` (what failed or was skipped, and
     the commands that mend it), `problems` (of ticket files and the configuration), `daemon.alarm` (why nothing lands),
-    `daemon.short` (why the disk lets nothing start), and in each part what a screen shows of it."""
+    `daemon.short` (why the disk lets nothing start), `today`
+    (what the day has cost, and may), and in each part what a screen shows of it."""
     board, running, now = session.store.board(), session.is_running(), session.clock.now()
     outlook = outlook_of(board, settings, running, now)
     return {
@@ -61,6 +65,7 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
         "stalled": list(stalled(board, outlook)) if running else [],
         "counts": _counts(board),
         "cost_usd": round(board.cost_usd, 6),
+        "today": today_document(board, settings, now),
         "ended": [_ended(session, record) for record in board.tickets.values() if record.state in BADLY],
         "problems": [problem_document(problem) for problem in problems],
     }
@@ -139,6 +144,7 @@ def _busy(session: Session, attempt: Attempt, board: Board, settings: Settings) 
         "making_way_for": making_way(session.store, attempt),
         "repair": repair_document(board.tickets[attempt.key.ticket], settings),
         "begins_anew": attempt.restarted,
+        "ended_for": attempt.ended_for,
     }
 
 
@@ -308,7 +314,7 @@ def ticket(session: Session, settings: Settings, record: TicketRecord) -> Docume
         "verify": list(said.verify),
         "on_failure": said.on_failure,
         "budget_usd": settings.budget_of(said),
-        "cost_usd": round(sum(_cost(each) or 0.0 for each in attempts), DIGITS),
+        "cost_usd": round(sum(cost_of(each) or 0.0 for each in attempts), DIGITS),
         "labels": list(said.labels),
         "body": said.body,
         "mend": list(_mend(session, record)) if record.state in BADLY else [],
@@ -348,23 +354,15 @@ def _attempt(session: Session, attempt: Attempt) -> Document:
         "mends": attempt.mends,
         "reason": attempt.reason,
         "detail": attempt.detail,
-        "cost_usd": _cost(attempt),
-        "tokens": _tokens(attempt),
+        "ended_for": attempt.ended_for,
+        "held_up": attempt.held_up,
+        "cost_usd": cost_of(attempt),
+        "tokens": tokens_of(attempt),
         "models": [each.model for each in attempt.report.usage],
         "session": attempt.report.session,
         "turns": attempt.report.turns,
         "log": str(session.places.log(attempt.key)),
     }
-
-
-def _cost(attempt: Attempt) -> float | None:
-    """So far, of one under way."""
-    return attempt.spent_usd if attempt.report.cost_usd is None else attempt.report.cost_usd
-
-
-def _tokens(attempt: Attempt) -> Document:
-    kinds = ("input", "output", "cache_read", "cache_write")
-    return {kind: sum(getattr(each, kind) for each in attempt.report.usage) for kind in kinds}
 
 
 def event_document(event: Event) -> Document:

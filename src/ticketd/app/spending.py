@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ticketd.app.costs import today_document
 from ticketd.app.queries import SCHEMA, Document, iso
 from ticketd.app.session import Session, Works
 from ticketd.domain import spending
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
 from ticketd.domain.budget import Today, ticket_used_up, today
-from ticketd.domain.days import date_of
+from ticketd.domain.days import day_of
 from ticketd.domain.prices import DIGITS, less
+from ticketd.domain.problems import Problem, Severity
 from ticketd.domain.report import Report, Usage
-from ticketd.domain.settings import Settings
+from ticketd.domain.settings import BudgetSettings, Settings
 from ticketd.domain.spending import By, Sum
 from ticketd.domain.ticket import TicketRecord
+from ticketd.domain.values import quoted, shown
 from ticketd.ports import AgentResult
 
 
@@ -27,25 +30,25 @@ class Spending:
     def report(self, attempt: Attempt, result: AgentResult) -> Report:
         """What this attempt alone used, with what it cost as far as that can be known. An agent that was ended before
         it could say has cost what it was seen to use."""
-        report = result.report
+        settings, report = self._works.settings(), result.report
+        report = replace(report, usage=named(report.usage, attempt, settings))
         if result.whole_session and report.session is not None:
             earlier = self._works.session.store.attempts(attempt.key.ticket)
             same = (each.report for each in earlier if each.key.number < attempt.key.number)
             report = less(report, (each for each in same if each.session == report.session))
-        priced = self._works.settings().price_list.priced(report)
-        return replace(priced, cost_usd=attempt.spent_usd) if priced.cost_usd is None else priced
+        priced = settings.price_list.priced(report)
+        return replace(priced, cost_usd=attempt.spent_usd) if attempt.spent_usd and not priced.cost_usd else priced
 
     def exceeded(self, live: Mapping[AttemptKey, Sequence[Usage]]) -> Mapping[AttemptKey, str]:
-        """Which running attempts must be ended now, and why. `live`: what each has used so far, or is seen to have; it
-        is noted, for the scheduler counts it too."""
+        """Which running attempts must be ended now, and why; also those that have used nothing themselves, if others
+        have used up what they share. `live`: what each is seen to have used so far; that is noted, for the scheduler
+        counts it too."""
         works, settings = self._works, self._works.settings()
         store, now = works.session.store, works.session.clock.now()
         before = {attempt.key: attempt for attempt in store.live_attempts()}
         seen = {key: self._seen(attempt, live.get(key, ()), settings) for key, attempt in before.items()}
         if news := {key: usd for key, usd in seen.items() if usd != (before[key].spent_usd or 0.0)}:
             store.seen_to_cost(news)
-        if not any(seen.values()):
-            return {}
         running = [attempt for attempt in before.values() if attempt.state is AttemptState.RUNNING]
         tickets = {key.ticket: record for key in before if (record := store.ticket(key.ticket)) is not None}
         day = today(store.spent(), (replace(before[key], spent_usd=usd) for key, usd in seen.items()), tickets, now)
@@ -59,13 +62,35 @@ class Spending:
     def _seen(self, attempt: Attempt, usage: Sequence[Usage], settings: Settings) -> float:
         """It never falls: what a daemon that adopts has yet to read again was spent all the same. Answers of a model
         without a price count nothing."""
-        costs = (settings.price_list.cost(each) or 0.0 for each in usage)
+        costs = (settings.price_list.cost(each) or 0.0 for each in named(usage, attempt, settings))
         return max(round(sum(costs), DIGITS), attempt.spent_usd or 0.0)
+
+
+def named(usage: Sequence[Usage], attempt: Attempt, settings: Settings) -> tuple[Usage, ...]:
+    """An agent that does not tell its model used the one that its profile names."""
+    profile = settings.agents.get(attempt.agent)
+    model = (profile.model if profile else None) or ""
+    return tuple(each if each.model else replace(each, model=model) for each in usage)
 
 
 def _why_end(record: TicketRecord, seen: float, day: Today, settings: Settings) -> str:
     own = ticket_used_up(record.ticket, record.spent_usd + seen, settings)
     return own or day.why_not(record.ticket.scope, settings)
+
+
+def unpriced_notice(settings: Settings, session: Session) -> Problem | None:
+    """A budget that does not count what was used today holds nobody back, and should say so itself."""
+    scopes = (scope.budget_usd for scope in settings.scopes.values())
+    if settings.budget == BudgetSettings() and not any(scopes):
+        return None
+    now = session.clock.now()
+    used = spending.unpriced(session.store.bills(day_of(now).begin, now))
+    models = [model for model in used if settings.price_list.cost(Usage(model, input=1)) is None]
+    if not models:
+        return None
+    told = ", ".join(shown(model) for model in models if model) or "agents that do not tell their model"
+    mend = f"add `[prices.{quoted(models[-1])}]`" if models[-1] else "name the `model` of each profile"
+    return Problem("ticketd.toml", 0, f"no budget has what was used today of {told}", mend, Severity.WARNING)
 
 
 def cost(session: Session, settings: Settings, by: By, since: float | None) -> Document:
@@ -81,7 +106,7 @@ def cost(session: Session, settings: Settings, by: By, since: float | None) -> D
         "rows": [_sum(each) for each in spending.sums(bills, by)],
         "total": _sum(spending.total(bills)),
         "unpriced_models": spending.unpriced(bills),
-        "today": _today(today(board.spent, board.attempts, board.tickets, now), settings, now),
+        "today": today_document(board, settings, now),
     }
 
 
@@ -92,23 +117,4 @@ def _sum(each: Sum) -> dict[str, Any]:
         "tokens": {name: getattr(each, name) for name in ("input", "output", "cache_read", "cache_write")},
         "cost_usd": each.cost_usd,
         "unpriced": each.unpriced,
-    }
-
-
-def _today(spent: Today, settings: Settings, now: float) -> dict[str, Any]:
-    """With the scopes that have spent something or have a budget of their own."""
-    scopes = sorted({*spent.scopes, *(name for name, scope in settings.scopes.items() if scope.budget_usd is not None)})
-    return {
-        "date": date_of(now).isoformat(),
-        "ends_at": iso(spent.day.end),
-        "cost_usd": round(sum(spent.scopes.values()), DIGITS),
-        "budget_usd": settings.budget.day,
-        "scopes": [
-            {
-                "scope": name,
-                "cost_usd": round(spent.scopes.get(name, 0.0), DIGITS),
-                "budget_usd": settings.scope_budget_of(name),
-            }
-            for name in scopes
-        ],
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
+from ticketd.app.brief import template_problems
 from ticketd.app.sandbox import notice
 from ticketd.app.session import Session
+from ticketd.app.spending import unpriced_notice
 from ticketd.domain.lint import lint_across, lint_one
 from ticketd.domain.problems import Problem
 from ticketd.domain.settings import Settings
@@ -47,7 +49,7 @@ def sync(session: Session, settings: Settings) -> bool:
 
 def _under(settings: Settings) -> str:
     """What a file means depends on these settings too: a profile that was missing may be there now."""
-    meaning = (settings.agents, settings.routes, settings.scopes)
+    meaning = (settings.agents, settings.routes, settings.scopes, settings.brief.limit)
     return hashlib.sha256(repr(meaning).encode()).hexdigest()[:12]
 
 
@@ -67,8 +69,8 @@ def settings_of(session: Session) -> tuple[Settings, tuple[Problem, ...]]:
 def problems(session: Session, settings: Settings, of_settings: tuple[Problem, ...]) -> tuple[Problem, ...]:
     """All that is wrong with the ticket files and the configuration, each file's own faults and those across files."""
     across = lint_across(session.store.outlines(), session.store.landed(), lambda *at: line_of(session, *at))
-    unprotected = notice(settings, session)
-    own = (*of_settings, unprotected) if unprotected else of_settings
+    notices = (notice(settings, session), unpriced_notice(settings, session))
+    own = (*of_settings, *(each for each in notices if each), *template_problems(session.files, settings))
     return (*own, *sorted({*session.store.file_problems(), *across}))
 
 

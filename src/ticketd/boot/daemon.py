@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ticketd.agents import agent_of
 from ticketd.app import sandbox
+from ticketd.app.brief import template_of
 from ticketd.app.doctor import check_state
 from ticketd.app.places import close_to_others, make_private
 from ticketd.app.session import Session, Works
@@ -59,13 +60,15 @@ def open_daemon(
 
     Raises:
         DaemonRuns: another one holds the repository.
-        BadInput: `ticketd.toml` cannot be used, or asks for a sandbox that is not to be had here.
+        BadInput: `ticketd.toml` or the template of briefs cannot be used, or it asks for a sandbox that is not to be
+            had here.
         TicketdError: the store would lie on a network.
         StoreLost: the store is damaged, or an older one is in its place.
         NotSetUp: there is nothing to land on.
     """
     settings = require_settings(opened.session)
     sandbox.check(settings, opened.session)
+    template_of(opened.session, settings)
     _require_apart(opened)
     state = check_state(opened.session.places.state, True, True, file_system(opened.session.places.state))
     if state.ok is False:

@@ -14,9 +14,11 @@ from typing import Any
 
 import click
 
+from ticketd.agents import PRESETS
 from ticketd.app import doctor as judge
 from ticketd.app.disk import places, size_of
-from ticketd.app.doctor import Check, Program
+from ticketd.app.doctor import Check
+from ticketd.app.fitness import Program, check_agents
 from ticketd.app.places import Places
 from ticketd.app.recovering import Recovering
 from ticketd.app.sandbox import shows
@@ -24,6 +26,7 @@ from ticketd.app.tickets import sync
 from ticketd.boot.restore import make_safe, put_back
 from ticketd.boot.secrets import KnownSecrets
 from ticketd.boot.session import open_session, require_store
+from ticketd.cli.drycall import dry_calls, look_at
 from ticketd.cli.lint import Finding, read_all
 from ticketd.clock import SystemClock
 from ticketd.domain.events import EventKind
@@ -72,9 +75,10 @@ class Patient:
 @click.command()
 @click.option("--fix", is_flag=True, help="Mend what is safe: what a crash left, the hook, the state directory's mode.")
 @click.option("--restore", is_flag=True, help="The store is lost: go on from its newest backup, or from nothing.")
+@click.option("--agents", "calls", is_flag=True, help="Ask each agent for one word, by a real attempt. It costs money.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_context
-def doctor(ctx: click.Context, fix: bool, restore: bool, as_json: bool) -> None:
+def doctor(ctx: click.Context, fix: bool, restore: bool, calls: bool, as_json: bool) -> None:
     """Check git, configuration, remote, hook, agents, disk and what a crash may have left. Exits 1 on a fault."""
     leave_outer_repository(os.environ)
     patient = _patient(find(ctx.obj["repo"]))
@@ -85,6 +89,8 @@ def doctor(ctx: click.Context, fix: bool, restore: bool, as_json: bool) -> None:
     mended += tuple(_mend(patient, checks)) if fix else ()
     if mended:
         checks = list(_checks(patient))
+    if calls:
+        checks += dry_calls(patient.settings, _finder(patient))
     well = all(check.ok for check in checks)
     if as_json:
         told = [judge.check_document(check) for check in checks]
@@ -131,7 +137,7 @@ def _checks(patient: Patient) -> Iterator[Check]:
     if is_set_up:
         yield from _of_files(patient, has_config)
         if patient.files.settings().settings is not None:
-            yield from judge.check_agents(patient.settings.agents, _finder(patient))
+            yield from check_agents(patient.settings.agents, PRESETS, _finder(patient), look_at)
             mode = patient.settings.sandbox.mode
             if told := judge.check_sandbox(mode, "" if mode is SandboxMode.OFF else bubblewrap.why_not()):
                 yield told
@@ -145,11 +151,12 @@ def _checks(patient: Patient) -> Iterator[Check]:
 
 def _of_files(patient: Patient, has_config: bool) -> Iterator[Check]:
     finding = _read(patient)
-    config = [problem for problem in finding.problems if problem.file == CONFIG]
+    ours = (CONFIG, patient.settings.brief.template)
+    config = [problem for problem in finding.problems if problem.file in ours]
     if has_config:
         yield judge.check_config_owner(CONFIG, (patient.root / CONFIG).stat().st_uid, os.geteuid())
     yield judge.check_files("config", CONFIG if has_config else f"no {CONFIG}: all is default", config)
-    tickets = [problem for problem in finding.problems if problem.file != CONFIG]
+    tickets = [problem for problem in finding.problems if problem.file not in ours]
     yield judge.check_files("tickets", f"{len(finding.files)} without a fault", tickets)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from ticketd import failpoints
-from ticketd.agents.known import find_installed, profiles_of
+from ticketd.agents import PRESETS
+from ticketd.agents.installed import find_installed, profiles_of
 from ticketd.cli.newticket import create
 from ticketd.domain.settings import AgentProfile
 from ticketd.domain.template import template
@@ -64,7 +65,7 @@ def _config(root: Path) -> Iterator[str]:
         return
     remote = likely_remote(root)
     branch = likely_branch(root, remote)
-    profiles = profiles_of(find_installed(shutil.which))
+    profiles = profiles_of(find_installed(shutil.which), os.environ)
     if not create(path, template(remote, branch, profiles).encode()):
         yield f"{CONFIG} is there; left as it is"
         return
@@ -77,8 +78,9 @@ def _agents(profiles: tuple[AgentProfile, ...]) -> Iterator[str]:
         yield f"no agent found on PATH: name one under [agents.default] in {CONFIG}; `ticketd start` needs it"
         return
     for profile in profiles:
-        yield f"agent {profile.name}: {' '.join(profile.command)}"
-    yield f"agents work without asking for permission: look at their commands in {CONFIG} first"
+        keys = [name for name in PRESETS[profile.preset].keys if name in profile.env]
+        yield f"agent {profile.name}: {profile.preset}, with {' and '.join(keys) or 'the login that it has'}"
+    yield "agents work without asking for permission; `ticketd doctor --agents` asks each for one word"
 
 
 def _tickets(root: Path) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from ticketd.app.brief import template_problems
 from ticketd.app.queries import problem_document
 from ticketd.cli.render.words import safe
 from ticketd.cli.repository import view
@@ -22,7 +23,7 @@ from ticketd.ports import TicketFiles
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The ticket files by path, and all faults, those of `ticketd.toml` first."""
+    """The ticket files by path, and all faults, those of `ticketd.toml` and of the brief's template first."""
 
     files: tuple[str, ...]
     problems: tuple[Problem, ...]
@@ -35,7 +36,8 @@ def read_all(files: TicketFiles, landed: Collection[str]) -> Finding:
     found = [files.read(path, stamp, settings).parsed for path, stamp in files.stamps().items()]
     own = {problem for parsed in found for problem in parsed.problems}
     across = across_files.lint(found, settings, landed)
-    return Finding(tuple(parsed.path for parsed in found), (*parsed_settings.problems, *sorted({*own, *across})))
+    of_config = (*parsed_settings.problems, *template_problems(files, settings))
+    return Finding(tuple(parsed.path for parsed in found), (*of_config, *sorted({*own, *across})))
 
 
 @click.command()

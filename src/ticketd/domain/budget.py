@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ from ticketd.domain.ticket import Reason, Ticket, TicketRecord
 from ticketd.domain.verdict import Fail, Requeue, Verdict
 
 NO_DAY = Day(0.0, 0.0)
+UNTIL_MIDNIGHT = "waits for midnight, "
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,22 @@ class Today:
         limit, spent = settings.scope_budget_of(scope), self.scopes.get(scope, 0.0)
         if limit is not None and spent >= limit:
             raised = f"`budget_usd` under [scopes.{scope}]" if _has_own(scope, settings) else "`scope` under [budget]"
-            return f"scope {scope} has cost {dollars(spent)} today, of {dollars(limit)}; or raise {raised}"
+            told = f"scope {scope} has cost {dollars(spent)} today, of {dollars(limit)}"
+            return f"{told}; {UNTIL_MIDNIGHT}or raise {raised}"
         limit, spent = settings.budget.day, sum(self.scopes.values())
         if limit is not None and spent >= limit:
-            return f"today has cost {dollars(spent)}, of {dollars(limit)}; or raise `day` under [budget]"
+            told = f"today has cost {dollars(spent)}, of {dollars(limit)}"
+            return f"{told}; {UNTIL_MIDNIGHT}or raise `day` under [budget]"
         return ""
 
 
 def today(spent: DaySpent, attempts: Iterable[Attempt], tickets: Mapping[str, TicketRecord], now: float) -> Today:
     """`attempts`: those under way. An attempt's cost is that of the day on which it ends."""
-    scopes = Counter[str](spent.scopes if now in spent.day else {})
+    scopes = dict(spent.scopes) if now in spent.day else {}
     for attempt in attempts:
         if attempt.spent_usd and attempt.key.ticket in tickets:
-            scopes[tickets[attempt.key.ticket].ticket.scope] += attempt.spent_usd  # type: ignore[assignment]
+            scope = tickets[attempt.key.ticket].ticket.scope
+            scopes[scope] = scopes.get(scope, 0.0) + attempt.spent_usd
     return Today(day_of(now), scopes)
 
 
@@ -65,11 +68,12 @@ def ticket_used_up(ticket: Ticket, spent: float, settings: Settings) -> str:
 
 
 def within_budget(verdict: Verdict, record: TicketRecord, cost: float | None, settings: Settings) -> Verdict:
-    """A ticket that would run again has failed if it may not cost more; one that was ended for the budget of its scope
-    or of the day has not: it goes on when that allows. `cost`: of the attempt just ended."""
+    """A ticket that would run again has failed if it may not cost more, and so has one whose agent has given up, as
+    some do by themselves when they have used up theirs. One that was ended for the budget of its scope or of the day
+    has not: it goes on when that allows. `cost`: of the attempt just ended."""
     used_up = ticket_used_up(record.ticket, record.spent_usd + (cost or 0.0), settings)
     match verdict:
-        case Requeue(detail=detail) if used_up:
+        case Requeue(detail=detail) | Fail(reason=Reason.AGENT_FAILED, detail=detail) if used_up:
             return Fail(Reason.BUDGET, f"{used_up}; then `ticketd retry {record.id}`. Its last attempt: {detail}")
         case Fail(reason=Reason.BUDGET, detail=detail) if not used_up:
             return Requeue(detail, goes_on=True)

@@ -1,9 +1,10 @@
-"""Days as the people at this machine count them: from midnight to midnight of its time zone."""
+"""Days as the people at this machine count them: from midnight to midnight of its time zone; times as documents have
+them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +29,8 @@ def date_of(at: float) -> date:
 
 def _midnight(day: date) -> float:
     return datetime(day.year, day.month, day.day).astimezone().timestamp()
+
+
+def iso(at: float | None) -> str | None:
+    """Epoch seconds as UTC ISO 8601 with `Z`."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

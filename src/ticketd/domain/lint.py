@@ -10,6 +10,7 @@ from ticketd.domain import globs
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.graph import dependents_of, spelled_circle
 from ticketd.domain.problems import Problem, Severity, nearest
+from ticketd.domain.quoting import size_of
 from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import GLOBAL_SCOPE, Ticket
 from ticketd.domain.ticketfile import Parsed, heading_of
@@ -207,7 +208,7 @@ def _cycle_through(start: str, knot: set[str], edges: Edges, shorter_than: int) 
 def _of_one(parsed: Parsed, settings: Settings) -> Iterator[Problem]:
     if parsed.ticket is not None:
         yield from _claim(parsed, parsed.ticket)
-        yield from _brief(parsed, parsed.ticket)
+        yield from _brief(parsed, parsed.ticket, settings)
         yield from _place(parsed, parsed.ticket, settings)
 
 
@@ -240,10 +241,13 @@ def _claims_everything(claim: PatternSet) -> bool:
     return globs.matches(claim, "some/path/or other") and globs.outside(globs.EVERYTHING, claim) is None
 
 
-def _brief(parsed: Parsed, ticket: Ticket) -> Iterator[Problem]:
+def _brief(parsed: Parsed, ticket: Ticket, settings: Settings) -> Iterator[Problem]:
     if not ticket.body:
         what = "the ticket has no text: the agent gets its title as the whole brief"
         yield _warning(parsed, "", what, "say what is to be done")
+    if (size := size_of(ticket.body)) > settings.brief.limit:
+        what = f"the text has {size:,} bytes, so nothing else has room in the brief (`limit` under [brief])"
+        yield _warning(parsed, "", what, "put what is only to be looked up into a file, and name that")
     if "title" not in parsed.lines.keys and heading_of(ticket.body) is None:
         what = "no title: neither the key `title` nor a heading"
         yield _warning(parsed, "", what, "begin the text with `# Title`")

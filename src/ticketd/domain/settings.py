@@ -246,6 +246,16 @@ class BudgetSettings:
     scope: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BriefSettings:
+    """`template`: a file of the checkout in place of ours. `limit`: how many bytes a brief may have; the ticket's text
+    and the rules are whole in any case. `wiki_content`: how many of those may be pages of the wiki."""
+
+    template: str | None = None
+    limit: int = 64_000
+    wiki_content: int = 16_000
+
+
 LARGEST_FILE = 100 * 10**6
 """What forges refuse to take; and who writes more has rarely meant to."""
 
@@ -293,6 +303,7 @@ class Settings:
     budget: BudgetSettings = BudgetSettings()
     prices: Mapping[str, Price] = field(default_factory=dict)
     secrets: SecretSettings = SecretSettings()
+    brief: BriefSettings = BriefSettings()
     agents: Mapping[str, AgentProfile] = field(default_factory=dict)
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scopes: Mapping[str, ScopeSettings] = field(default_factory=dict)

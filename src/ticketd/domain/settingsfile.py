@@ -16,6 +16,7 @@ from ticketd.domain.settings import (
     AgentHome,
     AgentProfile,
     Backfill,
+    BriefSettings,
     BudgetSettings,
     ClaimsSettings,
     DriftSettings,
@@ -290,6 +291,12 @@ _SECRETS_KEYS = {
     "except": Key("exempt", list_of(values.secret_name, "a name")),
 }
 
+_BRIEF_KEYS = {
+    "template": Key("template", text(values.relative_path, "a path")),
+    "limit": Key("limit", text(values.amount_of_text, 'an amount like "64 kB"')),
+    "wiki_content": Key("wiki_content", text(values.amount_of_text, 'an amount like "16 kB"')),
+}
+
 _LIMITS_KEYS = {
     "retries": Key("retries", whole(0, values.MAX_RETRIES)),
     "stall": Key("stall_s", duration_or_off),
@@ -320,6 +327,7 @@ _SETTINGS = table(
         "budget": Key("budget", table(BudgetSettings, _BUDGET_KEYS)),
         "prices": Key("prices", named(_word, lambda _: _price)),
         "secrets": Key("secrets", table(SecretSettings, _SECRETS_KEYS)),
+        "brief": Key("brief", table(BriefSettings, _BRIEF_KEYS)),
         "gates": Key("gates", named(values.priority, lambda _: choice(Gate))),
     },
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ticketd.domain.settings import AgentProfile
+from ticketd.domain.settings import AgentHome, AgentProfile, SandboxSettings
 from ticketd.domain.ticket import Size
 from ticketd.domain.tomllines import BARE
 from ticketd.domain.values import quoted
@@ -15,19 +15,27 @@ def template(remote: str, branch: str, agents: Sequence[AgentProfile]) -> str:
     return _TEMPLATE.format(
         remote=quoted(remote),
         branch=quoted(branch),
-        agents="\n".join(_agent_table(agent) for agent in agents) or _NO_AGENT + _AGENT_CAPS,
+        agents="\n".join(agent_table(agent) for agent in agents) or _NO_AGENT,
+        agent_keys=_AGENT_KEYS,
         routes=_routes(agents),
     )
 
 
-def _agent_table(agent: AgentProfile) -> str:
+def agent_table(agent: AgentProfile) -> str:
+    """All that a profile says, as `ticketd.toml` says it."""
     name = agent.name if BARE.fullmatch(agent.name) else quoted(agent.name)
     lines = [f"[agents.{name}]", f"preset = {quoted(agent.preset)}"]
-    if agent.command:
-        lines.append(f"command = {_quoted_list(agent.command)}")
-    if agent.env:
-        lines.append(f"env = {_quoted_list(agent.env)}            # passed on from the daemon's environment")
-    return "\n".join([*lines, _AGENT_CAPS])
+    lines += [f"{key} = {_quoted_list(words)}" for key in ("command", "args", "env") if (words := getattr(agent, key))]
+    lines += [f"{key} = {quoted(word)}" for key in ("model", "account") if (word := getattr(agent, key))]
+    lines += [f"home = {quoted(agent.home)}"] if agent.home is not AgentHome.AUTO else []
+    lines += [f"max_slots = {agent.max_slots}"] if agent.max_slots is not None else []
+    return "\n".join([*lines, ""])
+
+
+def sandbox_table(sandbox: SandboxSettings) -> str:
+    lines = ["[sandbox]", f"mode = {quoted(sandbox.mode)}", f"home = {quoted(sandbox.home)}"]
+    lines += [f"{key} = {_quoted_list(words)}" for key in ("read", "write") if (words := getattr(sandbox, key))]
+    return "\n".join([*lines, ""])
 
 
 def _routes(agents: Sequence[AgentProfile]) -> str:
@@ -47,11 +55,15 @@ def _quoted_list(words: Sequence[str]) -> str:
 
 _NO_AGENT = """\
 # [agents.default]               # which program works on a ticket
-# preset = "command"
-# command = ["./agent.sh"]       # an argv list, never a shell string; the brief is its standard input
+# preset = "claude"              # or codex, gemini, opencode, qwen, copilot, kimi, pi, aider, mini, command
 """
 
-_AGENT_CAPS = """\
+_AGENT_KEYS = """\
+# model = "NAME"                 # of each agent: in its own words; without it, what it takes by itself
+# env = ["OPENAI_API_KEY"]       # passed on from the daemon's environment: its key; without one it needs a login
+# args = ["--verbose"]           # put behind the arguments that ticketd gives it
+# command = ["./agent.sh"]       # with preset "command": an argv list, never a shell string; the brief is its input
+# home = "auto"                  # auto | own | shared: where its configuration and sessions are
 # max_slots = 3                  # how many of it run at once
 # account = "team"               # profiles that name the same one share its rate limits
 """
@@ -110,7 +122,7 @@ branch = {branch}
 # read = ["~/.nvm"]              # what they see besides
 # write = ["~/.cache"]           # and may write
 
-{agents}
+{agents}{agent_keys}
 {routes}
 
 # [scopes.acme]                  # a brand, tenant or area: tickets in `tickets/acme/`
@@ -136,6 +148,11 @@ critical = "land"
 [review]
 # claim = "hold"                 # hold | release: a ticket's files while it waits to land
 # protect = ["/deploy/"]         # work that touches these lands only after a person's word
+
+# [brief]                        # what an agent is told beside its ticket
+# template = ".ticketd/brief.md" # in place of ticketd's own; fields like `$task` (see wiki/_global/brief.md of ticketd)
+# limit = "64 kB"                # of a whole brief
+# wiki_content = "16 kB"         # of that for pages of wiki/_global and of the scope; the others are named
 
 # [secrets]                      # taken out of logs and events, and never pushed
 # env = ["DEPLOY_TOKEN"]         # variables, beside those of `env` above that are called KEY, TOKEN, PASSWORD or so

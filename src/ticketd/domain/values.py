@@ -23,6 +23,7 @@ MAX_TITLE = 200
 MAX_RETRIES = 100
 MAX_BUDGET_USD = 1e6
 MIN_AMOUNT, MAX_AMOUNT = 10**6, 10**15
+MAX_TEXT = 10**6
 MAX_DURATION_S = 366 * 24 * 3600
 
 PRIORITY_ALIASES = {f"p{p.rank}": p.value for p in Priority}
@@ -188,13 +189,25 @@ def duration(text: str) -> float:
 
 def amount(text: str) -> int:
     """Bytes of `500 MB`, `20 GB`, `1.5 TB`."""
-    found = _AMOUNT.fullmatch(text.strip())
-    if found is None:
-        raise Fault(f"{shown(text)} is not an amount", _AMOUNT_MEND)
-    total = int(float(found[1]) * 1000 ** (" KMGT".index(found[2].upper())))
+    total = _bytes(text, _AMOUNT_MEND)
     if not MIN_AMOUNT <= total <= MAX_AMOUNT:
         raise Fault(f"{shown(text)} is out of range", "write an amount from `1 MB` to `1000 TB`")
     return total
+
+
+def amount_of_text(text: str) -> int:
+    """Bytes of `16 kB`, for what an agent is to read."""
+    total = _bytes(text, "write an amount like `16 kB` or `0.5 MB`")
+    if total > MAX_TEXT:
+        raise Fault(f"{shown(text)} is out of range", "write an amount of at most `1 MB`")
+    return total
+
+
+def _bytes(text: str, mend: str) -> int:
+    found = _AMOUNT.fullmatch(text.strip())
+    if found is None:
+        raise Fault(f"{shown(text)} is not an amount", mend)
+    return int(float(found[1]) * 1000 ** (" KMGT".index(found[2].upper())))
 
 
 # --- names ----------------------------------------------------------------------------------------------------------

@@ -80,6 +80,12 @@ def target_tip(root: Path, remote: str, branch: str) -> RemoteAnswer:
     return RemoteAnswer(found[0] if found else None)
 
 
+def last_seen(root: Path, remote: str, branch: str) -> str | None:
+    """Where the target branch stood when this repository last heard of it; nobody is asked."""
+    ref = f"refs/remotes/{remote}/{branch}" if remote else f"refs/heads/{branch}"
+    return Git(root).ask("rev-parse", "--quiet", "--verify", f"{ref}^{{commit}}").line or None
+
+
 def _ask_remote(git: Git, *args: str) -> Answer:
     return git.ask("ls-remote", "--quiet", *args, env=_NO_QUESTIONS, timeout_s=REMOTE_S)
 

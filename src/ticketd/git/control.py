@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ticketd.domain.merging import NO_RULES, MergeRules
+from ticketd.domain.pages import Page
 from ticketd.errors import GitFailed
 from ticketd.git.additions import read_additions
 from ticketd.git.conflicts import marked, unresolved
@@ -28,6 +29,7 @@ from ticketd.git.exactness import PLAIN
 from ticketd.git.living import git_lives
 from ticketd.git.moves import read_moves
 from ticketd.git.objects import objects_of
+from ticketd.git.pages import read_pages, read_subjects
 from ticketd.git.rebase import rebase
 from ticketd.git.record import NAME, Record
 from ticketd.git.repository import CONTROL, OWN
@@ -146,6 +148,12 @@ class Control:
     def added(self, base: str, tip: str) -> Iterator[Addition]:
         git = self.git
         return read_additions(git, objects_of(git), base, tip)
+
+    def subjects(self, base: str, tip: str, most: int) -> tuple[str, ...]:
+        return read_subjects(objects_of(self.git), base, tip, most)
+
+    def pages(self, commit: str, folders: Sequence[str]) -> tuple[Page, ...]:
+        return read_pages(self.git, commit, folders)
 
     def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
         answer = self.git.ask(

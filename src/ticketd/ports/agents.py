@@ -86,13 +86,15 @@ class Agent(Protocol):
     `name`: the preset's; `program`: what is looked for on PATH, empty if that is the profile's command; `resumes`:
     whether it can go on with a session of an earlier run; `resumes_elsewhere`: in another directory, too;
     `reads_lines`: whether `read` says anything at all; `keys`: the variables that it may take a key from, any of
-    them; `variables`: others that it reads, of which endpoint and so on.
+    them; `variables`: others that it reads, of which endpoint and so on; `logins`: what a login leaves below the home
+    directory of the person.
     """
 
     name: str
     program: str
     keys: tuple[str, ...]
     variables: tuple[str, ...]
+    logins: tuple[str, ...]
     resumes: bool
     resumes_elsewhere: bool
     reads_lines: bool

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from ticketd.domain.attempt import AttemptKey
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.merging import NO_RULES, MergeRules
+from ticketd.domain.pages import Page
 from ticketd.domain.recovery import Mend, World
 from ticketd.domain.settings import LARGEST_FILE
 
@@ -177,6 +178,12 @@ class History(Protocol):
 
     def added(self, base: str, tip: str) -> Iterator[Addition]:
         """What each of the commits `base..tip` brings."""
+
+    def subjects(self, base: str, tip: str, most: int) -> tuple[str, ...]:
+        """First lines of the messages of `base..tip`, along the first parents, the newest first; at most `most`."""
+
+    def pages(self, commit: str, folders: Sequence[str]) -> tuple[Page, ...]:
+        """Text files of the wiki below these folders, links and binary ones left out."""
 
     def renamed(self, base: str, tip: str) -> tuple[tuple[str, str], ...]:
         """Files that `tip` has under another name than `base`: old and new name."""

@@ -65,6 +65,13 @@ class TicketFiles(Protocol):
     def last_good_settings(self) -> Settings | None:
         """What `ticketd.toml` said when it last had no error."""
 
+    def template(self, path: str) -> str:
+        """The text of the file that `[brief] template` names.
+
+        Raises:
+            BadInput: it cannot be read.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Board:

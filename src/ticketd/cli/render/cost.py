@@ -6,10 +6,8 @@ from rich.text import Text
 
 from ticketd.cli.render.console import Room, console, room, show
 from ticketd.cli.render.layout import Column, Row, line, table, wrapped
-from ticketd.cli.render.words import Document, clock, moment, safe
+from ticketd.cli.render.words import TOKENS, Document, clock, count, moment, safe
 from ticketd.domain.budget import dollars
-
-TOKENS = ("input", "output", "cache_read", "cache_write")
 
 
 def show_cost(document: Document) -> None:
@@ -47,20 +45,22 @@ def cost_words(each: Document) -> str:
     return dollars(each["cost_usd"]) + ("+" if each["unpriced"] else "")
 
 
-def count(tokens: int) -> str:
-    """`950`, `12.3k`, `1.24M`."""
-    if tokens < 1000:
-        return str(tokens)
-    return f"{tokens / 1000:.1f}k" if tokens < 999_950 else f"{tokens / 1e6:.2f}M"
-
-
 def _unpriced(document: Document, place: Room) -> list[Text]:
     """Said once, however many attempts used them."""
-    models = document["unpriced_models"]
-    if not models:
-        return []
-    those = "this model costs" if len(models) == 1 else "these models cost"
-    told = f"nobody knows what {those}, so no sum and no budget has it: {', '.join(map(safe, models))}"
+    models = [model for model in document["unpriced_models"] if model]
+    lines = _nameless(place) if "" in document["unpriced_models"] else []
+    return [*lines, *_priceless(models, place)] if models else lines
+
+
+def _nameless(place: Room) -> list[Text]:
+    told = "some agents do not tell which model they use, so no sum and no budget has what they cost"
+    mend = 'in ticketd.toml: model = "…" in their profile'
+    return [Text(), *wrapped(told, place.width, "  ", 4, "yellow"), *wrapped(mend, place.width, "  ", 3, "cyan")]
+
+
+def _priceless(models: list[str], place: Room) -> list[Text]:
+    those = "this model" if len(models) == 1 else "these models"
+    told = f"nobody knew what {those} cost, so no sum and no budget has it: {', '.join(map(safe, models))}"
     mend = f'in ticketd.toml: [prices."{safe(models[0])}"] with input and output, USD for a million tokens'
     return [Text(), *wrapped(told, place.width, "  ", 4, "yellow"), *wrapped(mend, place.width, "  ", 3, "cyan")]
 

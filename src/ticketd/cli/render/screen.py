@@ -122,6 +122,8 @@ def _totals(document: Document) -> Text:
             parts += ["  " if parts else "", (f"{counts[state]} {state}", style if counts[state] else "dim")]
     if document["cost_usd"]:
         parts.append(f"  {money(document['cost_usd'])}")
+    if (day := document["today"])["budget_usd"] is not None:
+        parts.append(f"  today {money(day['cost_usd'])} of {money(day['budget_usd'])}")
     return line(*parts)
 
 

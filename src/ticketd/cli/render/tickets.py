@@ -10,7 +10,9 @@ from ticketd.cli.render.console import console, room, show
 from ticketd.cli.render.layout import Cell, Column, Row, line, packed, table, wrapped
 from ticketd.cli.render.screen import PRIORITY_STYLES, STATE_STYLES
 from ticketd.cli.render.words import (
+    TOKENS,
     Document,
+    count,
     duration,
     moment,
     money,
@@ -22,6 +24,7 @@ from ticketd.cli.render.words import (
     seconds_between,
     short,
 )
+from ticketd.domain.budget import dollars
 from ticketd.domain.ticket import FINAL
 
 LIST_COLUMNS = (
@@ -98,6 +101,7 @@ def _facts(ticket: Document, width: int) -> list[Text]:
         "limits": _limits(ticket),
         "expected": "" if ticket["state"] in FINAL else _expected(ticket["estimate_s"]),
         "verify": " ".join(ticket["verify"]),
+        "cost": _cost(ticket),
         "labels": ", ".join(ticket["labels"]),
         "landed as": ticket["landed_sha"] or "",
     }
@@ -107,6 +111,16 @@ def _facts(ticket: Document, width: int) -> list[Text]:
 def _limits(ticket: Document) -> str:
     budget = f", {money(ticket['budget_usd'])}" if ticket["budget_usd"] is not None else ""
     return f"{duration(ticket['timeout_s'])} an attempt, {ticket['retries']} retries{budget}"
+
+
+def _cost(ticket: Document) -> str:
+    """`$1.26: 1.0k tokens in, 4.20M from the cache, 520 out`"""
+    used = {kind: sum(each["tokens"][kind] for each in ticket["attempt_list"]) for kind in TOKENS}
+    sent = used["input"] + used["cache_write"]
+    tokens = f"{count(sent)} tokens in, {count(used['cache_read'])} from the cache, {count(used['output'])} out"
+    if not ticket["cost_usd"]:
+        return f"unknown: {tokens}" if any(used.values()) else ""
+    return f"{dollars(ticket['cost_usd'])}: {tokens}"
 
 
 def _expected(estimate: Document) -> str:
@@ -146,8 +160,8 @@ def _attempts(ticket: Document, width: int, now: str) -> list[Text]:
     rows = [_attempt(attempt, now) for attempt in attempts]
     lines = [Text(), *table(ATTEMPT_COLUMNS, rows, width)] if rows else []
     for attempt in attempts:
-        if attempt["detail"]:
-            lines += wrapped(f"{attempt['attempt']}: {attempt['detail']}", width, "  ", DETAIL_LINES, "dim")
+        if said := attempt["detail"] or attempt["held_up"]:
+            lines += wrapped(f"{attempt['attempt']}: {said}", width, "  ", DETAIL_LINES, "dim")
     return lines
 
 
@@ -162,7 +176,7 @@ def _attempt(attempt: Document, now: str) -> Row:
         moment(attempt["started_at"]),
         duration(took) if took is not None else "-",
         "" if attempt["exit_code"] is None else str(attempt["exit_code"]),
-        "" if attempt["cost_usd"] is None else money(attempt["cost_usd"]),
+        "" if attempt["cost_usd"] is None else dollars(attempt["cost_usd"]),
         attempt["reason"] or "",
     ]
 

@@ -85,6 +85,16 @@ def money(usd: float) -> str:
     return f"${usd:.2f}"
 
 
+TOKENS = ("input", "output", "cache_read", "cache_write")
+
+
+def count(tokens: int) -> str:
+    """`950`, `12.3k`, `1.24M`."""
+    if tokens < 1000:
+        return str(tokens)
+    return f"{tokens / 1000:.1f}k" if tokens < 999_950 else f"{tokens / 1e6:.2f}M"
+
+
 def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
@@ -159,6 +169,8 @@ def attempt_words(attempt: Document, now: str) -> str:
     begun = f"{doing} in slot {attempt['slot']} since {clock(attempt['since'])} ({duration(since)}){again}"
     if ending := ending_words(attempt):
         return f"{begun}, {ending}"
+    if attempt["held_up"]:
+        return f"{begun}, {safe(attempt['held_up'])}"
     left_s = attempt["left_s"]
     return f"{begun}, about {roughly(left_s)} left" if left_s > 0 else f"{begun}, {roughly(-left_s)} more than expected"
 
@@ -168,10 +180,19 @@ def repair_words(repair: Document) -> str:
     return f"repair {repair['number']} of {repair['of']}: {safe(repair['told'])}"
 
 
+ENDED_FOR = {
+    "budget": "its budget is used up",
+    "stall": "it shows no sign of progress",
+    "loop": "it fails at the same thing again and again",
+}
+
+
 def ending_words(attempt: Document) -> str:
     """What its agent is being ended for; empty if it is not."""
     if attempt["making_way_for"]:
         return f"making way for {attempt['making_way_for']}"
+    if attempt["ended_for"]:
+        return f"being ended: {ENDED_FOR[attempt['ended_for']]}"
     return "to begin anew on the moved target" if attempt["begins_anew"] else ""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from ticketd.domain.budget import UNTIL_MIDNIGHT
 from ticketd.domain.graph import spelled_circle
 from ticketd.domain.keeping import DISK_FULL, LIMIT_REACHED
 from ticketd.domain.review import BEFORE_IT_LANDS
@@ -64,7 +65,9 @@ def _over_budget(ticket: str, on: WaitsOn, what: str) -> Root:
     """The budget of a day comes back by itself; that of a ticket does not."""
     why, _, raised = what.rpartition("; ")
     if on.until is not None:
-        return Root(ticket, f"{ticket} waits for midnight: {why}", hint=raised, until=on.until)
+        return Root(
+            ticket, f"{ticket} waits for midnight: {why}", hint=raised.removeprefix(UNTIL_MIDNIGHT), until=on.until
+        )
     return Root(ticket, f"{ticket} has no budget left: {why}", raised)
 
 
@@ -133,6 +136,8 @@ def _after_failure(record: TicketRecord) -> str:
             return f"put what is missing into {record.ticket.path}; {retry} tries again"
         case Reason.CONFLICT:
             return f"{retry} works anew from the new base"
+        case Reason.BUDGET:
+            return f"raise its budget; {retry} goes on"
         case _ if record.attempts:
             return f"`ticketd logs {record.id}` shows why; {retry} tries again"
         case _:

@@ -2,7 +2,7 @@
 
 A queued ticket is ready when nothing but files, slots and capacity can hold it back. A ready ticket may start when
 
-- there is room for it: in its scope, and in a profile of its route;
+- there is room for it: in its scope, in what that and the day may cost, and in a profile of its route;
 - no held claim overlaps it;
 - no ready ticket with room that ranks above it overlaps it. Such a ticket reserves its files. With backfill by
   estimates one may be passed if whoever passes is expected to end before it could start anyway.
