@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 
 import pytest
-from eyes_yard import Yard
+from eyes_yard import NOW, Yard
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -125,6 +125,21 @@ def test_keys_steer_the_chosen_ticket_and_what_came_of_it_is_told(busy: Yard) ->
     with busy.daemon():
         played(busy, play)
     assert busy.session.store.ticket("client-cache").priority is Priority.CRITICAL
+
+
+def test_the_chosen_line_stays_where_it_is_though_others_are_of_the_same_ticket(busy: Yard) -> None:
+    async def play(app: Steered, pilot: Pilot[None]) -> None:
+        await pilot.press("7")
+        events = app.screen.query_one("#events", Lines)
+        await until(pilot, lambda: "last-asked" in events.tickets)
+        of_it = [at for at, ticket in enumerate(events.tickets) if ticket == "last-asked"]
+        assert len(of_it) > 1
+        events.choose(of_it[-1])
+        busy.session.store.pause("for lunch", NOW)
+        await until(pilot, lambda: "! paused" in text_of(app))
+        assert events.at == max(at for at, ticket in enumerate(events.tickets) if ticket == "last-asked")
+
+    played(busy, play)
 
 
 def test_keys_steer_the_pool(busy: Yard) -> None:

@@ -20,7 +20,6 @@ from ticketd.cli.screen.ticketview import TicketView
 from ticketd.cli.screen.views import Kind
 from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import MAX_SLOTS
-from ticketd.errors import TicketdError
 
 INTERRUPTED = 130
 PRIORITIES = {"c": "critical", "h": "high", "n": "normal", "l": "low"}
@@ -219,7 +218,7 @@ class Steered(App[None]):
         try:
             said = deed()
             told = said if isinstance(said, str) else "; ".join(said)
-        except (TicketdError, OSError) as error:
+        except Exception as error:
             self.post_message(self.Done(in_one_line(self._here, error), trouble=True))
         else:
             self.post_message(self.Done(told, trouble=False))

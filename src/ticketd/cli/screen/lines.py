@@ -42,7 +42,7 @@ class Lines(ScrollView, can_focus=True):
         self._chooses = chooses
         self.follows = follows
         self._filled = Filled()
-        self._at = 0
+        self.at = 0
 
     # --- what is shown ---
 
@@ -51,9 +51,11 @@ class Lines(ScrollView, can_focus=True):
         at_end, ticket = self.scroll_offset.y >= self.max_scroll_y, self.ticket
         with self._changing():
             self._filled = filled
-            if ticket is not None and ticket in filled.tickets:
-                self._at = filled.tickets.index(ticket)
-            self._at = max(min(self._at, len(filled.lines) - 1), 0)
+            if ticket is not None:
+                # Several lines may be of one ticket: the one nearest to where it was.
+                own = (at for at, of in enumerate(filled.tickets) if of == ticket)
+                self.at = min(own, key=lambda at: abs(at - self.at), default=self.at)
+            self.at = max(min(self.at, len(filled.lines) - 1), 0)
         width = 0 if self._chooses else max((each.cell_len for each in filled.lines), default=0)
         self.virtual_size = Size(width, len(filled.lines) + bool(filled.heading))
         if self.follows and at_end:
@@ -77,7 +79,7 @@ class Lines(ScrollView, can_focus=True):
         at = y + int(self.scroll_offset.y) - bool(heading)
         if at >= len(lines):
             return NO_LINE
-        if not (self._chooses and self.has_focus and at == self._at):
+        if not (self._chooses and self.has_focus and at == self.at):
             return lines[at]
         chosen = lines[at].copy()
         chosen.pad_right(max(self.size.width - chosen.cell_len, 0))
@@ -98,19 +100,19 @@ class Lines(ScrollView, can_focus=True):
     @property
     def ticket(self) -> str | None:
         tickets = self._filled.tickets
-        return tickets[self._at] if self._chooses and self._at < len(tickets) else None
+        return tickets[self.at] if self._chooses and self.at < len(tickets) else None
 
     def choose(self, at: int) -> None:
         with self._changing():
-            self._at = max(min(at, len(self._filled.lines) - 1), 0)
+            self.at = max(min(at, len(self._filled.lines) - 1), 0)
         fixed = bool(self._filled.heading)
         room = max(self.size.height - fixed, 1)
         top = int(self.scroll_offset.y)
-        self.scroll_to(y=min(max(top, self._at - room + 1), self._at), animate=False)
+        self.scroll_to(y=min(max(top, self.at - room + 1), self.at), animate=False)
 
     def action_move(self, by: int) -> None:
         if self._chooses:
-            self.choose(self._at + by)
+            self.choose(self.at + by)
         else:
             self.scroll_relative(y=by, animate=False)
 
@@ -139,6 +141,10 @@ class Lines(ScrollView, can_focus=True):
 
     def on_resize(self, event: Resize) -> None:
         self.refresh()
+
+
+class Head(Lines, can_focus=False):
+    """Lines that are only looked at."""
 
 
 def difference(old: Line, new: Line) -> tuple[int, int]:

@@ -9,11 +9,11 @@ from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Static
 
-from ticketd.cli.render.layout import Line
+from ticketd.cli.render.layout import line
 from ticketd.cli.render.words import safe
 from ticketd.cli.screen.bar import Bar
 from ticketd.cli.screen.filling import Filled, Pane, fill, fill_cost, fill_events, head
-from ticketd.cli.screen.lines import Lines
+from ticketd.cli.screen.lines import Head, Lines
 from ticketd.cli.screen.reading import Seen
 
 KEYS = (
@@ -28,7 +28,8 @@ FEWEST_BELOW = 6
 
 class Pool(Screen[None]):
     DEFAULT_CSS = """
-    Pool #head, Pool #tabs { height: auto; text-wrap: nowrap; }
+    Pool #head { height: 1; }
+    Pool #tabs { height: 1; text-wrap: nowrap; }
     Pool #slots { height: 10; }
     Pool #lower { height: 1fr; grid-size: 1 1; }
     Pool #lower Lines { display: none; }
@@ -49,11 +50,12 @@ class Pool(Screen[None]):
         super().__init__()
         self._seen: Seen | None = None
         self._words = ""
+        self._tabs = Content("")
         self._lower = Pane.QUEUE
         self._counts: dict[Pane, int] = {}
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="head", markup=False)
+        yield Head("head", chooses=False)
         yield Lines(Pane.SLOTS)
         yield Static("", id="tabs", markup=False)
         with Grid(id="lower"):
@@ -64,7 +66,7 @@ class Pool(Screen[None]):
         yield Bar(KEYS)
 
     def on_mount(self) -> None:
-        self.query_one("#head", Static).update("looking …")
+        self.query_one(Head).put(Filled(None, (line("looking …"),)))
         self.action_pane(Pane.QUEUE)
         self.action_pane(Pane.SLOTS)
 
@@ -102,7 +104,7 @@ class Pool(Screen[None]):
         self._seen = seen
         width = self.size.width
         lines = head(seen.status, width)
-        self.query_one("#head", Static).update(_joined(lines))
+        self.query_one(Head).put(Filled(None, tuple(lines)))
         for pane in Pane:
             filled = self._filled(pane, seen, self._of(pane).size.width or width)
             self._counts[pane] = filled.count
@@ -120,6 +122,7 @@ class Pool(Screen[None]):
                 return fill(pane, seen.status, width)
 
     def _share_height(self, above: int) -> None:
+        self.query_one(Head).styles.height = above
         room = self.size.height - above - 3
         wanted = max(self._of(Pane.SLOTS).virtual_size.height, 1)
         self._of(Pane.SLOTS).styles.height = max(min(wanted, room - FEWEST_BELOW), 2)
@@ -132,7 +135,10 @@ class Pool(Screen[None]):
             style = "reverse" if pane is here else "bold" if pane is self._lower else "dim"
             parts.append(Content.styled(f" {number} {pane}{count} ", style))
         words = [Content.styled(f"  /{safe(self._words)}", "bold")] if self._words else []
-        self.query_one("#tabs", Static).update(Content("").join([*parts, *words]))
+        tabs = Content("").join([*parts, *words])
+        if not tabs.is_same(self._tabs):
+            self._tabs = tabs
+            self.query_one("#tabs", Static).update(tabs)
 
     # --- asked for ---
 
@@ -145,7 +151,3 @@ class Pool(Screen[None]):
         self.set_class(event.size.width >= WIDE and event.size.height >= HIGH, "wide")
         if self._seen:
             self.call_after_refresh(self.show, self._seen)
-
-
-def _joined(lines: list[Line]) -> Content:
-    return Content("\n").join(Content.from_rich_text(each) for each in lines)

@@ -88,7 +88,7 @@ class Reader(threading.Thread):
     def _look(self, eyes: Eyes) -> Seen | Trouble:
         try:
             return eyes.look()
-        except (TicketdError, OSError) as error:
+        except Exception as error:
             return Trouble(in_one_line(self._here, error))
 
     def look_again(self) -> None:
@@ -101,4 +101,6 @@ class Reader(threading.Thread):
 
 
 def in_one_line(here: View, error: Exception) -> str:
-    return here.opened.secrets.redact_text(" ".join(str(error).split()))
+    """For a thread's boundary: one that ended without a word would leave a screen that stands still."""
+    what = str(error) if isinstance(error, TicketdError | OSError) else f"{type(error).__name__}: {error}"
+    return here.opened.secrets.redact_text(" ".join(what.split()))

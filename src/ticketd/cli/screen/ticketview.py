@@ -20,7 +20,6 @@ from ticketd.cli.screen.filling import Filled
 from ticketd.cli.screen.lines import Lines
 from ticketd.cli.screen.reading import in_one_line
 from ticketd.cli.screen.views import MOST_LINES, Asked, Kind, Piece, pieces
-from ticketd.errors import TicketdError
 
 KEYS = "l log  d diff  i about  v review  a approve  x reject  r retry  c cancel  ? help  q back"
 WRAPPED_TO = 40
@@ -83,7 +82,7 @@ class TicketView(Screen[None]):
                 if asked.enough.is_set():
                     return
                 self.post_message(self.Made(asked.enough, piece))
-        except (TicketdError, OSError) as error:
+        except Exception as error:
             self.post_message(self.Made(asked.enough, in_one_line(self._here, error)))
 
     def on_ticket_view_made(self, message: Made) -> None:
