@@ -95,6 +95,14 @@ def test_a_ticket_that_may_cost_no_more_has_failed_instead_of_running_again() ->
     assert "it failed" in verdict.detail
 
 
+def test_one_without_retries_that_has_used_up_its_budget_has_failed_for_that() -> None:
+    record = ticket("a", budget_usd=1.0, state=TicketState.RUNNING)
+    failed = Fail(Reason.AGENT_FAILED, "it used up its budget before it was done")
+    assert within_budget(failed, record, 0.9, SETTINGS) == failed
+    verdict = within_budget(failed, record, 1.0, SETTINGS)
+    assert isinstance(verdict, Fail) and verdict.reason is Reason.BUDGET
+
+
 def test_good_work_lands_whatever_it_has_cost() -> None:
     record = ticket("a", budget_usd=1.0, state=TicketState.RUNNING)
     for verdict in (ToLanding(), Cancel("asked"), Fail(Reason.NO_CHANGES, "none")):
