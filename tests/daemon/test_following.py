@@ -19,9 +19,9 @@ from ticketd.app.liveness import Liveness
 from ticketd.app.places import Places
 from ticketd.domain.attempt import EndedFor
 from ticketd.domain.pool import TargetRecord
-from ticketd.domain.report import Usage
+from ticketd.domain.report import Report, Usage
 from ticketd.domain.settings import Limits, Settings
-from ticketd.ports import Alive, Pulse, Said, SaidKind
+from ticketd.ports import AgentResult, Alive, Exited, Pulse, Said, SaidKind
 from ticketd.store import SqliteStore
 
 
@@ -103,6 +103,30 @@ def test_a_line_counts_once_it_is_whole_and_only_once(scene: Scene) -> None:
 def test_of_an_answer_that_is_told_several_times_the_last_word_counts(scene: Scene) -> None:
     scene.says("".join(f'{{"usage": {number}, "of": "{of}"}}\n' for number, of in ((3, "a"), (5, "a"), (7, "b"))))
     assert scene.heard().usage == (Usage("m", input=12),)
+
+
+class Silent(Talker):
+    """Writes what it has used into a file beside its log."""
+
+    tells_usage = False
+    asked = 0
+
+    def read_result(self, exited: Exited | None, log: Path, home: Path) -> AgentResult:
+        self.asked += 1
+        return AgentResult("failed", report=Report(usage=(Usage("m", input=int((home / "used").read_text())),)))
+
+
+def test_what_an_agent_keeps_to_itself_is_asked_for_now_and_then(scene: Scene) -> None:
+    agent = Silent()
+    scene.works.agent_of = lambda profile: agent
+    home = Places(scene.root).agent_home(KEY.ticket, scene.store.live_attempts()[0].agent)
+    home.mkdir(parents=True)
+    seen = []
+    for used in (5, 7, 9):
+        (home / "used").write_text(str(used))
+        seen.append(sum(each.input for each in scene.heard().usage))
+        scene.now += 6.0
+    assert (seen, agent.asked) == ([5, 5, 9], 2)
 
 
 def test_a_line_without_an_end_is_passed_over_and_what_follows_is_read(

@@ -47,6 +47,7 @@ class AiderAgent:
     resumes = True
     resumes_elsewhere = True
     reads_lines = True
+    tells_usage = True
 
     def launch(self, task: Task) -> Launch:
         profile, endpoint = task.profile, task.environ.get("OPENAI_BASE_URL")

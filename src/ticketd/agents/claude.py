@@ -55,6 +55,7 @@ class ClaudeAgent:
     resumes = True
     resumes_elsewhere = True
     reads_lines = True
+    tells_usage = True
 
     def launch(self, task: Task) -> Launch:
         profile = task.profile

@@ -47,6 +47,7 @@ class CodexAgent:
     resumes = True
     resumes_elsewhere = True
     reads_lines = True
+    tells_usage = False
 
     def launch(self, task: Task) -> Launch:
         profile, settings = task.profile, (*QUIET, *_provider(task))

@@ -22,6 +22,7 @@ class CommandAgent:
     resumes = False
     resumes_elsewhere = False
     reads_lines = False
+    tells_usage = True
 
     def launch(self, task: Task) -> Launch:
         return Launch(task.profile.command)

@@ -44,6 +44,7 @@ class CopilotAgent:
     resumes = True
     resumes_elsewhere = True
     reads_lines = True
+    tells_usage = False
 
     def launch(self, task: Task) -> Launch:
         profile = task.profile

@@ -43,6 +43,7 @@ class GeminiAgent:
     resumes = True
     resumes_elsewhere = False
     reads_lines = True
+    tells_usage = False
 
     def launch(self, task: Task) -> Launch:
         profile = task.profile

@@ -37,6 +37,7 @@ class KimiAgent:
     resumes = True
     resumes_elsewhere = False
     reads_lines = True
+    tells_usage = False
 
     def launch(self, task: Task) -> Launch:
         profile, by_variables = task.profile, "KIMI_MODEL_API_KEY" in task.environ

@@ -36,6 +36,7 @@ class MiniAgent:
     resumes = False
     resumes_elsewhere = False
     reads_lines = False
+    tells_usage = False
 
     def launch(self, task: Task) -> Launch:
         profile, endpoint = task.profile, task.environ.get("OPENAI_BASE_URL")

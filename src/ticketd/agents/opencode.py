@@ -84,6 +84,7 @@ class OpencodeAgent:
     resumes = True
     resumes_elsewhere = False
     reads_lines = True
+    tells_usage = True
 
     def launch(self, task: Task) -> Launch:
         profile, endpoint = task.profile, task.environ.get("OPENAI_BASE_URL")

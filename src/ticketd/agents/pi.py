@@ -42,6 +42,7 @@ class PiAgent:
     resumes = True
     resumes_elsewhere = False
     reads_lines = True
+    tells_usage = True
 
     def launch(self, task: Task) -> Launch:
         profile, home = task.profile, task.home / "pi"

@@ -48,6 +48,7 @@ class QwenAgent:
     resumes = True
     resumes_elsewhere = False
     reads_lines = True
+    tells_usage = True
 
     def launch(self, task: Task) -> Launch:
         profile = task.profile

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ticketd.app.collecting import profile_of
 from ticketd.app.session import Works
+from ticketd.app.spending import Spending
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.liveness import Habit, acted, came_of_it
 from ticketd.domain.report import Usage, added
@@ -26,6 +27,10 @@ MOST_AT_ONCE = 2**20
 LONGEST_LINE = 2**23
 """Of a line that is longer nothing is read: no agent says so much at once."""
 
+LATE_EVERY_S, LATE_SHARE = 10.0, 0.05
+"""How often what an agent has used is asked of files beside its log, which are read from the beginning each time; and
+what part of the time that may take."""
+
 MOST_ANSWERS = 64
 """How many answers are kept apart, in case that more is told of one."""
 
@@ -35,7 +40,7 @@ class Followed:
     """`offset`: what has been read of the log; `rest`: the beginning of a line that has no end yet; `skips`: that line
     is too long. `used`: by model, but for the last `answers`, by their names: of those more may be told. `habit`:
     what it fails at, and `worst`: the same when it had gone furthest since the last look; `is_mute`: its adapter
-    cannot read it."""
+    cannot read it. `late_at`: when it is next asked what is not in the log, on the clock that nobody sets."""
 
     offset: int = 0
     rest: bytes = b""
@@ -45,6 +50,7 @@ class Followed:
     habit: Habit = field(default_factory=Habit)
     worst: Habit = field(default_factory=Habit)
     is_mute: bool = False
+    late_at: float = 0.0
 
     @property
     def usage(self) -> tuple[Usage, ...]:
@@ -74,9 +80,20 @@ class Following:
         try:
             for line in _new_lines(self._works.session.places.log(attempt.key), followed):
                 _take(followed, agent, line)
+            if not agent.tells_usage:
+                self._use_late(attempt, followed, agent)
         except Exception:  # whatever an adapter meets, the others are to be followed
             log.exception("what %s says cannot be read", attempt.key)
             followed.is_mute = True
+
+    def _use_late(self, attempt: Attempt, followed: Followed, agent: Agent) -> None:
+        monotonic, places = self._works.session.clock.monotonic, self._works.session.places
+        if (began := monotonic()) < followed.late_at:
+            return
+        home = places.agent_home(attempt.key.ticket, attempt.agent)
+        result = agent.read_result(None, places.log(attempt.key), home)
+        followed.used = Spending(self._works).report(attempt, result).usage
+        followed.late_at = began + max(LATE_EVERY_S, (monotonic() - began) / LATE_SHARE)
 
 
 def _take(followed: Followed, agent: Agent, line: str) -> None:

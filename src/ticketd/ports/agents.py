@@ -85,7 +85,8 @@ class Agent(Protocol):
 
     `name`: the preset's; `program`: what is looked for on PATH, empty if that is the profile's command; `resumes`:
     whether it can go on with a session of an earlier run; `resumes_elsewhere`: in another directory, too;
-    `reads_lines`: whether `read` says anything at all; `keys`: the variables that it may take a key from, any of
+    `reads_lines`: whether `read` says anything at all; `tells_usage`: whether it says what was used, while the
+    agent runs: else only `read_result` knows; `keys`: the variables that it may take a key from, any of
     them; `variables`: others that it reads, of which endpoint and so on; `logins`: what a login leaves below the home
     directory of the person.
     """
@@ -98,6 +99,7 @@ class Agent(Protocol):
     resumes: bool
     resumes_elsewhere: bool
     reads_lines: bool
+    tells_usage: bool
 
     def launch(self, task: Task) -> Launch: ...
 
