@@ -108,6 +108,22 @@ WAY = Play(
     scripts={"begun.sh": "for i in $(seq 500); do test -e ROOT/go && break; sleep 0.02; done\nexec ROOT/check.sh\n"},
     final={"cancelled": "cancelled|landed"},
 )
+SPENT = '{"type":"assistant","message":{"id":"1","model":"m","content":[],"usage":{"input_tokens":1000000}}}'
+DONE = '{"type":"turn.completed","usage":{"input_tokens":10,"output_tokens":1}}'
+REAL = Play(
+    "real agents",
+    {
+        "coder": {"agent": "coder", "touches": ["/work/coder*"]},
+        "dear": {"agent": "dear", "budget_usd": 1.0, "touches": ["/work/dear*"]},
+    },
+    config='[agents.coder]\npreset = "codex"\nhome = "own"\ncommand = ["ROOT/coder.sh"]\n'
+    '[agents.dear]\npreset = "claude"\ncommand = ["ROOT/dear.sh"]\n[prices.m]\ninput = 2.0\noutput = 2.0\n' + SETTLED,
+    scripts={
+        "coder.sh": f"mkdir -p work; echo x > work/coder.txt; echo '{DONE}'\n",
+        "dear.sh": f"mkdir -p work; echo x > work/dear.txt; echo '{SPENT}'; exec sleep 1000\n",
+    },
+    final={"dear": "failed"},
+)
 PUSHING = Play(
     "an agent's push",
     {
@@ -295,7 +311,7 @@ HANDS = Play(
     unwatched=True,
 )
 PLAYS = (
-    *(WORK, CONFLICT, RESTART, WAY, PUSHING, REFUSED, VOID, HALF, ROOM, RESTORED, MEDDLING),
+    *(WORK, CONFLICT, RESTART, WAY, REAL, PUSHING, REFUSED, VOID, HALF, ROOM, RESTORED, MEDDLING),
     *(REVIEW, STEER, STOPPED, DOUBT, ASKED_BACK, BRANCH, CLONES, LOCAL, HANDS),
 )
 

@@ -22,6 +22,11 @@ STAGED: Mapping[str, tuple[str, ...]] = {
         "store/attempts.preempt",
         "store/attempts.set_drift",
     ),
+    "real agents": (
+        "file/homes._write",
+        "store/attempts.seen_to_cost",
+        "store/attempts.end_for",
+    ),
     "an agent's push": ("git/gate_main._keep/update-ref",),
     "refused": (
         "gone/slots._refused",

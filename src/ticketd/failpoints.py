@@ -30,6 +30,8 @@ POINTS: Mapping[str, str] = {
     "store/attempts.start_refused": "a start that found no process is no attempt any more",
     "store/attempts.preempt": "a running attempt has been asked to make way",
     "store/attempts.restart": "a running attempt has been asked to begin anew",
+    "store/attempts.end_for": "a running agent has been asked to end for good: its budget, or that it gets nowhere",
+    "store/attempts.seen_to_cost": "what running agents have been seen to cost",
     "store/attempts.set_worktree": "the attempt has its worktree",
     "store/attempts.attempt_started": "its agent runs",
     "store/attempts.attempt_over": "its agent has ended, and the slot is free",
@@ -121,6 +123,7 @@ POINTS: Mapping[str, str] = {
     "git/control.keep/update-ref": "a commit is kept: a candidate, what may have been pushed, what takes back a ticket",
     # --- runs ---
     "run/directory": "the run has a directory",
+    "file/homes._write": "a file of an agent's configuration, in its own home",
     "run/brief": "the agent's brief",
     "run/spec": "what is to be run",
     "run/supervisor": "its supervisor is a process",

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import assert_never
 
+from ticketd import failpoints
 from ticketd.app.places import Places, make_private
 from ticketd.domain.settings import AgentHome, AgentProfile
 from ticketd.ports import Agent
@@ -84,6 +85,7 @@ def _write(directory: int, name: str, text: str) -> None:
     with os.fdopen(os.open(_DRAFT, _NEW, 0o600, dir_fd=directory), "w", encoding="utf-8", errors="replace") as draft:
         draft.write(text)
     os.replace(_DRAFT, name, src_dir_fd=directory, dst_dir_fd=directory)
+    failpoints.hit("file/homes._write")
 
 
 def homes_in(places: Places) -> Iterator[str]:
