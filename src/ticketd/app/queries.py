@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ticketd.app.costs import cost_of, today_document, tokens_of
+from ticketd.app.costs import today_document
 from ticketd.app.outlook import Outlook, making_way, outlook_of, stalled
 from ticketd.app.room import no_room
 from ticketd.app.session import Session
@@ -14,7 +14,6 @@ from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.days import iso as iso
 from ticketd.domain.events import Event
 from ticketd.domain.landing import Landing, Phase
-from ticketd.domain.prices import DIGITS
 from ticketd.domain.problems import Problem
 from ticketd.domain.scheduler.schedule import IN_A_SLOT
 from ticketd.domain.scheduler.waits import WaitsOn
@@ -134,7 +133,7 @@ def _busy(session: Session, attempt: Attempt, board: Board, settings: Settings) 
         "behind": attempt.behind,
         "drift": attempt.drift,
         "drift_paths": list(attempt.drift_paths),
-        "collides_with": _collides_with(board, attempt.key.ticket),
+        "collides_with": collides_with(board, attempt.key.ticket),
         "worktree": _worktree(session, attempt),
         "heartbeat_at": iso(attempt.heartbeat_at),
         "output_at": iso(attempt.output_at),
@@ -157,7 +156,7 @@ def repair_document(record: TicketRecord, settings: Settings) -> Document | None
     return {"kind": repair.kind, "number": record.repairs, "of": most, "told": repair.told}
 
 
-def _collides_with(board: Board, id_: str) -> list[Document]:
+def collides_with(board: Board, id_: str) -> list[Document]:
     """The other ticket and the path, whichever of the two wrote outside its claim."""
     own = (each for each in board.collisions if id_ in (each.ticket, each.other))
     return [{"ticket": each.seen_by(id_), "path": each.path} for each in own]
@@ -183,13 +182,13 @@ def _queue(board: Board, outlook: Outlook) -> list[Document]:
             "priority": board.tickets[id_].priority,
             "scope": board.tickets[id_].ticket.scope,
             "title": board.tickets[id_].ticket.title,
-            "waits_on": [_waits_on(on) for on in outlook.waits[id_]],
+            "waits_on": [waiting(on) for on in outlook.waits[id_]],
         }
         for rank, id_ in enumerate(outlook.order, start=1)
     ]
 
 
-def _waits_on(on: WaitsOn) -> Document:
+def waiting(on: WaitsOn) -> Document:
     said = {"kind": on.kind, "ticket": on.ticket, "path": on.path, "detail": on.detail, "until": iso(on.until)}
     return {key: value for key, value in said.items() if value}
 
@@ -251,11 +250,11 @@ def _ended(session: Session, record: TicketRecord) -> Document:
         "reason": record.reason,
         "detail": record.detail,
         "attempts": record.attempts,
-        "mend": list(_mend(session, record)),
+        "mend": list(mends_of(session, record)),
     }
 
 
-def _mend(session: Session, record: TicketRecord) -> Iterator[str]:
+def mends_of(session: Session, record: TicketRecord) -> Iterator[str]:
     """Commands that show more of a failure, then the one that tries again."""
     key = AttemptKey(record.id, record.attempts)
     if record.reason is Reason.VERIFY_FAILED and session.places.log(key, "verify").exists():
@@ -288,80 +287,6 @@ def ticket_line(record: TicketRecord) -> Document:
         "attempts": record.attempts,
         "landed_sha": record.landed_sha,
         "held": record.held,
-    }
-
-
-def ticket(session: Session, settings: Settings, record: TicketRecord) -> Document:
-    """Everything about one ticket: its line of `list --json`, what its file says, its attempts and its events."""
-    said, attempts = record.ticket, session.store.attempts(record.id)
-    board = session.store.board()
-    outlook = outlook_of(board, settings, session.is_running(), session.clock.now())
-    return {
-        "schema": SCHEMA,
-        **ticket_line(record),
-        "path": said.path,
-        "size": said.size,
-        "touches": list(said.touches.patterns),
-        "depends_on": list(said.depends_on),
-        "gate": said.gate,
-        "agent": said.agent,
-        "timeout_s": settings.timeout_of(said),
-        "estimate_s": _estimate(board, settings, record),
-        "retries": settings.retries_of(said),
-        "failures": record.failures,
-        "repairs": record.repairs,
-        "repair": repair_document(record, settings),
-        "verify": list(said.verify),
-        "on_failure": said.on_failure,
-        "budget_usd": settings.budget_of(said),
-        "cost_usd": round(sum(cost_of(each) or 0.0 for each in attempts), DIGITS),
-        "labels": list(said.labels),
-        "body": said.body,
-        "mend": list(_mend(session, record)) if record.state in BADLY else [],
-        "waits_on": [_waits_on(on) for on in outlook.waits.get(record.id, ())],
-        "collides_with": _collides_with(board, record.id),
-        "attempt_list": [_attempt(session, attempt) for attempt in attempts],
-        "events": [event_document(event) for event in session.store.events(ticket=record.id)],
-    }
-
-
-def _estimate(board: Board, settings: Settings, record: TicketRecord) -> Document:
-    """Of one attempt, by the agent that runs it, or would: seconds from dispatch to the agent's end."""
-    running = next((attempt.agent for attempt in board.attempts if attempt.key.ticket == record.id), None)
-    route = settings.route_of(record.ticket)
-    expected = board.estimates.of(record.ticket, running or (route[0].name if route else None))
-    return {
-        "low": round(expected.low),
-        "likely": round(expected.likely),
-        "high": round(expected.high),
-        "from": expected.learned_from,
-    }
-
-
-def _attempt(session: Session, attempt: Attempt) -> Document:
-    return {
-        "attempt": attempt.key.number,
-        "state": attempt.state,
-        "slot": attempt.slot,
-        "agent": attempt.agent,
-        "base": attempt.base,
-        "tip": attempt.tip,
-        "ref": attempt.key.ref if attempt.tip else None,
-        "started_at": iso(attempt.started_at),
-        "ended_at": iso(attempt.ended_at),
-        "exit_code": attempt.exit_code,
-        "outcome": attempt.outcome,
-        "mends": attempt.mends,
-        "reason": attempt.reason,
-        "detail": attempt.detail,
-        "ended_for": attempt.ended_for,
-        "held_up": attempt.held_up,
-        "cost_usd": cost_of(attempt),
-        "tokens": tokens_of(attempt),
-        "models": [each.model for each in attempt.report.usage],
-        "session": attempt.report.session,
-        "turns": attempt.report.turns,
-        "log": str(session.places.log(attempt.key)),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 import click
 
-from ticketd.app import queries
+from ticketd.app import closeup
 from ticketd.app.brief import Desk, next_attempt, write_brief
 from ticketd.cli.checkout import control_of
 from ticketd.cli.render.words import safe
@@ -34,7 +34,7 @@ def show(ctx: click.Context, id_: str, as_brief: bool, as_json: bool) -> None:
         brief = next_brief(here, record)
         click.echo(json.dumps({"schema": 1, "ticket": id_, "brief": brief}) if as_json else safe(brief, keep="\n\t"))
         return
-    document = queries.ticket(here.session, here.settings, record)
+    document = closeup.ticket(here.session, here.settings, record)
     if as_json:
         click.echo(json.dumps(document))
         return

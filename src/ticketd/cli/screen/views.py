@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 
-from ticketd.app import queries
+from ticketd.app import closeup
 from ticketd.cli.diff import shown, text_of
 from ticketd.cli.logs import Log
 from ticketd.cli.render.layout import Line, line
@@ -89,7 +89,7 @@ def _coloured(text: str) -> list[Line]:
 
 
 def _about(asked: Asked) -> Iterator[Piece]:
-    document = queries.ticket(asked.here.session, asked.here.settings, known(asked.here, asked.ticket))
+    document = closeup.ticket(asked.here.session, asked.here.settings, known(asked.here, asked.ticket))
     yield Piece(ticket_lines(document, asked.width))
 
 
