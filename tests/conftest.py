@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ settings.register_profile("suite", deadline=None)
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "50000"))
 settings.register_profile("prove", deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+# Who runs tests in the background of a script has SIGINT ignored, and what they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GITCONFIG = """\
 [user]

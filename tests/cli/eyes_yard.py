@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import sys
@@ -135,6 +136,9 @@ class Yard:
         store.hold("on-hold", True, NOW)
 
 
+PATIENCE_S = 60.0
+
+
 class Terminal:
     """`ticketd` on a terminal of that size."""
 
@@ -171,6 +175,9 @@ class Terminal:
         return ESCAPES.sub("", self.raw).replace("\r\n", "\n").split("\n")
 
     def _read(self) -> bool:
+        if not select.select([self._master], [], [], PATIENCE_S)[0]:
+            self._process.kill()
+            raise AssertionError(f"nothing more comes:\n{self.raw}")
         try:
             piece = os.read(self._master, 1 << 16)
         except OSError:  # EIO: the other end is closed
