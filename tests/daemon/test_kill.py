@@ -51,11 +51,12 @@ def check(yard: Yard) -> None:
         git(yard.origin, "merge-base", "--is-ancestor", older, newer)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_at_each_write_once_every_ticket_still_lands_once(
-    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+# A death after each kind of step is staged in test_failpoints.py; these go along one run, write by write.
+@pytest.mark.parametrize(("when", "first"), [("before", 1), ("after", 4)])
+def test_killed_at_writes_all_along_a_run_every_ticket_still_lands_once(
+    when: str, first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number, killed = 1, True
+    number, killed = first, True
     while killed:
         yard = fresh_yard(tmp_path, number, monkeypatch)
         tickets(yard)
@@ -63,7 +64,7 @@ def test_killed_at_each_write_once_every_ticket_still_lands_once(
         done = yard.until_idle()
         assert done.returncode == 0, (number, done.stdout, done.stderr)
         check(yard)
-        number += 3
+        number += 6
     assert number > 20
 
 
@@ -139,12 +140,12 @@ def test_killed_at_each_write_of_a_repair_it_is_begun_again_and_lands_once(
     assert number > 8
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_at_each_write_of_a_train_every_ticket_still_lands_once(
-    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("when", "first"), [("before", 1), ("after", 2)])
+def test_killed_at_writes_all_along_a_train_every_ticket_still_lands_once(
+    when: str, first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counted from where the first of three is kept; the second one fails its verification, so there is a bisection."""
-    number, killed = 1, True
+    number, killed = first, True
     while killed:
         yard = fresh_yard(tmp_path, number, monkeypatch)
         bad = '["sh", "-c", "! grep -q BAD *.txt"]'
@@ -161,5 +162,5 @@ def test_killed_at_each_write_of_a_train_every_ticket_still_lands_once(
         }
         assert git(yard.control, "rev-parse", "--verify", "refs/ticketd/b/1")
         yard.assert_events_tell_all()
-        number += 1
+        number += 2
     assert number > 5
