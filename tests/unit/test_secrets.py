@@ -71,6 +71,13 @@ def test_a_value_is_found_as_json_and_urls_spell_it(value: str) -> None:
         assert secrets.count(spelled.encode())["TOKEN"]
 
 
+def test_stars_take_no_more_room_than_what_they_stand_for() -> None:
+    known = secrets_of([("A", "hush-hush"), ("B", "hush-hush-more")])
+    masked = known.stream(masks=True)
+    out = b"".join([masked.feed(b"a hush-hu"), masked.feed(b"sh b hush-hush-more"), masked.feed(b" c", final=True)])
+    assert out == b"a ********* b ************** c"
+
+
 def test_whoever_follows_a_log_waits_only_for_what_may_become_a_value() -> None:
     stream = secrets_of([("TOKEN", "hunter-two")]).stream()
     assert stream.feed(b"going on? ") == b"going on? "

@@ -48,15 +48,32 @@ def _told(secrets: Secrets, addition: Addition) -> str:
 
 
 def redact_log(secrets: Secrets, log: Path) -> None:
-    """Take the values out of a log that nobody writes to any more; who still reads the old one reads it to its end. One
-    that cannot be written anew (no room) stays, for `ticketd logs` takes them out as well."""
+    """Take the values out of a log that nobody writes to any more; who still reads the old one reads it to its end.
+    Where there is no room for a new one they are written over, which takes none."""
     if not secrets:
         return
     try:
         if any(redaction.has_found for redaction, _ in _redacted(secrets, log)):
-            _write_anew(secrets, log)
+            _write_anew_or_over(secrets, log)
     except OSError as error:
         logger.warning("secrets could not be taken out of %s: %s", log, error)
+
+
+def _write_anew_or_over(secrets: Secrets, log: Path) -> None:
+    try:
+        _write_anew(secrets, log)
+    except OSError:
+        _write_over(secrets, log)
+
+
+def _write_over(secrets: Secrets, log: Path) -> None:
+    """What comes out is as long as what went in, and comes out later: no byte is written over before it is read."""
+    masked, read = secrets.stream(masks=True), 0
+    with os.fdopen(os.open(log, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "r+b") as file:
+        while piece := os.pread(file.fileno(), PIECE, read):
+            read += len(piece)
+            file.write(masked.feed(piece))
+        file.write(masked.feed(b"", final=True))
 
 
 def _write_anew(secrets: Secrets, log: Path) -> None:

@@ -84,8 +84,8 @@ class Secrets:
         found = self._bytes.findall(content) if self._bytes else []
         return Counter(self.names[each] for each in found)
 
-    def stream(self) -> Redaction:
-        return Redaction(self)
+    def stream(self, masks: bool = False) -> Redaction:
+        return Redaction(self, masks)
 
 
 NO_SECRETS = Secrets()
@@ -142,10 +142,12 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Redaction:
-    """Bytes in, in pieces of any size; the same bytes out but for secrets, wherever the pieces were cut."""
+    """Bytes in, in pieces of any size; the same bytes out but for secrets, wherever the pieces were cut. With `masks`
+    there are as many as before, stars in the place of each value instead of its name."""
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: Secrets, masks: bool = False) -> None:
         self._secrets = secrets
+        self._masks = masks
         self._rest = b""
         self.has_found = False
 
@@ -159,7 +161,8 @@ class Redaction:
         for found in pattern.finditer(content):
             if found.start() >= decided:
                 break
-            out += [content[at : found.start()], f"[{names[found[0]]}]".encode()]
+            instead = b"*" * len(found[0]) if self._masks else f"[{names[found[0]]}]".encode()
+            out += [content[at : found.start()], instead]
             at, self.has_found = found.end(), True
         end = max(at, decided)
         self._rest = content[end:]
