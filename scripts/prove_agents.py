@@ -135,11 +135,12 @@ class Night:
 
     def wrong_figures(self, row: dict[str, Any]) -> Iterator[str]:
         reported = self.model.ledger.tokens(row["name"], side=False)
-        fresh = reported.input - reported.cached
-        wanted = {"input": fresh, "output": reported.output, "cache_read": reported.cached, "cache_write": 0}
+        cached = reported.cached if self.cli.tells_cached else 0
+        wanted = {"input": reported.input - cached, "output": reported.output, "cache_read": cached, "cache_write": 0}
         if row["tokens"] != wanted:
             yield f"{row['name']}: {row['tokens']} told, {wanted} reported"
-        cost = sum(wanted[name] * usd for name, usd in PRICE.items()) / 1e6
+        fresh, output, cache = self.cli.own_price or PRICE.values()
+        cost = ((reported.input - reported.cached) * fresh + reported.output * output + reported.cached * cache) / 1e6
         if row["cost_usd"] is None or abs(row["cost_usd"] - cost) > 1e-9:
             yield f"{row['name']}: ${row['cost_usd']} told, ${cost:.9f} by the model's figures"
 
