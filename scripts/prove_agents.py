@@ -5,7 +5,8 @@ their work. Then a storm: the model refuses every other request of everybody wit
 
     all tickets have landed, each once, and none has used up a retry
     tokens and cost of each ticket are those that the model has reported, to the digit
-    the conflict and the failed verification were mended in the session that had done the work
+    the conflict and the failed verification were mended in the session that had done the work (of a CLI that finds it
+        in its worktree only: unless another ticket had that worktree by then)
     the storm has passed over all of it: as many requests were refused as were to be
 
 A CLI that is not installed is skipped: `scripts/agent-clis` installs them. Exit codes: 0 all of it is true; 1 not.
@@ -33,6 +34,8 @@ from model_server import ModelServer
 PATIENCE_S = 900.0
 PRICE = {"input": 3.0, "output": 15.0, "cache_read": 0.3}
 CONFLICT, VERIFY = "conflicts with origin/main", "What was done for this ticket is here, on top of"
+# In a file: some have no command run that holds `$(`.
+WAIT = 'for i in $(seq 3000); do test -e "${0%/*}/on" && break; sleep 0.1; done\n'
 COMMIT = "git add -A && git commit -q -m work"
 
 
@@ -71,6 +74,7 @@ class Night:
         )
         (self.bed.work / "tickets").mkdir()
         (self.bed.root / "go").mkdir()
+        (self.bed.root / "go/wait").write_text(WAIT)
         for name in self.names:
             touches = "/src/m0/f0.txt" if name == "conflict" else f"/work/{name}"
             front = f'---\ntouches: ["{touches}"]\nretries: 0\n---\n'
@@ -81,8 +85,7 @@ class Night:
     def parts(self, name: str) -> Iterator[Part]:
         match name:
             case "conflict" if self.cli.resumes:
-                wait = f"for i in $(seq 3000); do test -e {self.bed.root}/go/on && break; sleep 0.1; done"
-                yield Part((wait, Write("src/m0/f0.txt", "mine"), COMMIT))
+                yield Part((f"sh {self.bed.root}/go/wait", Write("src/m0/f0.txt", "mine"), COMMIT))
                 yield Part((Write("src/m0/f0.txt", "mine and theirs"), COMMIT), heard=CONFLICT)
             case "verify" if self.cli.resumes:
                 yield Part((Write("work/verify", "WRONG"), COMMIT))
@@ -128,18 +131,22 @@ class Night:
         for row in self.told("cost", "--by", "ticket")["rows"]:
             self.faults += self.wrong_figures(row)
         for name in ("conflict", "verify") if self.cli.resumes else ():
-            if len(sessions := self.model.ledger.sessions(name)) != 1:
+            most = self.cli.most_sessions(self.bed.root / "state", name)
+            if not 1 <= len(sessions := self.model.ledger.sessions(name)) <= most:
                 self.faults.append(f"{name}: {len(sessions)} sessions")
+            if not self.told("show", name)["repairs"]:
+                self.faults.append(f"{name}: there was nothing to mend")
         if left := self.model.storm_left():
             self.faults.append(f"{left} requests were not refused that were to be")
 
     def wrong_figures(self, row: dict[str, Any]) -> Iterator[str]:
         reported = self.model.ledger.tokens(row["name"], side=False)
-        fresh = reported.input - reported.cached
-        wanted = {"input": fresh, "output": reported.output, "cache_read": reported.cached, "cache_write": 0}
+        cached = reported.cached if self.cli.tells_cached else 0
+        wanted = {"input": reported.input - cached, "output": reported.output, "cache_read": cached, "cache_write": 0}
         if row["tokens"] != wanted:
             yield f"{row['name']}: {row['tokens']} told, {wanted} reported"
-        cost = sum(wanted[name] * usd for name, usd in PRICE.items()) / 1e6
+        fresh, output, cache = self.cli.own_price or PRICE.values()
+        cost = ((reported.input - reported.cached) * fresh + reported.output * output + reported.cached * cache) / 1e6
         if row["cost_usd"] is None or abs(row["cost_usd"] - cost) > 1e-9:
             yield f"{row['name']}: ${row['cost_usd']} told, ${cost:.9f} by the model's figures"
 

@@ -1,4 +1,4 @@
-"""What is particular to OpenCode, aider, mini-swe-agent, pi and Kimi Code: their start, and what their ends mean."""
+"""What is particular to OpenCode, aider, mini, pi, Kimi Code and Gemini: their start, and what their ends mean."""
 
 from __future__ import annotations
 
@@ -219,3 +219,13 @@ def test_opencode_finds_its_configuration_installed_in_a_home_of_its_own(tmp_pat
     assert "@opencode-ai/plugin" in lock["packages"][""]["dependencies"]
     assert any(Path(path).is_relative_to(config / "node_modules") for path in launched.files)
     assert not [path for path in PRESETS["opencode"].launch(replace(given, own_home=False)).files if "config" in path]
+
+
+def test_gemini_that_was_stopped_in_a_loop_is_not_done(tmp_path: Path) -> None:
+    """It calls that a success."""
+    recording = recorded("gemini", "done", tmp_path)
+    warning = {"type": "error", "severity": "warning", "message": "Loop detected, stopping execution"}
+    *lines, result = recording.log.read_text().splitlines()
+    recording.log.write_text("\n".join([*lines, json.dumps(warning), result, ""]))
+    came_to = read(recording)
+    assert (came_to.outcome, came_to.detail) == ("failed", "its model did the same again and again, and was stopped")

@@ -20,26 +20,40 @@ from model_server import ModelServer
 
 CONFLICT, VERIFY = "conflicts with origin/main", "What was done for this ticket is here, on top of"
 LANDS = ("edit", "verify", "conflict", "limited", "overloaded", "hang", "crash")
+NEED_SHELL = ("verify", "conflict", "dear")
+# In a file: some have no command run that holds `$(`. It keeps the processor a little busy: one that only sleeps shows
+# no sign of progress.
+WAIT = """\
+for i in $(seq 600); do
+    test -e "${0%/*}/$TICKETD_TICKET" && break
+    for j in $(seq 5000); do :; done
+    sleep 0.1
+done
+"""
+NIGHT_S = 300.0
+"""So that a night ends that went wrong; on a loaded machine some take minutes."""
 CONFIG = """\
 slots = 8
 [landing]
 verify = ["sh", "-c", "! grep -rs WRONG work"]
 reruns = 0
 [limits]
-stall = "6s"
+stall = "{stall}s"
 grace = "1s"
 """
 
 
-def plans(go: Path) -> dict[str, Plan]:
+def plans(go: Path, cli: Cli) -> dict[str, Plan]:
+    """One that has no shell edits only; where the others would wait for the test, its model does."""
     commit = "git add -A && git commit -q -m work"
     mend = Part((Write("README.md", "mine and theirs"), commit), say="Mended.", heard=CONFLICT)
     right = Part((Write("work/verify", "right"),), say="Mended.", heard=VERIFY)
-    # It keeps the processor a little busy: one that only sleeps shows no sign of progress.
-    busy = "for j in $(seq 5000); do :; done; sleep 0.1"
-    wait = f'for i in $(seq 600); do test -e {go}/"$TICKETD_TICKET" && break; {busy}; done'
+    wait = f"sh {go}/wait"
     done = {name: Part((Write(f"work/{name}", "done"), commit)) for name in LANDS}
-    return {
+    # What some have used is asked of their files each 10 s only: one that is quicker had come to its end before.
+    # And some end one that does the same again and again.
+    dear = (Write("work/dear", "WRONG"), commit, *(f"sleep 1; : {number}" for number in range(20)))
+    night = {
         "edit": Plan((done["edit"],)),
         "verify": Plan((Part((Write("work/verify", "WRONG"), commit)), right)),
         "conflict": Plan((Part((wait, Write("README.md", "mine"), commit)), mend)),
@@ -47,8 +61,12 @@ def plans(go: Path) -> dict[str, Plan]:
         "overloaded": Plan((done["overloaded"],), (Fault(status=529),)),
         "hang": Plan((done["hang"],), (Fault(Trouble.SILENT),)),
         "crash": Plan((Part((wait, *done["crash"].steps)),)),
-        "dear": Plan((Part((Write("work/dear", "WRONG"), commit, *["true"] * 12)),), scale=40),
+        "dear": Plan((Part(dear),), scale=40),
     }
+    if cli.has_shell:
+        return night
+    night["crash"] = Plan((done["crash"],), (Fault(Trouble.SILENT),))
+    return {name: plan for name, plan in night.items() if name not in NEED_SHELL}
 
 
 @pytest.fixture
@@ -75,9 +93,10 @@ def set_up(yard: Yard, cli: Cli, model: ModelServer, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", f"{cli.path()}{os.pathsep}{os.environ['PATH']}")
     price = f'[prices."{cli.model}"]\ninput = 10.0\noutput = 10.0\ncache_read = 10.0\n'
     profiles = [cli.profile(name) for name in ("default", "limited", "overloaded")]
-    yard.config(CONFIG + price, agent="\n".join(profiles))
+    yard.config(CONFIG.format(stall=cli.stall_s) + price, agent="\n".join(profiles))
     (yard.root / "go").mkdir()
-    model.plans.update(plans(yard.root / "go"))
+    (yard.root / "go/wait").write_text(WAIT)
+    model.plans.update(plans(yard.root / "go", cli))
     for name in model.plans:
         front: dict[str, Any] = {"agent": name} if name in ("limited", "overloaded") else {}
         front |= {"budget_usd": 0.5, "retries": 0} if name == "dear" else {}
@@ -91,37 +110,45 @@ def test_a_night_of_an_agent(name: str, model: ModelServer, yard: Yard, monkeypa
     if not cli.is_installed():
         pytest.skip(f"{name} is not installed in {CLIS}; `scripts/agent-clis {name}` does")
     set_up(yard, cli, model, monkeypatch)
+    lands = [id_ for id_ in LANDS if id_ in model.plans]
     daemon = yard.start("--until-idle")
-    wait_until(lambda: "answered" in model.ledger.came("crash"), "the agent that is to be killed has begun")
-    wait_until(lambda: pid_of(yard, "crash") is not None, "its process is known")
-    os.kill(pid_of(yard, "crash") or 0, signal.SIGKILL)
+    wait_until(lambda: bool(model.ledger.came("crash")), "the agent that is to be killed has begun")
+    wait_until(lambda: kills(yard, "crash"), "its process is known")
     (yard.root / "go/crash").touch()
-    wait_until(lambda: "answered" in model.ledger.came("conflict"), "the agent whose work will conflict has begun")
-    yard.push_by_hand("README.md", "theirs\n")
-    (yard.root / "go/conflict").touch()
-    assert daemon.wait(timeout=120) == 1  # the one without budget has failed
+    if "conflict" in lands:
+        wait_until(lambda: "answered" in model.ledger.came("conflict"), "the agent whose work will conflict has begun")
+        yard.push_by_hand("README.md", "theirs\n")
+        (yard.root / "go/conflict").touch()
+    assert daemon.wait(timeout=NIGHT_S) == ("dear" in model.plans)  # the one without budget has failed
 
     lines = {line["id"]: line for line in yard.json("list")["tickets"]}
     told = {id_: (line["state"], line["reason"]) for id_, line in lines.items()}
-    assert told == {**dict.fromkeys(LANDS, ("landed", None)), "dear": ("failed", "budget")}, lines
-    assert (yard.file("README.md"), yard.file("work/verify")) == ("mine and theirs", "right")
+    dear = {"dear": ("failed", "budget")} if "dear" in model.plans else {}
+    assert told == {**dict.fromkeys(lands, ("landed", None)), **dear}, lines
+    if cli.has_shell:
+        assert (yard.file("README.md"), yard.file("work/verify")) == ("mine and theirs", "right")
+        assert all(yard.json("show", id_)["repairs"] for id_ in ("verify", "conflict"))
     assert [yard.json("show", id_)["failures"] for id_ in ("limited", "overloaded")] == [0, 0]
     assert lines["hang"]["attempts"] == 2 and lines["crash"]["attempts"] == 2
     for id_ in ("verify", "conflict") if cli.resumes else ():
-        assert len(model.ledger.sessions(id_)) == 1, f"{id_} was mended in another session"
-    assert_tokens(yard, model)
+        most = cli.most_sessions(yard.root / "state", id_)
+        assert 1 <= len(model.ledger.sessions(id_)) <= most, f"{id_} was mended in another session"
+    assert_tokens(yard, model, cli)
 
 
-def pid_of(yard: Yard, ticket: str) -> int | None:
-    return next((slot["pid"] for slot in yard.status()["slots"] if slot.get("ticket") == ticket), None)
+def kills(yard: Yard, ticket: str) -> bool:
+    """Asked once: between two looks its pid may be known no more, and the pid 0 is this test and all around it."""
+    pid = next((slot["pid"] for slot in yard.status()["slots"] if slot.get("ticket") == ticket), None)
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+    return bool(pid)
 
 
-def assert_tokens(yard: Yard, model: ModelServer) -> None:
+def assert_tokens(yard: Yard, model: ModelServer, cli: Cli) -> None:
     """To the digit; of one that is killed what was under way may be missing."""
     rows = {row["name"]: row["tokens"] for row in yard.json("cost", "--by", "ticket")["rows"]}
-    for id_ in set(LANDS) - {"crash"}:
+    for id_ in set(LANDS) & set(model.plans) - {"crash"}:
         reported, tokens = model.ledger.tokens(id_, side=False), rows[id_]
-        fresh = reported.input - reported.cached
-        assert (tokens["input"], tokens["cache_read"], tokens["output"]) == (fresh, reported.cached, reported.output), (
-            id_
-        )
+        cached = reported.cached if cli.tells_cached else 0
+        told = (tokens["input"], tokens["cache_read"], tokens["output"])
+        assert told == (reported.input - cached, cached, reported.output), id_

@@ -116,8 +116,10 @@ class Silent(Talker):
         return AgentResult("failed", report=Report(usage=(Usage("m", input=int((home / "used").read_text())),)))
 
 
-def test_what_an_agent_keeps_to_itself_is_asked_for_now_and_then(scene: Scene) -> None:
+@pytest.mark.parametrize("reads_lines", [True, False])
+def test_what_an_agent_keeps_to_itself_is_asked_for_now_and_then(scene: Scene, reads_lines: bool) -> None:
     agent = Silent()
+    agent.reads_lines = reads_lines
     scene.works.agent_of = lambda profile: agent
     home = Places(scene.root).agent_home(KEY.ticket, scene.store.live_attempts()[0].agent)
     home.mkdir(parents=True)

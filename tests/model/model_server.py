@@ -174,7 +174,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(request)
 
     def _meet(self, request: Request, fault: Fault) -> None:
-        self.model.ledger.write(request.entry(f"{fault.status}" if fault.trouble is Trouble.REFUSED else fault.trouble))
+        came = f"{fault.status}" if fault.trouble is Trouble.REFUSED else fault.trouble
+        # It may be the first of its conversation to say of which run it is, and the last that it asks.
+        session = self.model.ledger.session_of(request.asked, request.number)
+        self.model.ledger.write(request.entry(came, session))
         match fault.trouble:
             case Trouble.REFUSED:
                 self._send(fault.status, request.dialect.error(fault.refusal), fault.retry_after)

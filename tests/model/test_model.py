@@ -115,6 +115,20 @@ def test_one_that_repeats_an_answer_goes_on_with_its_session(model: ModelServer)
     assert len(model.ledger.sessions("one")) == 1
 
 
+def test_an_answer_belongs_to_the_run_that_a_refused_request_of_its_conversation_names(model: ModelServer) -> None:
+    model.plans["one"] = Plan(faults=(Fault(),))
+    first = ask(model, "messages", body("messages", "Read the file /brief and do what it says"))
+    asked = body("messages", "Read the file /brief and do what it says")
+    asked["messages"] += [
+        {"role": "assistant", "content": first["content"]},
+        {"role": "user", "content": [{"type": "tool_result"}, {"type": "text", "text": "TICKETD-RUN one"}]},
+    ]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(model, "messages", asked)
+    refused.value.close()
+    assert model.ledger.tokens("one") == tokens_of(1, 1)
+
+
 def test_a_side_request_gets_a_title_and_no_fault(model: ModelServer) -> None:
     model.plans["one"] = Plan(faults=(Fault(times=None),))
     asked = {**body("chat/completions", "TICKETD-RUN one"), "tools": []}

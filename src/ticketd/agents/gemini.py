@@ -31,6 +31,10 @@ QUIET = {"GEMINI_CLI_TRUST_WORKSPACE": "true", "GEMINI_CLI_NO_RELAUNCH": "true",
 HOME = "gemini"
 
 
+LOOPS = "Loop detected"
+"""A warning, after which it says that all went well."""
+
+
 class GeminiAgent:
     """Satisfies `ports.Agent`. Where it has no home of its own, it goes on asking a provider that refuses for minutes:
     that is a setting, and no argument or variable will do (settings of the system it reads from root's places only)."""
@@ -83,6 +87,8 @@ class GeminiAgent:
                 _end(story, record)
             elif record.get("type") == "error" and record.get("severity") == "error":
                 story.trouble = Trouble(text_at(record, "message"))
+            elif record.get("type") == "error" and text_at(record, "message").startswith(LOOPS):
+                story.failure = "its model did the same again and again, and was stopped"
         if not story.usage:
             _take_session(story, home)
         return story.result(exited, log)

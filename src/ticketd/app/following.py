@@ -74,11 +74,12 @@ class Following:
 
     def _follow(self, attempt: Attempt, followed: Followed) -> None:
         agent = self._works.agent_of(profile_of(self._works.settings(), attempt.agent))
-        if not agent.reads_lines or followed.is_mute:
+        if followed.is_mute:
             return
         followed.worst = followed.habit
         try:
-            for line in _new_lines(self._works.session.places.log(attempt.key), followed):
+            log_file = self._works.session.places.log(attempt.key)
+            for line in _new_lines(log_file, followed) if agent.reads_lines else ():
                 _take(followed, agent, line)
             if not agent.tells_usage:
                 self._use_late(attempt, followed, agent)
