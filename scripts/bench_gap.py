@@ -25,7 +25,7 @@ from ticketd.engines.local import LocalEngine
 from ticketd.ports import Exited
 
 PER_FOLDER = 50
-AGENT = 'echo x >> "src/000/$TICKETD_TICKET.txt"; sleep "$(cat "$TICKETD_BRIEF")"'
+AGENT = 'echo x >> "src/000/$TICKETD_TICKET.txt"; sleep "$(sed -n "s/^works //p" "$TICKETD_BRIEF")"'
 
 
 def main() -> int:
@@ -105,7 +105,8 @@ def make_repository(root: Path, files: int, lasting: Sequence[float]) -> Path:
     (work / "tickets").mkdir()
     for number, seconds in enumerate(lasting):
         front = f'touches: ["/src/000/t{number:03}.txt"]'
-        (work / "tickets" / f"t{number:03}.md").write_text(f"---\ntitle: t{number}\n{front}\n---\n{seconds:.2f}\n")
+        text = f"---\ntitle: t{number}\n{front}\n---\nworks {seconds:.2f}\n"
+        (work / "tickets" / f"t{number:03}.md").write_text(text)
     return work
 
 
