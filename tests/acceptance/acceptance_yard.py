@@ -7,7 +7,8 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,15 @@ def make_yard(root: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
     yard = Yard(root, origin, work, state)
     yard.config()
     return yard
+
+
+@contextmanager
+def lent_yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
+    """For one test: no daemon outlives it."""
+    made = make_yard(tmp_path, monkeypatch)
+    yield made
+    for daemon in made.daemons:
+        if daemon.poll() is None:
+            daemon.terminate()
+            daemon.wait(timeout=60)
+    made.assert_events_tell_all()

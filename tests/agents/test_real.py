@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance_yard import Yard, make_yard, wait_until
+from acceptance_yard import Yard, lent_yard, wait_until
 from model_clis import ALL, CLIS, Cli
 from model_script import Fault, Part, Plan, Trouble, Write
 from model_server import ModelServer
@@ -77,13 +77,8 @@ def model() -> Iterator[ModelServer]:
 
 @pytest.fixture
 def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
-    made = make_yard(tmp_path, monkeypatch)
-    yield made
-    for daemon in made.daemons:
-        if daemon.poll() is None:
-            daemon.terminate()
-            daemon.wait(timeout=60)
-    made.assert_events_tell_all()
+    with lent_yard(tmp_path, monkeypatch) as made:
+        yield made
 
 
 def set_up(yard: Yard, cli: Cli, model: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
