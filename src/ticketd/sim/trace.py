@@ -47,31 +47,6 @@ def parse_trace(text: str, file: str) -> Trace:
     return Trace(records, {ticket.id: play for _, ticket, play in ordered}, tuple(problems))
 
 
-def render_trace(records: Mapping[str, TicketRecord], plays: Mapping[str, Play]) -> str:
-    """The same as text again, in the order of the records."""
-    return "".join(json.dumps(_line(record, plays[id_])) + "\n" for id_, record in records.items())
-
-
-def _line(record: TicketRecord, play: Play) -> dict[str, object]:
-    ticket = record.ticket
-    said: dict[str, object] = {
-        "id": ticket.id,
-        "scope": ticket.scope,
-        "priority": record.priority.value,
-        "size": ticket.size.value,
-        "touches": list(ticket.touches.patterns),
-        "depends_on": list(ticket.depends_on),
-        "seconds": play.seconds,
-        "landing_s": play.landing_s,
-        "seen_at": record.seen_at,
-    }
-    if ticket.agent:
-        said["agent"] = ticket.agent
-    if play.mishaps:
-        said["mishaps"] = [{"ends": each.ends.value, "seconds": each.seconds} for each in play.mishaps]
-    return said
-
-
 def _ticket(line: str, file: str) -> tuple[float, Ticket, Play]:
     try:
         said = json.loads(line)
