@@ -119,6 +119,16 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def take_away(run_dir: Path) -> None:
+    """Deletes the records of a run, as often as it takes: who is deleted under still writes."""
+
+    def gone() -> bool:
+        shutil.rmtree(run_dir, ignore_errors=True)
+        return not run_dir.exists()
+
+    eventually(gone)
+
+
 # --- how it ended ----------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from test_engine import (
     shell,
     spec,
     supervisor_of,
+    take_away,
     tie,
 )
 
@@ -305,7 +305,7 @@ def test_to_settle_a_run_that_had_begun_and_has_no_records_ends_it_at_once(
     altered(("TICK_S = 1.0", "TICK_S = 1000.0"))  # its supervisor looks too late
     engine.start(python(replace(spec, mark="marked/1"), STUBBORN))
     tie.read()
-    shutil.rmtree(spec.run_dir)
+    take_away(spec.run_dir)
     state = engine.settle(spec.run_dir, "marked/1")
     tie.wait_for_cut()
     assert isinstance(state, LostRun) and not state.left
@@ -314,7 +314,7 @@ def test_to_settle_a_run_that_had_begun_and_has_no_records_ends_it_at_once(
 def test_a_run_whose_records_are_deleted_ends_itself(engine: LocalEngine, spec: RunSpec, tie: Tie) -> None:
     engine.start(python(spec, DAEMONISE + STUBBORN))
     tie.read()
-    shutil.rmtree(spec.run_dir)
+    take_away(spec.run_dir)
     tie.wait_for_cut()
 
 
