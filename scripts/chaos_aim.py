@@ -47,7 +47,7 @@ def _is(name: str, told: bytes) -> bool:
     words = told.split(b"\0")
     match name:
         case "supervisor":
-            return any(b"engines/" in word and b"supervisor" in word for word in words[:5])
+            return any(b"from supervisor" in word for word in words[:5])
         case "agent":
             return any(word.endswith(b"chaos_agent.py") for word in words)
         case "git":

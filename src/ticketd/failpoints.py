@@ -5,7 +5,7 @@ point of that name for the Nth time. Nothing else arms a point, and one that is 
 
 What is durable goes through few doors: a transaction of the store, a git command that writes, a file put in its place.
 Each door has its point, and the point is named after the function that came through it; so a step that is new has one
-too, and the test that looks through the code asks for a sentence about it here. `engines/supervisor.py` has points of
+too, and the test that looks through the code asks for a sentence about it here. `engines/supervisor/` has points of
 its own: it imports nothing.
 """
 

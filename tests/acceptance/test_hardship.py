@@ -188,7 +188,7 @@ def test_a_shutdown_that_signals_every_process_fails_no_ticket(yard: Yard) -> No
             command = (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"supervisor" in command and os.fsencode(yard.state) in command:
+        if b"from supervisor" in command and os.fsencode(yard.state) in command:
             os.kill(int(process.name), signal.SIGTERM)
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(timeout=60) == 0

@@ -18,7 +18,9 @@ from acceptance_yard import Yard, git, wait_until
 from ticketd.boot.daemon import open_daemon
 from ticketd.boot.session import open_session
 from ticketd.domain.ticket import TicketRecord
-from ticketd.engines import run, supervisor
+from ticketd.engines import run
+from ticketd.engines.supervisor import cgroups, processes
+from ticketd.engines.supervisor.records import read_small
 from ticketd.store import open_store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a subreaper and /proc")
@@ -36,10 +38,10 @@ def run_dir(yard: Yard, key: str) -> Path:
 
 def alive(yard: Yard) -> list[int]:
     """Every process of any run of this yard, by the mark in its environment."""
-    mark = f"{supervisor.MARK}={next(yard.state.glob('ticketd/*/runs')).parent.name}/".encode()
-    environments = {pid: supervisor.read_small(f"/proc/{pid}/environ") or b"" for pid in supervisor.everyone()}
+    mark = f"{processes.MARK}={next(yard.state.glob('ticketd/*/runs')).parent.name}/".encode()
+    environments = {pid: read_small(f"/proc/{pid}/environ") or b"" for pid in processes.everyone()}
     found = [pid for pid, text in environments.items() if any(each.startswith(mark) for each in text.split(b"\0"))]
-    return [pid for pid in found if supervisor.stat(pid)[:1] not in ([], [b"Z"])]
+    return [pid for pid in found if processes.stat(pid)[:1] not in ([], [b"Z"])]
 
 
 def kinds(yard: Yard) -> list[str]:
@@ -66,7 +68,7 @@ def go_down(yard: Yard, key: str) -> None:
     os.kill(started.supervisor_pid, signal.SIGKILL)
     wait_until(lambda: not run.is_held(run_dir(yard, key)), "the supervisor is gone")
     wait_until(lambda: alive(yard) == [], "its agent is gone with it")
-    supervisor.remove_cgroup(started.cgroup)
+    cgroups.remove_cgroup(started.cgroup)
     record = run_dir(yard, key) / "started.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"boot_id": "the one before"}))
 

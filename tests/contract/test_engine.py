@@ -20,8 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from ticketd.engines import run, supervisor
+from ticketd.engines import local, run
 from ticketd.engines.local import LocalEngine
+from ticketd.engines.supervisor.conducting import VOIDED
 from ticketd.ports import Alive, Engine, Exited, LostRun, NeverStarted, NoCapacity, RunSpec
 
 PATIENCE_S = 30.0
@@ -42,6 +43,25 @@ os.wait()
 """
 PATIENT = "import os, signal\nos.write(3, b'up\\n')\nwhile True: signal.pause()\n"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + PATIENT
+
+
+Altered = Callable[..., None]
+
+
+@pytest.fixture
+def altered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Altered:
+    """A supervisor in which some text is replaced by another; a second time, what has been altered is altered again."""
+
+    def alter(*changes: tuple[str, str]) -> None:
+        own = tmp_path / "altered" / "supervisor"
+        if not own.exists():
+            shutil.copytree(local.SUPERVISOR_IN / own.name, own, ignore=shutil.ignore_patterns("__pycache__"))
+        for old, new in changes:
+            [module] = [each for each in own.glob("*.py") if old in each.read_text(encoding="utf-8")]
+            module.write_text(module.read_text(encoding="utf-8").replace(old, new))
+        monkeypatch.setattr(local, "SUPERVISOR_IN", own.parent)
+
+    return alter
 
 
 class Tie:
@@ -222,15 +242,8 @@ def test_without_a_process_to_be_had_a_start_is_refused_and_can_be_asked_again(
     assert outcome(LocalEngine(), spec).code == 0
 
 
-def test_a_supervisor_that_finds_no_process_for_its_agent_is_a_refused_start(
-    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    starved = tmp_path / "supervisor.py"
-    text = Path(supervisor.__file__).read_text().replace("os.fork()", "no_fork()")
-    starved.write_text(
-        text.replace("if __name__ ==", 'def no_fork():\n    raise OSError(11, "none left")\n\n\nif __name__ ==')
-    )
-    monkeypatch.setattr("ticketd.engines.local._program", lambda: str(starved))
+def test_a_supervisor_that_finds_no_process_for_its_agent_is_a_refused_start(spec: RunSpec, altered: Altered) -> None:
+    altered(("    pid = os.fork()\n", '    raise OSError(11, "none left")\n'))
     assert isinstance(LocalEngine().start(spec), NoCapacity)
 
 
@@ -516,10 +529,10 @@ def test_a_supervisor_that_comes_late_finds_the_run_void(spec: RunSpec) -> None:
     run.write_spec(shell(spec, "echo ran"), heartbeat_s=5)
     with run.locked(spec.run_dir) as held:
         assert held
-        late = subprocess.Popen([sys.executable, "-I", "-S", supervisor.__file__, spec.run_dir], stdout=subprocess.PIPE)
+        late = subprocess.Popen(local.command(spec.run_dir), stdout=subprocess.PIPE)
         run.void(spec.run_dir)
     late.communicate(timeout=PATIENCE_S)
-    assert late.returncode == supervisor.VOIDED
+    assert late.returncode == VOIDED
     assert isinstance(LocalEngine().settle(spec.run_dir), NeverStarted)
     assert not spec.log.exists()
 
@@ -565,13 +578,8 @@ def test_the_agent_dies_with_a_killed_supervisor_and_the_run_is_lost(spec: RunSp
 
 
 @linux_only
-def test_a_supervisor_killed_before_it_could_report_has_begun_all_the_same(
-    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mute = tmp_path / "supervisor.py"
-    text = Path(supervisor.__file__).read_text(encoding="utf-8")
-    mute.write_text(text.replace("    report_ready()\n", "    while True:\n        bedside.wait(9)\n"))
-    monkeypatch.setattr("ticketd.engines.local._program", lambda: str(mute))
+def test_a_supervisor_killed_before_it_could_report_has_begun_all_the_same(spec: RunSpec, altered: Altered) -> None:
+    altered(("    report_ready()\n", "    while True:\n        bedside.wait(9)\n"))
     engine = LocalEngine()
     assert isinstance(engine.start(shell(spec, "kill -9 $PPID")), Alive)
     assert isinstance(engine.look(spec.run_dir), LostRun)
@@ -590,36 +598,24 @@ def test_to_settle_a_lost_run_ends_what_hid_in_a_session_of_its_own(spec: RunSpe
 
 
 @linux_only
-def test_without_a_subreaper_the_mark_finds_them(
-    spec: RunSpec, tie: Tie, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    crippled = tmp_path / "supervisor.py"
-    text = Path(supervisor.__file__).read_text(encoding="utf-8")
-    crippled.write_text(text.replace('if sys.platform != "linux":', "if option == PR_SET_CHILD_SUBREAPER:"))
-    monkeypatch.setattr("ticketd.engines.local._program", lambda: str(crippled))
+def test_without_a_subreaper_the_mark_finds_them(spec: RunSpec, tie: Tie, altered: Altered) -> None:
+    altered(('if sys.platform != "linux":', "if option == PR_SET_CHILD_SUBREAPER:"))
     state = outcome(LocalEngine(), python(spec, DAEMONISE))
     tie.wait_for_cut()
     assert (state.code, state.stragglers) == (0, 1)
 
 
-def test_a_supervisor_that_falls_over_is_reported(
-    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken = tmp_path / "supervisor.py"
-    broken.write_text("raise SystemExit('out of luck')\n")
-    monkeypatch.setattr("ticketd.engines.local._program", lambda: str(broken))
+def test_a_supervisor_that_falls_over_is_reported(spec: RunSpec, altered: Altered) -> None:
+    altered(("    os._exit(main(run_dir))", "    raise SystemExit('out of luck')"))
     state = LocalEngine().start(spec)
     assert isinstance(state, Exited)
     assert (state.reason, state.detail) == ("spawn-failed", "out of luck")
     assert isinstance(LocalEngine().look(spec.run_dir), NeverStarted)
 
 
-def test_a_supervisor_that_hangs_before_it_begins_is_dismissed(
-    spec: RunSpec, tie: Tie, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hanging = tmp_path / "supervisor.py"
-    hanging.write_text(f"import signal\nheld = open({str(tie.path)!r}, 'w')\nsignal.pause()\n")
-    monkeypatch.setattr("ticketd.engines.local._program", lambda: str(hanging))
+def test_a_supervisor_that_hangs_before_it_begins_is_dismissed(spec: RunSpec, tie: Tie, altered: Altered) -> None:
+    hang = f"    import signal\n    held = open({str(tie.path)!r}, 'w')\n    signal.pause()\n"
+    altered(("    os._exit(main(run_dir))", hang))
     state = LocalEngine(start_limit_s=0.2).start(spec)
     assert isinstance(state, Exited)
     assert state.reason == "spawn-failed"

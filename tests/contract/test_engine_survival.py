@@ -19,7 +19,9 @@ from test_engine import (
     PATIENCE_S,
     PATIENT,
     STUBBORN,
+    Altered,
     Tie,
+    altered,
     eventually,
     linux_only,
     outcome,
@@ -32,31 +34,13 @@ from test_engine import (
 )
 
 from ticketd.doorbell import Doorbell, ring
-from ticketd.engines import run, supervisor
+from ticketd.engines import run
 from ticketd.engines.local import LocalEngine
+from ticketd.engines.supervisor import cgroups, processes
 from ticketd.ports import Alive, Exited, LostRun, RunSpec
 
-__all__ = ["spec", "tie"]
+__all__ = ["altered", "spec", "tie"]
 pytestmark = linux_only
-
-Altered = Callable[..., None]
-
-
-@pytest.fixture
-def altered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Altered:
-    """A supervisor in which some text is replaced by another."""
-
-    def alter(*changes: tuple[str, str]) -> None:
-        text = Path(supervisor.__file__).read_text(encoding="utf-8")
-        for old, new in changes:
-            assert old in text, old
-            text = text.replace(old, new)
-        program = tmp_path / "supervisor.py"
-        program.write_text(text)
-        monkeypatch.setattr("ticketd.engines.local._program", lambda: str(program))
-
-    return alter
-
 
 NO_CGROUP = ("    for mount in CGROUPS:", "    for mount in ():")
 
@@ -66,8 +50,8 @@ def grouped(request: pytest.FixtureRequest, altered: Altered) -> bool:
     if request.param == "without":
         altered(NO_CGROUP)
         return False
-    made = supervisor.make_cgroup()
-    supervisor.remove_cgroup(made)
+    made = cgroups.make_cgroup()
+    cgroups.remove_cgroup(made)
     if made is None:
         pytest.skip("no control group (v2) can be made here")
     return True
@@ -159,7 +143,7 @@ def test_a_number_that_has_passed_to_another_is_not_the_runs(
     eventually((spec.run_dir / "heartbeat.json").exists)
     kill_supervisor(engine, spec)
     with subprocess.Popen(["cat"], cwd=spec.cwd, stdin=subprocess.PIPE, start_new_session=True) as bystander:
-        start = supervisor.start_of(bystander.pid)
+        start = processes.start_of(bystander.pid)
         assert start
         pids = {"pid": bystander.pid, "supervisor_pid": bystander.pid}
         rewrite(spec.run_dir / "started.json", **pids, pid_start=start - 1, supervisor_start=start - 1)
@@ -189,7 +173,7 @@ def test_without_proc_a_lost_run_says_that_nobody_has_looked(
 ) -> None:
     engine.start(shell(spec, "kill -9 $PPID; exec sleep 1000"))
     assert isinstance(engine.wait(spec.run_dir, PATIENCE_S), LostRun)
-    monkeypatch.setattr(supervisor, "everyone", list)
+    monkeypatch.setattr(processes, "everyone", list)
     state = engine.settle(spec.run_dir)
     assert isinstance(state, LostRun) and "without /proc" in state.detail
 
@@ -209,11 +193,11 @@ def test_after_a_restart_of_the_machine_every_run_is_lost_with_it_and_nothing_is
     engine.end(spec.run_dir, 0)
     state = engine.settle(spec.run_dir)
     assert isinstance(state, LostRun) and state.with_machine and "machine" in state.detail
-    [left] = supervisor.marked(spec.mark)
-    rewrite(spec.run_dir / "started.json", boot_id=supervisor.boot_id())
+    [left] = processes.marked(spec.mark)
+    rewrite(spec.run_dir / "started.json", boot_id=processes.boot_id())
     assert isinstance(engine.settle(spec.run_dir), LostRun)
     tie.wait_for_cut()
-    assert not supervisor.stat(left) or supervisor.stat(left)[0] == b"Z"
+    assert not processes.stat(left) or processes.stat(left)[0] == b"Z"
 
 
 # --- what does not end, or does not go on ---
@@ -261,9 +245,9 @@ def test_a_supervisor_that_was_stopped_and_is_missed_is_woken_by_a_look(
     tie.read()
     pid = supervisor_of(spec)
     os.kill(pid, signal.SIGSTOP)
-    eventually(lambda: supervisor.stat(pid)[0] == b"T")
+    eventually(lambda: processes.stat(pid)[0] == b"T")
     engine.look(spec.run_dir)
-    eventually(lambda: supervisor.stat(pid)[0] != b"T")
+    eventually(lambda: processes.stat(pid)[0] != b"T")
 
 
 def test_a_run_whose_supervisor_cannot_be_verified_is_shown_and_ends_by_file(
@@ -282,7 +266,7 @@ def test_a_run_whose_supervisor_cannot_be_verified_is_shown_and_ends_by_file(
         assert isinstance(over, Exited) and over.reason == "ended"
         assert bystander.poll() is None
         bystander.kill()
-    eventually(lambda: supervisor.stat(own)[:1] in ([], [b"Z"]))
+    eventually(lambda: processes.stat(own)[:1] in ([], [b"Z"]))
 
 
 def test_a_run_whose_record_cannot_be_read_is_left_alone_and_shown_and_ends_by_file(
@@ -322,8 +306,7 @@ def test_what_cannot_be_ended_keeps_its_run_alive_and_is_named_until_it_is_gone(
     spec: RunSpec, tie: Tie, altered: Altered
 ) -> None:
     altered(NO_CGROUP, ("signal.pidfd_send_signal(fd, number)", "pass"), ("os.kill(pid, number)", "pass"))
-    altered_held = Path(spec.run_dir.parent.parent / "supervisor.py")
-    altered_held.write_text(altered_held.read_text().replace("HELD_UP_S = 2.0", "HELD_UP_S = 0.0"))
+    altered(("HELD_UP_S = 2.0", "HELD_UP_S = 0.0"))
     engine = LocalEngine(heartbeat_s=0.02)
     engine.start(python(spec, DAEMONISE))
 
@@ -349,10 +332,10 @@ def test_what_cannot_be_ended_of_a_lost_run_is_named_until_it_is_gone(
     kill_supervisor(engine, spec)
     monkeypatch.setattr("ticketd.engines.survivors.SWEEP_LIMIT_S", 0.05)
     with monkeypatch.context() as patch:
-        patch.setattr(supervisor, "strike", lambda *_: None)
+        patch.setattr(processes, "strike", lambda *_: None)
         state = engine.settle(spec.run_dir)
     assert isinstance(state, LostRun)
-    [pid] = supervisor.marked(spec.mark)
+    [pid] = processes.marked(spec.mark)
     assert state.left.startswith(f"{pid} (")
     state = engine.settle(spec.run_dir)
     assert isinstance(state, LostRun) and state.left == ""
@@ -387,18 +370,18 @@ def test_a_bomb_of_processes_that_put_each_other_back_is_ended(
 ) -> None:
     engine.start(python(spec, BOMB))
     tie.read()
-    eventually(lambda: len(supervisor.marked(spec.mark)) > 20)
+    eventually(lambda: len(processes.marked(spec.mark)) > 20)
     engine.end(spec.run_dir, 0)
     state = engine.wait(spec.run_dir, PATIENCE_S)
     tie.wait_for_cut()
     assert isinstance(state, Exited) and (state.signal, state.reason) == (signal.SIGKILL, "ended")
-    assert supervisor.marked(spec.mark) == []
+    assert processes.marked(spec.mark) == []
 
 
 def test_a_bomb_that_lost_its_supervisor_is_ended(engine: LocalEngine, spec: RunSpec, tie: Tie, grouped: bool) -> None:
     engine.start(python(spec, BOMB))
     tie.read()
-    eventually(lambda: len(supervisor.marked(spec.mark)) > 20)
+    eventually(lambda: len(processes.marked(spec.mark)) > 20)
     kill_supervisor(engine, spec)
     state = engine.settle(spec.run_dir)
     tie.wait_for_cut()
@@ -426,7 +409,7 @@ def test_the_kernel_takes_the_agent_before_its_supervisor(engine: LocalEngine, s
     outcome(engine, shell(spec, "cat /proc/$PPID/oom_score_adj /proc/self/oom_score_adj"))
     ours, agents = map(int, spec.log.read_text().split())
     assert ours == int(Path("/proc/self/oom_score_adj").read_text())
-    assert agents == min(1000, ours + supervisor.OOM_STEP)
+    assert agents == min(1000, ours + cgroups.OOM_STEP)
 
 
 # --- many at once ---
@@ -460,5 +443,5 @@ def test_killed_between_its_record_and_the_gate_the_agent_never_runs(spec: RunSp
     assert isinstance(engine.start(shell(spec, "echo ran")), Alive)
     state = engine.settle(spec.run_dir)
     assert isinstance(state, LostRun) and state.left == ""
-    assert supervisor.marked(spec.mark) == []
+    assert processes.marked(spec.mark) == []
     assert spec.log.read_bytes() == b""

@@ -108,7 +108,7 @@ def door_of(call: ast.Call, path: Path, first: Mapping[str, str]) -> Iterator[st
             yield "git/WHERE/update-ref"
         case ast.Attribute(value=ast.Name(id="failpoints"), attr="hit"):
             yield from (arg.value for arg in call.args if isinstance(arg, ast.Constant))
-        case ast.Name(id="passed") if path.name == "supervisor.py":
+        case ast.Name(id="passed") if path.parent.name == "supervisor":
             yield from (arg.value for arg in call.args if isinstance(arg, ast.Constant))
 
 
@@ -145,5 +145,5 @@ def named_by_hand(call: ast.Call, path: Path) -> Iterator[str]:
             by_hand = True
         case _:
             by_hand = False
-    if by_hand and path.parent.name not in ("agents", "domain", "sim") and path.name != "supervisor.py":
+    if by_hand and path.parent.name not in ("agents", "domain", "sim", "supervisor"):
         yield "file/WHERE"

@@ -17,7 +17,9 @@ from pathlib import Path
 from threading import Lock
 
 from ticketd import failpoints
-from ticketd.engines import run, supervisor
+from ticketd.engines import run
+from ticketd.engines.supervisor.launching import why_not_run
+from ticketd.engines.supervisor.processes import start_of, strike
 from ticketd.engines.survivors import end_survivors
 from ticketd.ports import Alive, Exited, LostRun, NeverStarted, NoCapacity, Pulse, RunSpec, RunState
 
@@ -26,6 +28,8 @@ SETTLE_LIMIT_S = 5.0  # how long a supervisor may be between its lock and its fi
 SILENT_S = 30.0  # after so long without a heartbeat a supervisor may have been stopped
 WAIT_SLICE_S = 3600.0  # poll takes milliseconds in an int
 POLL_S = 0.05  # where there is no pidfd to wait on
+SUPERVISOR_IN = Path(__file__).parent
+SUPERVISE = "import sys; sys.path.append(sys.argv[1]); from supervisor.conducting import begin; begin(sys.argv[2])"
 
 
 class LocalEngine:
@@ -64,7 +68,7 @@ class LocalEngine:
         except FileExistsError:
             return _spawn_failed(f"{run_dir} has been used for a run before")
         except (OSError, ValueError) as err:
-            return _not_run(supervisor.why_not_run(err, executing=False), str(err))
+            return _not_run(why_not_run(err, executing=False), str(err))
         failpoints.hit("run/begun")
         state = self.look(run_dir)
         return state if isinstance(state, Alive | Exited) else self._not_begun(run_dir)
@@ -107,7 +111,7 @@ class LocalEngine:
         started = run.read_started(run_dir)
         if started is not None:
             for number in (signal.SIGTERM, signal.SIGCONT):
-                supervisor.strike(started.supervisor_pid, number, lambda _: _supervises(run_dir, started))
+                strike(started.supervisor_pid, number, lambda _: _supervises(run_dir, started))
 
     def wait(self, run_dir: Path, timeout_s: float | None) -> RunState:
         """Until the run is no longer alive, or `timeout_s` seconds have passed: then it is still `Alive`."""
@@ -191,7 +195,7 @@ def _spawn_supervisor(run_dir: Path, stdin: int, stdout: int) -> int:
     errors = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-I", "-S", _program(), str(run_dir)],
+        command(run_dir),
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_DUP2, stdin, 0),
@@ -204,11 +208,10 @@ def _spawn_supervisor(run_dir: Path, stdin: int, stdout: int) -> int:
     )
 
 
-def _program() -> str:
-    """The compiled file where there is one: to compile the source takes longer than all that the supervisor does."""
-    spec = supervisor.__spec__
-    cached = spec.cached if spec else None
-    return cached if cached and Path(cached).is_file() else supervisor.__file__
+def command(run_dir: Path) -> list[str]:
+    """Not by the path of a script, which would be compiled anew at each start, nor by that of a directory, which brings
+    `runpy`: either takes longer than all that the supervisor does."""
+    return [sys.executable, "-I", "-S", "-c", SUPERVISE, str(SUPERVISOR_IN), str(run_dir)]
 
 
 def _alive(run_dir: Path) -> Alive:
@@ -217,14 +220,14 @@ def _alive(run_dir: Path) -> Alive:
         at = (run_dir / "lock").stat().st_mtime
         return Alive(0, at, Pulse(at, 0, None, None, None, NO_RECORD) if run.has_begun(run_dir) else pulse)
     if (pulse.at if pulse else started.started_at) + SILENT_S < time.time():
-        supervisor.strike(started.supervisor_pid, signal.SIGCONT, lambda _: _supervises(run_dir, started))
+        strike(started.supervisor_pid, signal.SIGCONT, lambda _: _supervises(run_dir, started))
     return Alive(started.pid, started.started_at, _doubted(pulse, started))
 
 
 def _doubted(pulse: Pulse | None, started: run.Started) -> Pulse | None:
     """With a word if it runs, but not under the pid that it has recorded (in another container, say): it does what it
     is asked by file, and is sent no signal."""
-    if started.supervisor_start in (None, supervisor.start_of(started.supervisor_pid)):
+    if started.supervisor_start in (None, start_of(started.supervisor_pid)):
         return pulse
     plain = pulse or Pulse(started.started_at, 0, None, None, None)
     return replace(plain, held_up=plain.held_up or f"pid {started.supervisor_pid} is not its supervisor's here")
@@ -245,7 +248,7 @@ def _dead(run_dir: Path) -> NeverStarted | LostRun:
 
 def _supervises(run_dir: Path, started: run.Started) -> bool:
     """The lock alone would do, but for the moment in which another engine holds it to settle."""
-    return run.is_held(run_dir) and supervisor.start_of(started.supervisor_pid) == started.supervisor_start
+    return run.is_held(run_dir) and start_of(started.supervisor_pid) == started.supervisor_start
 
 
 def _wait_for_change(run_dir: Path, timeout_s: float | None) -> None:

@@ -20,7 +20,9 @@ from uuid import uuid4
 
 from ticketd import failpoints
 from ticketd.app.places import make_private
-from ticketd.engines import supervisor
+from ticketd.engines.supervisor.cgroups import CGROUPS, OWN_CGROUP
+from ticketd.engines.supervisor.processes import boot_id
+from ticketd.engines.supervisor.records import READ_LIMIT, SPEC_LIMIT, read_small
 from ticketd.ports import Exited, Pulse, RunSpec
 
 HELD_UP_CHARS = 300
@@ -43,7 +45,7 @@ class Started:
     @property
     def is_of_this_boot(self) -> bool:
         """What cannot be told is taken to be: then it is marks and numbers that decide, each for itself."""
-        return self.boot_id is None or supervisor.boot_id() in (None, self.boot_id)
+        return self.boot_id is None or boot_id() in (None, self.boot_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ def read_exit(run_dir: Path) -> Exited | None:
 
 
 def read_spec(run_dir: Path) -> Ran | None:
-    match _read(run_dir / "spec.json", supervisor.SPEC_LIMIT):
+    match _read(run_dir / "spec.json", SPEC_LIMIT):
         case {"mark": str(mark), "cwd": str(cwd)} if cwd.startswith("/"):
             return Ran(Path(cwd), mark)
         case _:
@@ -206,7 +208,7 @@ def read_kin(run_dir: Path) -> dict[int, int]:
 
 def read_environment(run_dir: Path) -> Mapping[str, str]:
     """What the run was given; nothing if its spec is gone or unreadable."""
-    match _read(run_dir / "spec.json", supervisor.SPEC_LIMIT):
+    match _read(run_dir / "spec.json", SPEC_LIMIT):
         case {"env": dict(given)}:
             return {name: value for name, value in given.items() if isinstance(value, str)}
         case _:
@@ -215,13 +217,13 @@ def read_environment(run_dir: Path) -> Mapping[str, str]:
 
 def last_words(run_dir: Path) -> str:
     """The last line that a supervisor wrote to its standard error, at most 300 characters; usually none."""
-    text = (supervisor.read_small(str(run_dir / "supervisor.err")) or b"").decode("utf-8", "replace")
+    text = (read_small(str(run_dir / "supervisor.err")) or b"").decode("utf-8", "replace")
     return next((line.strip()[:300] for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-def _read(path: Path, limit: int = supervisor.READ_LIMIT) -> Any:
+def _read(path: Path, limit: int = READ_LIMIT) -> Any:
     try:
-        return json.loads(supervisor.read_small(str(path), limit) or b"null")
+        return json.loads(read_small(str(path), limit) or b"null")
     except (ValueError, RecursionError):
         return None
 
@@ -241,8 +243,8 @@ def _text(value: object) -> str | None:
 def _own_cgroup(value: object) -> str | None:
     """Only one of a name that a supervisor gives, in the kernel's file system: all that is in it will be killed."""
     path = PurePosixPath(value) if isinstance(value, str) else PurePosixPath()
-    below = any(path.is_relative_to(mount) for mount in supervisor.CGROUPS)
-    own = re.fullmatch(supervisor.OWN_CGROUP + "[0-9a-f]{16}", path.name)
+    below = any(path.is_relative_to(mount) for mount in CGROUPS)
+    own = re.fullmatch(OWN_CGROUP + "[0-9a-f]{16}", path.name)
     return str(path) if below and own and ".." not in path.parts else None
 
 

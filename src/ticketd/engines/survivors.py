@@ -21,7 +21,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ticketd.engines import run, supervisor
+from ticketd.engines import run
+from ticketd.engines.supervisor import processes
+from ticketd.engines.supervisor.cgroups import kill_cgroup, remove_cgroup
+from ticketd.engines.supervisor.records import read_small
 
 SWEEP_LIMIT_S = 5.0
 
@@ -38,21 +41,21 @@ class Remains:
 def end_survivors(run_dir: Path, mark: str = "") -> Remains:
     """Call only with the run's lock held, for a run of this boot that has begun and is lost. `mark`: the run's, where
     its records do not tell it any more."""
-    if not supervisor.everyone():
+    if not processes.everyone():
         return Remains(doubts="without /proc nobody can look for what it left")
     spec, started = run.read_spec(run_dir), run.read_started(run_dir)
     is_own = _ownership(spec, started, run.read_kin(run_dir), spec.mark if spec else mark)
     give_up_at, pause_s = time.monotonic() + SWEEP_LIMIT_S, 0.002
     while (found := _with_offspring(is_own)) and time.monotonic() < give_up_at:
-        supervisor.kill_cgroup(started.cgroup if started else None)
+        kill_cgroup(started.cgroup if started else None)
         for pid in found:
-            supervisor.strike(pid, signal.SIGKILL, _still(pid, found[pid]))
+            processes.strike(pid, signal.SIGKILL, _still(pid, found[pid]))
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, 0.2)
-    supervisor.remove_cgroup(started.cgroup if started else None)
-    at_work = supervisor.named(pid for pid in _processes() if pid not in found and spec and _works_in(pid, spec.cwd))
+    remove_cgroup(started.cgroup if started else None)
+    at_work = processes.named(pid for pid in _processes() if pid not in found and spec and _works_in(pid, spec.cwd))
     alone = f"still in its worktree and not known to be its own, so left alone: {at_work}"
-    return Remains(supervisor.named(found), alone if at_work else "")
+    return Remains(processes.named(found), alone if at_work else "")
 
 
 def _ownership(
@@ -63,7 +66,7 @@ def _ownership(
     def is_own(pid: int, start: int) -> bool:
         if grouped and grouped in _cgroup_of(pid):
             return True
-        if mark and supervisor.has_mark(pid, mark):
+        if mark and processes.has_mark(pid, mark):
             return True
         return kin.get(pid) == start or bool(spec and started and _is_in_session(pid, started, spec.cwd))
 
@@ -72,30 +75,30 @@ def _ownership(
 
 def _with_offspring(is_own: Callable[[int, int], bool]) -> dict[int, int]:
     """The run's processes with their starts, and all that has come of them; zombies are over."""
-    own = {pid: start for pid in _processes() if (start := supervisor.start_of(pid)) is not None and is_own(pid, start)}
+    own = {pid: start for pid in _processes() if (start := processes.start_of(pid)) is not None and is_own(pid, start)}
     for root in list(own):
-        for pid, _ in supervisor.family(root):
-            if pid != os.getpid() and (start := supervisor.start_of(pid)) is not None:
+        for pid, _ in processes.family(root):
+            if pid != os.getpid() and (start := processes.start_of(pid)) is not None:
                 own[pid] = start
     return own
 
 
 def _processes() -> Iterator[int]:
     """All but this one and the dead."""
-    for pid in supervisor.everyone():
-        if pid != os.getpid() and supervisor.stat(pid)[:1] not in ([], [b"Z"], [b"X"]):
+    for pid in processes.everyone():
+        if pid != os.getpid() and processes.stat(pid)[:1] not in ([], [b"Z"], [b"X"]):
             yield pid
 
 
 def _still(pid: int, start: int) -> Callable[[int], bool]:
-    return lambda _: supervisor.start_of(pid) == start
+    return lambda _: processes.start_of(pid) == start
 
 
 def _is_in_session(pid: int, started: run.Started, cwd: Path) -> bool:
     """As long as a session has a member, the kernel gives its number to nobody; once it had none, the number may lead
     another's."""
-    fields = supervisor.stat(pid)
-    if not fields or int(fields[3]) != started.pid or supervisor.start_of(started.pid) not in (None, started.pid_start):
+    fields = processes.stat(pid)
+    if not fields or int(fields[3]) != started.pid or processes.start_of(started.pid) not in (None, started.pid_start):
         return False
     return started.pid_start is not None and int(fields[19]) >= started.pid_start and _works_in(pid, cwd)
 
@@ -108,4 +111,4 @@ def _works_in(pid: int, directory: Path) -> bool:
 
 
 def _cgroup_of(pid: int) -> str:
-    return (supervisor.read_small(f"/proc/{pid}/cgroup") or b"").decode("utf-8", "replace")
+    return (read_small(f"/proc/{pid}/cgroup") or b"").decode("utf-8", "replace")
