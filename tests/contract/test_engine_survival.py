@@ -330,8 +330,8 @@ def test_what_cannot_be_ended_of_a_lost_run_is_named_until_it_is_gone(
     engine.start(python(spec, DAEMONISE + STUBBORN))
     tie.read()
     kill_supervisor(engine, spec)
-    monkeypatch.setattr("ticketd.engines.survivors.SWEEP_LIMIT_S", 0.05)
     with monkeypatch.context() as patch:
+        patch.setattr("ticketd.engines.survivors.SWEEP_LIMIT_S", 0.05)
         patch.setattr(processes, "strike", lambda *_: None)
         state = engine.settle(spec.run_dir)
     assert isinstance(state, LostRun)
