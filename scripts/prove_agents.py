@@ -84,8 +84,8 @@ class Night:
         self.model.storm([429, 529] * (self.stormy // 2))
 
     def sandbox(self) -> str:
-        """What an agent needs to see of this machine: itself, and the file that one of them waits for."""
-        seen = json.dumps([str(CLIS), str(self.bed.root / "go")])
+        """What an agent needs to see of this machine: itself, its Python, and the file that one of them waits for."""
+        seen = json.dumps([str(CLIS), sys.base_prefix, str(self.bed.root / "go")])
         return f'[sandbox]\nmode = "bubblewrap"\nread = {seen}\n' if self.sandboxed else ""
 
     def parts(self, name: str) -> Iterator[Part]:

@@ -22,7 +22,8 @@ from ticketd.files import CheckoutFiles
 AGENT = """\
 test -z "$TICKETD_REPAIR" || { echo both > README.md; exit; }
 echo mine > README.md
-git clone -q "$YARD/origin.git" "$YARD/other" && cd "$YARD/other" && echo theirs > README.md && git commit -qam theirs && git push -q
+git clone -q "$YARD/origin.git" "$YARD/other"
+cd "$YARD/other" && echo theirs > README.md && git commit -qam theirs && git push -q
 """
 
 
