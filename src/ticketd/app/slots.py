@@ -200,6 +200,8 @@ class Slots:
     ) -> None:
         now = self.works.session.clock.now()
         self.works.session.store.close_attempt(key, kept, verdict, report, now, retire=retire, capacity=capacity)
+        with suppress(OSError):  # what is kept clear does it later
+            self.works.engine.forget(self.works.session.places.run_dir(key))
 
     def _keep(self, attempt: Attempt, record: TicketRecord) -> Kept | None:
         """None if it has been tried for long enough.
