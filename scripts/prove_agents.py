@@ -9,6 +9,8 @@ their work. Then a storm: the model refuses every other request of everybody wit
         in its worktree only: unless another ticket had that worktree by then)
     the storm has passed over all of it: as many requests were refused as were to be
 
+With --sandbox all of that in bubblewrap, where each slot is a clone and an agent sees little of this machine.
+
 A CLI that is not installed is skipped: `scripts/agent-clis` installs them. Exit codes: 0 all of it is true; 1 not.
 """
 
