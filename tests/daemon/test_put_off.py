@@ -65,4 +65,4 @@ def test_a_faulty_template_puts_off_a_ticket_that_is_to_merge_however_often(
     assert [each["reason"] for each in put_off] == [None] * 4
     for each in put_off:
         assert "brief.md:1: " in each["detail"] and "did you mean `task`?" in each["detail"]
-        assert "`ticketd lint` checks it" in each["detail"]
+        assert each["detail"].endswith("; Mend it; `ticketd lint` checks it.")

@@ -228,14 +228,13 @@ class Slots:
         """The agent was never begun: not the ticket's fault, unless its worktree can never be made ready. A merge that
         never comes about is no way to mend anything."""
         now, tree = self.works.session.clock.now(), self._attempt(key).worktree
+        why = "; ".join(line.strip() for line in str(error).splitlines())
+        verdict: Verdict = Requeue(why, deferred=True, not_before=now + backoff(record.deferrals + 1))
         if isinstance(error, SetupFailed) and record.deferrals >= 2:
-            self._store_verdict(key, None, Fail(Reason.AGENT_FAILED, str(error)), NOTHING_REPORTED)
+            verdict = Fail(Reason.AGENT_FAILED, why)
         elif isinstance(error, MergeFailed) and record.deferrals >= 2:
-            verdict = after_failure(record, self.works.settings(), Reason.CONFLICT, str(error))
-            self._store_verdict(key, None, verdict, NOTHING_REPORTED)
-        else:
-            verdict = Requeue(str(error), deferred=True, not_before=now + backoff(record.deferrals + 1))
-            self._store_verdict(key, None, verdict, NOTHING_REPORTED)
+            verdict = after_failure(record, self.works.settings(), Reason.CONFLICT, why)
+        self._store_verdict(key, None, verdict, NOTHING_REPORTED)
         if tree is not None:
             self.trees.give_back(tree)
         self.works.bell.ring()
