@@ -77,6 +77,7 @@ STAGED: Mapping[str, tuple[str, ...]] = {
         "store/attempts.attempt_over",
         "git/worktrees.keep/update-ref",
         "store/attempts.close_attempt",
+        "run/forgotten",
         "store/landings.set_phases",
         "run/spec",
         "gone/steps.end_left",

@@ -9,6 +9,8 @@ their work. Then a storm: the model refuses every other request of everybody wit
         in its worktree only: unless another ticket had that worktree by then)
     the storm has passed over all of it: as many requests were refused as were to be
 
+With --sandbox all of that in bubblewrap, where each slot is a clone and an agent sees little of this machine.
+
 A CLI that is not installed is skipped: `scripts/agent-clis` installs them. Exit codes: 0 all of it is true; 1 not.
 """
 
@@ -49,6 +51,7 @@ class Night:
     tickets: int
     slots: int
     stormy: int
+    sandboxed: bool = False
     faults: list[str] = field(default_factory=list)
     took_s: float = 0.0
     landed: int = 0
@@ -70,7 +73,7 @@ class Night:
         verify = 'verify = ["sh", "-c", "! grep -rs WRONG work"]\nreruns = 0'
         (self.bed.work / "ticketd.toml").write_text(
             f"slots = {self.slots}\n[landing]\n{verify}\n[prices.{json.dumps(self.cli.model)}]\n{price}\n"
-            f"{self.cli.profile('default')}"
+            f"{self.cli.profile('default')}{self.sandbox()}"
         )
         (self.bed.work / "tickets").mkdir()
         (self.bed.root / "go").mkdir()
@@ -81,6 +84,11 @@ class Night:
             (self.bed.work / "tickets" / f"{name}.md").write_text(f"{front}# {name}\n\nTICKETD-RUN {name}\n")
             self.model.plans[name] = Plan(tuple(self.parts(name)))
         self.model.storm([429, 529] * (self.stormy // 2))
+
+    def sandbox(self) -> str:
+        """What an agent needs to see of this machine: itself, its Python, and the file that one of them waits for."""
+        seen = json.dumps([str(CLIS), sys.base_prefix, str(self.bed.root / "go")])
+        return f'[sandbox]\nmode = "bubblewrap"\nread = {seen}\n' if self.sandboxed else ""
 
     def parts(self, name: str) -> Iterator[Part]:
         match name:
@@ -165,6 +173,7 @@ def main() -> int:
     parser.add_argument("--tickets", type=int, default=10)
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--storm", type=int, default=10, help="how many requests are refused; 0: no storm")
+    parser.add_argument("--sandbox", action="store_true", help="each agent in bubblewrap, each slot a clone")
     options = parser.parse_args()
     nights, lines = 0, [f"{'':20} landed answers refused    took"]
     faults: list[str] = []
@@ -173,7 +182,7 @@ def main() -> int:
             lines.append(f"{name:20} skipped: not in {CLIS}")
             continue
         for stormy in (0, options.storm) if options.storm else (0,):
-            night = pass_a_night(ALL[name], options.tickets, options.slots, stormy)
+            night = pass_a_night(ALL[name], options, stormy)
             nights += 1
             lines.append(night.line())
             print(lines[-1], *night.faults, sep="\n    ", flush=True)
@@ -182,12 +191,13 @@ def main() -> int:
     return 1 if faults or not nights else 0
 
 
-def pass_a_night(cli: Cli, tickets: int, slots: int, stormy: int) -> Night:
+def pass_a_night(cli: Cli, options: argparse.Namespace, stormy: int) -> Night:
     with (
         tempfile.TemporaryDirectory(prefix="prove-agents-", ignore_cleanup_errors=True) as root,
         ModelServer() as model,
     ):
-        night = Night(cli, make_bed(Path(root), 40), model, tickets, slots, stormy)
+        bed = make_bed(Path(root), 40)
+        night = Night(cli, bed, model, options.tickets, options.slots, stormy, options.sandbox)
         night.set_up()
         night.pass_by()
         night.judge()

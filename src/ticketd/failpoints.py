@@ -129,6 +129,7 @@ POINTS: Mapping[str, str] = {
     "run/supervisor": "its supervisor is a process",
     "run/begun": "the agent's program runs, and the store does not know",
     "run/end": "the supervisor is asked to end the run",
+    "run/forgotten": "what a run that is over was given in its environment is off the disk",
     "run/void": "the run must never begin",
     "gone/slots._refused": "nothing is left of the run that found no process",
     "gone/steps._run": "a step is over, and its run directory gone",

@@ -46,8 +46,8 @@ def runs(yard: Yard, *lines: str) -> None:
 
 
 def told_by(state: Path) -> dict[str, bytes]:
-    """All that ticketd keeps and shows: its store, its logs, its runs, but for what an agent is started with."""
-    files = [path for path in state.rglob("*") if path.is_file() and path.name != "spec.json"]
+    """All that ticketd keeps and shows: its store, its logs, its runs."""
+    files = [path for path in state.rglob("*") if path.is_file()]
     apart = ("worktrees", "control.git", "gate.git")
     return {str(path): path.read_bytes() for path in files if not set(apart) & set(path.parts)}
 

@@ -213,6 +213,46 @@ def test_an_instruction_in_a_ticket_to_push_elsewhere_finds_neither_credential_n
     assert "secret" not in said
 
 
+# As Kimi Code does: what it has used is told by files of its session, in its own home, and so is how to go on with it.
+CLI = """\
+while test $# -gt 0; do
+    case $1 in --session) session=$2;; --prompt) file=${2#Read the file }; brief=${file% and do*};; esac
+    shift
+done
+kept=$KIMI_CODE_HOME/sessions/here/${session:-session_$TICKETD_TICKET}/agents/main
+if test -z "$session"; then
+    mkdir -p "$kept" && grep -q 'Write down' "$brief" && echo WRONG > note-$TICKETD_TICKET
+elif test -f "$kept/wire.jsonl"; then
+    echo right > note-$TICKETD_TICKET
+fi
+ls "$KIMI_CODE_HOME/../../.." > ~/seen
+echo '{"type": "usage.record", "model": "m", "usage": {"inputOther": 100, "output": 7}}' >> "$kept/wire.jsonl"
+echo '{"role": "assistant", "content": "done"}'
+echo '{"role": "meta", "session_id": "session_'$TICKETD_TICKET'"}'
+"""
+
+
+def test_a_cli_with_a_home_of_its_own_goes_on_with_its_session_and_is_read_there(home: Path, yard: Yard) -> None:
+    (home / "tools").mkdir()
+    (home / "tools/kimi").write_text(CLI)
+    command = ["sh", str(home / "tools/kimi")]
+    verify = '[landing]\nverify = ["sh", "-c", "! grep -q WRONG note-*"]\nreruns = 0\n'
+    profile = f'[agents.default]\npreset = "kimi"\nhome = "own"\ncommand = {json.dumps(command)}\n'
+    yard.config(f'{ON}read = ["~/tools"]\n{verify}', profile)
+    for id_ in ("one", "two"):
+        yard.ticket(id_, touches=f"/note-{id_}", does=("Write down what is right.",))
+    done = yard.until_idle()
+    assert done.returncode == 0, done.stdout + done.stderr
+    for id_ in ("one", "two"):
+        shown = yard.json("show", id_)
+        assert [(each["reason"], each["tokens"]["output"]) for each in shown["attempt_list"]] == [
+            ("verify-failed", 7),
+            (None, 7),
+        ]
+    seen = {path.read_text() for path in yard.state.glob("ticketd/*/homes/*/seen")}
+    assert seen <= {"one\n", "two\n"}, "no other's home"
+
+
 @pytest.mark.parametrize("shown", ["shared", "read-only"])
 def test_with_the_home_shown_state_and_checkout_are_still_safe(
     home: Path, yard: Yard, shown: str, monkeypatch: pytest.MonkeyPatch

@@ -13,12 +13,14 @@ from eyes_yard import NOW, Terminal, Yard
 from ticketd.app.plan import plan as plan_at
 from ticketd.cli.render.gantt import gantt
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
+from ticketd.domain.budget import DaySpent
 from ticketd.domain.claims import Claim
+from ticketd.domain.days import day_of
 from ticketd.domain.globs import PatternSet
 from ticketd.domain.landing import Landed
 from ticketd.domain.overlaps import overlaps
 from ticketd.domain.pool import Pool, TargetRecord
-from ticketd.domain.settings import Settings
+from ticketd.domain.settings import BudgetSettings, Settings
 from ticketd.domain.ticket import Size, Ticket, TicketRecord, TicketState
 from ticketd.domain.verdict import ToLanding
 from ticketd.ports import Board
@@ -71,6 +73,7 @@ def test_the_document_is_the_contracts(yard: Yard) -> None:
         "depends_on": {"c": ["a"]},
         "overlaps": [{"a": "a", "b": "b", "path": "src/x.py"}],
         "stuck": [],
+        "over_budget": [],
     }
 
 
@@ -124,6 +127,18 @@ def test_running_tickets_count_with_the_rest_of_their_time() -> None:
         {"ticket": "a", "slot": 2, "start_s": 0, "end_s": M - 500},
         {"ticket": "b", "slot": 1, "start_s": M - 500, "end_s": 2 * M - 500},
     ]
+
+
+def test_what_a_budget_holds_is_told_and_who_may_mend_it() -> None:
+    spent = DaySpent(day_of(NOW), {"acme": 2.0})
+    budgets = Settings(budget=BudgetSettings(ticket=3.0, scope=2.0))
+    acme = record("acme", ["/a"])
+    acme = replace(acme, ticket=replace(acme.ticket, scope="acme"))
+    of = replace(board(replace(record("dear", ["/d"]), spent_usd=3.0), acme, record("free", ["/f"])), spent=spent)
+    planned = plan(of, budgets)
+    assert [(each["ticket"], "raise `ticket`" in each["why"]) for each in planned["stuck"]] == [("dear", True)]
+    (held,) = planned["over_budget"]
+    assert held["ticket"] == "acme" and "scope acme has cost $2.00 today, of $2.00" in held["why"]
 
 
 def test_held_tickets_and_theirs_cannot_run_as_it_stands() -> None:

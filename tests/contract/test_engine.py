@@ -687,6 +687,25 @@ def test_records_are_private_and_whole(spec: RunSpec) -> None:
             assert json.loads(path.read_bytes())
 
 
+def test_what_a_run_was_given_is_kept_private_and_is_forgotten_once_it_is_over(
+    engine: Engine, spec: RunSpec, tie: Tie
+) -> None:
+    keyed = replace(shell(spec, 'exec 3>"$TIE"; read line <"$GATE"'), env={**spec.env, "KEY": "a-key-of-mine"})
+    os.mkfifo(spec.env["GATE"])
+    engine.start(keyed)
+    path = spec.run_dir / "spec.json"
+    engine.forget(spec.run_dir)
+    assert "a-key-of-mine" in path.read_text(), "another daemon may have to know what to keep out of its log"
+    assert (path.stat().st_mode & 0o777, spec.run_dir.stat().st_mode & 0o777) == (0o600, 0o700)
+    Path(spec.env["GATE"]).write_text("on\n")
+    over = engine.wait(spec.run_dir, PATIENCE_S)
+    engine.forget(spec.run_dir)
+    assert not [each for each in spec.run_dir.iterdir() if b"a-key-of-mine" in each.read_bytes()]
+    assert engine.settle(spec.run_dir) == over
+    assert json.loads(path.read_text())["mark"] == spec.mark
+    engine.forget(spec.run_dir)
+
+
 def test_the_supervisor_holds_the_lock_for_as_long_as_it_lives(spec: RunSpec, tie: Tie) -> None:
     engine = LocalEngine()
     engine.start(python(spec, STUBBORN))

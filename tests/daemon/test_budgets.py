@@ -14,6 +14,8 @@ from acceptance_yard import SCRIPTED, Yard, git, make_yard
 from ticketd.agents.scripted import ScriptedAgent
 from ticketd.boot.daemon import open_daemon
 from ticketd.boot.session import open_session
+from ticketd.cli.farewell import farewell
+from ticketd.daemon.loop import Ending
 from ticketd.domain.report import Report, Usage
 from ticketd.ports import AgentResult, Exited, Said, SaidKind
 
@@ -49,6 +51,25 @@ def run(yard: Yard) -> Any:
         daemon.works = replace(daemon.works, agent_of=lambda _: PaidAgent())
         daemon.run(os.getpid(), None, until_idle=True)
     return opened.session.store
+
+
+def test_where_only_midnight_helps_a_run_until_idle_ends_and_says_so(
+    yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yard.config(f"[budget]\nday = 0.5\n{PRICES}", SCRIPTED)
+    yard.ticket("dear", touches="/a", does=("append a line", "say spends 60000"))
+    yard.ticket("held", touches="/b", does=("append b line",), depends_on=["dear"])
+    assert run(yard).ticket("held").attempts == 0
+    assert farewell(open_session(yard.work).session, Ending.IDLE, until_idle=True, interrupted=False) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "1 of 2 tickets landed",
+        "  held: queued: held waits for midnight: today has cost $0.60, of $0.50",
+        "    the next `ticketd start` takes up what waits, or raise `day` under [budget]",
+    ]
+    assert "today has cost $0.60, of $0.50; waits for midnight" in yard.run("plan").stdout
+    assert "waits for midnight" in yard.run("explain", "held").stdout
+    yard.config(f"[budget]\nday = 5\n{PRICES}", SCRIPTED)
+    assert run(yard).ticket("held").state == "landed"
 
 
 def test_what_uses_up_its_budget_is_ended_and_goes_on_when_that_is_raised(yard: Yard, tmp_path: Path) -> None:

@@ -172,6 +172,9 @@ class SimEngine:
             self._wait_for(run, timeout_s)
         return self._state(run_dir)
 
+    def forget(self, run_dir: Path) -> None:
+        pass  # nothing of it is on any disk
+
     def _wait_for(self, run: Run, timeout_s: float | None) -> None:
         kernel = self._machine.kernel
         me = kernel.current

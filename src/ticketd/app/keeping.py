@@ -68,6 +68,7 @@ class Keeping:
         if began >= self._clear_at:
             self._clear_at = began + CLEAR_EVERY_S
             self._clear_old()
+            self._forget_environments()
         return REST_S
 
     def _clear_old(self) -> None:
@@ -76,6 +77,17 @@ class Keeping:
         self._clear(tuple(self._records_of(landed)), "landed long ago")
         self._clear(tuple(self._homes()), "their tickets are over")
         self.recovering.mend(self.recovering.look(at_rest=False, outdated=frozenset(landed)))
+
+    def _forget_environments(self) -> None:
+        """Keys in the records of runs that a killed daemon had not come to. Those listed that are not live have ended,
+        for an attempt is on record before its run is."""
+        places = self.works.session.places
+        run_dirs = places.run_dirs()
+        live = {places.run_dir(attempt.key) for attempt in self.works.session.store.live_attempts()}
+        for run_dir in run_dirs:
+            if run_dir not in live:
+                with suppress(OSError):
+                    self.works.engine.forget(run_dir)
 
     def see_to_room(self) -> None:
         """Before anything is started, too: by then only what is free on the disk is known."""

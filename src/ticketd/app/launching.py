@@ -21,8 +21,12 @@ from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.sessions import session_of
 from ticketd.domain.settings import AgentProfile, SandboxHome, Settings
 from ticketd.domain.ticket import TicketRecord
-from ticketd.errors import BadInput
+from ticketd.errors import BadInput, GitFailed, TicketdError
 from ticketd.ports import Agent, Launch, RunSpec, Task
+
+
+class MergeFailed(TicketdError):
+    """The merge that an agent is to finish has not come about."""
 
 
 def ready(works: Works, tree: str, attempt: Attempt, settings: Settings) -> tuple[str, ...]:
@@ -32,7 +36,14 @@ def ready(works: Works, tree: str, attempt: Attempt, settings: Settings) -> tupl
     make_ready(works, tree, attempt.resumes or attempt.base, branch, settings)
     copy_files(works.session.root, works.worktrees.path(tree), settings.worktrees.copy)
     set_up(works, tree, attempt.key, settings, lambda: is_unwanted(works, attempt.key))
-    return works.worktrees.begin_merge(tree, attempt.merges) if attempt.merges else ()
+    return _begin_merge(works, tree, attempt.merges) if attempt.merges else ()
+
+
+def _begin_merge(works: Works, tree: str, onto: str) -> tuple[str, ...]:
+    try:
+        return works.worktrees.begin_merge(tree, onto)
+    except GitFailed as error:
+        raise MergeFailed(f"the merge that its agent is to finish cannot be begun: {error}") from error
 
 
 def spec_of(works: Works, record: TicketRecord, attempt: Attempt, tree: str, conflicts: Sequence[str]) -> RunSpec:

@@ -73,6 +73,9 @@ class Places:
         """Of a process run for an attempt beside its agent: its `setup` or `verify` steps."""
         return self.runs / key.ticket / f"{key.number}-{what}"
 
+    def run_dirs(self) -> list[Path]:
+        return sorted(self.runs.glob("[a-z0-9]*/*"))
+
     def side_run_dirs(self) -> list[Path]:
         """All there are, but those of people's pushes, which no daemon has begun."""
         return sorted((self.state / "runs").glob("[a-z0-9]*/*-*"))

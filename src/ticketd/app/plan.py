@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ticketd.app.observe import snapshot_of
+from ticketd.domain.budget import ticket_used_up, today
 from ticketd.domain.estimates import Estimates
 from ticketd.domain.graph import fold, levels, spelled_circle
 from ticketd.domain.overlaps import overlaps
@@ -21,15 +22,15 @@ SCHEMA = 1
 
 def plan(board: Board, settings: Settings, now: float) -> dict[str, Any]:
     """The contract's `plan --json`, for the tickets that have not ended; `now` in epoch seconds. Beside its keys:
-    `depends_on`, the edges; `stuck`, the tickets that can not run as things stand, and why; `ceiling`, `gantt` and
-    `one_more_slot_s` (wiki/_global/simulation.md)."""
+    `depends_on`, the edges; `stuck`, the tickets that can not run as things stand, and why; `over_budget`, those that
+    wait for midnight; `ceiling`, `gantt` and `one_more_slot_s` (wiki/_global/simulation.md)."""
     snapshot = replace(snapshot_of(board, settings), paused="", stopping=False, short="")
     unfinished = {r.id: r for r in board.tickets.values() if not r.state.is_final}
     depends_on = {r.id: [d for d in r.ticket.depends_on if d in unfinished] for r in unfinished.values()}
     rows = levels(depends_on)
     path = _critical_path(unfinished, depends_on, snapshot.estimates)
     apart = overlaps(unfinished, settings.claims.shared)
-    stuck = _stuck(board, unfinished)
+    stuck = _stuck(board, unfinished, settings)
     ahead = forecast(snapshot, apart, now)
     return {
         "schema": SCHEMA,
@@ -50,6 +51,7 @@ def plan(board: Board, settings: Settings, now: float) -> dict[str, Any]:
         "depends_on": {ticket: dependencies for ticket, dependencies in depends_on.items() if dependencies},
         "overlaps": [{"a": a, "b": b, "path": witness} for (a, b), witness in apart.items()],
         "stuck": [{"ticket": ticket, "why": why} for ticket, why in stuck.items()],
+        "over_budget": list(_over_budget(snapshot, unfinished, stuck, now)),
     }
 
 
@@ -107,27 +109,44 @@ def _critical_path(
     return path[::-1]
 
 
-def _stuck(board: Board, unfinished: Mapping[str, TicketRecord]) -> dict[str, str]:
+def _over_budget(
+    snapshot: Snapshot, unfinished: Mapping[str, TicketRecord], stuck: Mapping[str, str], now: float
+) -> Iterator[dict[str, str]]:
+    """Queued tickets that a budget of the day keeps until midnight, of which all the times here know nothing."""
+    spent = today(snapshot.spent, snapshot.attempts, snapshot.tickets, now)
+    for ticket, record in sorted(unfinished.items()):
+        why = spent.why_not(record.ticket.scope, snapshot.settings)
+        if why and record.state is TicketState.QUEUED and ticket not in stuck:
+            yield {"ticket": ticket, "why": why}
+
+
+def _stuck(board: Board, unfinished: Mapping[str, TicketRecord], settings: Settings) -> dict[str, str]:
     """Tickets that will never be ready unless a person does something, and why."""
     stuck: dict[str, str] = {}
     waiting = dict(unfinished)
+    held = {id_: why for id_, record in unfinished.items() if (why := _held(record, settings))}
     settled = {r.id for r in board.tickets.values() if r.state.is_final and r.landed_sha is not None}
-    while ready := [t for t, r in waiting.items() if not _is_held(r) and settled.issuperset(r.ticket.depends_on)]:
+    while ready := [t for t, r in waiting.items() if t not in held and settled.issuperset(r.ticket.depends_on)]:
         settled.update(ready)
         for ticket in ready:
             del waiting[ticket]
     for ticket in sorted(waiting):
-        stuck[ticket] = _why_stuck(board, waiting, waiting[ticket], settled)
+        stuck[ticket] = held.get(ticket) or _why_stuck(board, waiting, waiting[ticket], settled, held)
     return stuck
 
 
-def _is_held(record: TicketRecord) -> bool:
-    return record.held and record.state is TicketState.QUEUED
-
-
-def _why_stuck(board: Board, stuck: Mapping[str, TicketRecord], record: TicketRecord, settled: set[str]) -> str:
-    if _is_held(record):
+def _held(record: TicketRecord, settings: Settings) -> str:
+    """What of a queued ticket's own a person has to see to; empty if nothing."""
+    if record.state is not TicketState.QUEUED:
+        return ""
+    if record.held:
         return f"held by a person; `ticketd unhold {record.id}` lets it go"
+    return ticket_used_up(record.ticket, record.spent_usd, settings)
+
+
+def _why_stuck(
+    board: Board, stuck: Mapping[str, TicketRecord], record: TicketRecord, settled: set[str], held: Collection[str]
+) -> str:
     for dependency in record.ticket.depends_on:
         before = board.tickets.get(dependency)
         if before is None:
@@ -135,13 +154,13 @@ def _why_stuck(board: Board, stuck: Mapping[str, TicketRecord], record: TicketRe
         if dependency not in settled and dependency not in stuck:
             return f"depends on {dependency}, which is {before.state}"
     first = next(dependency for dependency in record.ticket.depends_on if dependency in stuck)
-    return f"depends on {first}, {_circle(stuck, first) or 'which cannot run either'}"
+    return f"depends on {first}, {_circle(stuck, first, held) or 'which cannot run either'}"
 
 
-def _circle(stuck: Mapping[str, TicketRecord], ticket: str) -> str:
+def _circle(stuck: Mapping[str, TicketRecord], ticket: str, held: Collection[str]) -> str:
     """The circle that the first dependencies of a ticket, each of the next, lead into, if they do."""
     path: dict[str, None] = {}
-    while ticket in stuck and ticket not in path and not _is_held(stuck[ticket]):
+    while ticket in stuck and ticket not in path and ticket not in held:
         path[ticket] = None
         ticket = next((d for d in stuck[ticket].ticket.depends_on if d in stuck), "")
     if ticket not in path:

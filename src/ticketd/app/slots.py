@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ticketd.app.collecting import finish_of, judged, profile_of
 from ticketd.app.guard import Guard
-from ticketd.app.launching import mark_of, ready, spec_of
+from ticketd.app.launching import MergeFailed, mark_of, ready, spec_of
 from ticketd.app.leaks import redact_log
 from ticketd.app.removal import remove_below
 from ticketd.app.session import Works
@@ -200,6 +200,8 @@ class Slots:
     ) -> None:
         now = self.works.session.clock.now()
         self.works.session.store.close_attempt(key, kept, verdict, report, now, retire=retire, capacity=capacity)
+        with suppress(OSError):  # what is kept clear does it later
+            self.works.engine.forget(self.works.session.places.run_dir(key))
 
     def _keep(self, attempt: Attempt, record: TicketRecord) -> Kept | None:
         """None if it has been tried for long enough.
@@ -225,16 +227,14 @@ class Slots:
     def _give_up(self, key: AttemptKey, record: TicketRecord, error: Exception) -> None:
         """The agent was never begun: not the ticket's fault, unless its worktree can never be made ready. A merge that
         never comes about is no way to mend anything."""
-        now, attempt = self.works.session.clock.now(), self._attempt(key)
-        tree = attempt.worktree
+        now, tree = self.works.session.clock.now(), self._attempt(key).worktree
+        why = "; ".join(line.strip() for line in str(error).splitlines())
+        verdict: Verdict = Requeue(why, deferred=True, not_before=now + backoff(record.deferrals + 1))
         if isinstance(error, SetupFailed) and record.deferrals >= 2:
-            self._store_verdict(key, None, Fail(Reason.AGENT_FAILED, str(error)), NOTHING_REPORTED)
-        elif attempt.merges and record.deferrals >= 2:
-            verdict = after_failure(record, self.works.settings(), Reason.CONFLICT, str(error))
-            self._store_verdict(key, None, verdict, NOTHING_REPORTED)
-        else:
-            verdict = Requeue(str(error), deferred=True, not_before=now + backoff(record.deferrals + 1))
-            self._store_verdict(key, None, verdict, NOTHING_REPORTED)
+            verdict = Fail(Reason.AGENT_FAILED, why)
+        elif isinstance(error, MergeFailed) and record.deferrals >= 2:
+            verdict = after_failure(record, self.works.settings(), Reason.CONFLICT, why)
+        self._store_verdict(key, None, verdict, NOTHING_REPORTED)
         if tree is not None:
             self.trees.give_back(tree)
         self.works.bell.ring()

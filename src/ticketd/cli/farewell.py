@@ -52,6 +52,8 @@ def _tell(session: Session, missing: list[TicketRecord], faults: list[Problem]) 
             click.echo(safe(f"  {record.id}: {_stands(record, root)}"))
         if root.mend:
             click.echo(safe(f"    {root.mend}"))
+    for hint in dict.fromkeys(root.hint for root in together if root.until):
+        click.echo(safe(f"    the next `ticketd start` takes up what waits{hint and ', '}{hint}"))
     for problem in faults:
         click.echo(safe(f"  {problem}"))
 

@@ -196,7 +196,7 @@ class Loop:
             return None
         if board.pool.stop is Stop.DRAIN:
             return Ending.ABORTED if board.pool.aborted else Ending.STOPPED
-        if not self.until_idle or decided.next_at is not None or decided.decisions:
+        if not self.until_idle or decided.today_at is not None or decided.decisions:
             return None
         if self.look_again():
             self._decided_on = None  # at the next tick, and not only when something has happened

@@ -14,13 +14,15 @@ from ticketd.ports import Board, Store
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """`next_at`: when waiting alone will change something (epoch seconds). `shadow`: the starts of the shadow policy,
-    where they are others; None where they are the same or no policy runs beside."""
+    """`next_at`: when waiting alone will change something (epoch seconds); `today_at`: likewise, but for what waits for
+    another day's budget. `shadow`: the starts of the shadow policy, where they are others; None where they are the same
+    or no policy runs beside."""
 
     board: Board
     snapshot: Snapshot
     decisions: Sequence[Decision]
     next_at: float | None
+    today_at: float | None
     shadow: Sequence[str] | None
 
 
@@ -41,7 +43,8 @@ class Scheduling:
         decisions = self._queue.decide(now)
         others = self._others(snapshot, board, decisions, now)
         self._board = board  # only now: what has changed since is what both queues have yet to take in
-        return Decided(board, snapshot, decisions, self._queue.next_at(), others)
+        next_at, today_at = self._queue.next_at(), self._queue.next_at(today=True)
+        return Decided(board, snapshot, decisions, next_at, today_at, others)
 
     def _others(
         self, snapshot: Snapshot, board: Board, decisions: Sequence[Decision], now: float

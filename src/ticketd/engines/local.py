@@ -123,6 +123,11 @@ class LocalEngine:
             _wait_for_change(run_dir, left)
         return state
 
+    def forget(self, run_dir: Path) -> None:
+        """OSError if it cannot be written."""
+        if isinstance(self.look(run_dir), Exited | LostRun):
+            run.forget_environment(run_dir)
+
     def _spawn(self, run_dir: Path, die_with_parent: bool) -> tuple[int, bool]:
         """The supervisor's pid, and whether the agent is under way. False: it has ended, or is taking too long."""
         listening, ready = os.pipe()

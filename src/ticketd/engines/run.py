@@ -93,6 +93,17 @@ def write_end(run_dir: Path, grace_s: float) -> None:
     failpoints.hit("run/end")
 
 
+def forget_environment(run_dir: Path) -> None:
+    """Of a run that is over: keys are in it, and the rest of its records stays."""
+    path = run_dir / "spec.json"
+    match record := _read(path, SPEC_LIMIT):
+        case {"env": dict(given)} if given:
+            draft = run_dir / f"spec.{uuid4().hex}"
+            _write_new(draft, {**record, "env": {}})
+            draft.rename(path)
+            failpoints.hit("run/forgotten")
+
+
 def void(run_dir: Path) -> None:
     """Call only with the lock held."""
     (run_dir / "void").touch(mode=0o600)
@@ -207,7 +218,7 @@ def read_kin(run_dir: Path) -> dict[int, int]:
 
 
 def read_environment(run_dir: Path) -> Mapping[str, str]:
-    """What the run was given; nothing if its spec is gone or unreadable."""
+    """What the run was given; nothing if that is forgotten, or its spec gone or unreadable."""
     match _read(run_dir / "spec.json", SPEC_LIMIT):
         case {"env": dict(given)}:
             return {name: value for name, value in given.items() if isinstance(value, str)}

@@ -121,3 +121,6 @@ class Engine(Protocol):
 
     def wait(self, run_dir: Path, timeout_s: float | None) -> RunState:
         """Blocks until the run is over."""
+
+    def forget(self, run_dir: Path) -> None:
+        """What the run was given in its environment is kept no longer, if it is over."""

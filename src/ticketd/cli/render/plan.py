@@ -28,7 +28,7 @@ STUCK_COLUMNS = (Column("", "bold", least=16), Column("", least=16))
 def show_plan(document: Document) -> None:
     on = console()
     place = room(on)
-    parts = (_summary, _chart, _levels, _stuck, _overlaps)
+    parts = (_summary, _chart, _levels, _stuck, _over_budget, _overlaps)
     show([each for part in parts for each in part(document, place)], on)
 
 
@@ -83,6 +83,16 @@ def _stuck(document: Document, place: Room) -> list[Text]:
         if rows
         else []
     )
+
+
+def _over_budget(document: Document, place: Room) -> list[Text]:
+    together: dict[str, list[str]] = {}
+    for each in document["over_budget"]:
+        together.setdefault(each["why"], []).append(each["ticket"])
+    told = (f"{why}: {', '.join(tickets)}" for why, tickets in together.items())
+    lines = [each for text in told for each in wrapped(text, place.width, "  ", LEVEL_LINES)]
+    head = line(("held by a budget of the day, of which these times know nothing", "yellow"))
+    return [Text(), head, *lines] if lines else []
 
 
 def _overlaps(document: Document, place: Room) -> list[Text]:

@@ -78,14 +78,16 @@ class Queue:
         untils = (on.until for one in waiting for on in one.waits_on if on.until is not None)
         return Schedule(tuple(order), decisions, waiting, min(untils, default=None))
 
-    def next_at(self) -> float | None:
-        """When waiting alone may let something start (epoch seconds)."""
+    def next_at(self, today: bool = False) -> float | None:
+        """When waiting alone may let something start (epoch seconds). `today`: without what waits for midnight, when a
+        budget of the day begins anew."""
         while self._due and self._due_at.get(self._due[0][1]) != self._due[0][0]:
             heappop(self._due)  # it waits for that no longer
         untils = [self._due[0][0]] if self._due else []
         for kind, count in self._ready.items():
             room = self._room.of(kind) if count else None
-            if isinstance(room, WaitsOn) and room.until is not None:
+            late = today and isinstance(room, WaitsOn) and room.kind is WaitKind.BUDGET
+            if isinstance(room, WaitsOn) and room.until is not None and not late:
                 untils.append(room.until)
         return min(untils, default=None)
 
