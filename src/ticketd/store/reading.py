@@ -153,7 +153,8 @@ class Reading(History):
     def attempts_to_go_on_with(self) -> tuple[Attempt, ...]:
         rows = self._rows(
             self.connections.db,
-            f"SELECT * FROM attempts WHERE ticket IN (SELECT id FROM tickets INDEXED BY tickets_with_work WHERE {WITH_WORK}"
+            "SELECT * FROM attempts WHERE ticket IN"
+            f" (SELECT id FROM tickets INDEXED BY tickets_with_work WHERE {WITH_WORK}"
             " UNION ALL SELECT ticket FROM attempts WHERE state <> 'ended' AND state = 'preparing'"
             " AND worktree IS NULL AND resumes IS NOT NULL) ORDER BY ticket, number",
         )
