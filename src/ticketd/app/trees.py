@@ -39,12 +39,11 @@ class Trees:
         with self._changed:
             if own in self._free:
                 return self._hand_out(own)
-            open_ = self._open()
-            if self._spare is not None and not (open_ or self._is_awaited):
+            if self._spare is not None and not (self._is_awaited or self._unkept()):
                 self._is_awaited = True
                 self._changed.wait_for(lambda: self._spare is None)
                 self._is_awaited = False
-                open_ = self._open()
+            open_ = self._open()
             if prefer in open_:
                 return self._hand_out(prefer)
             ready = [name for name in open_ if self._free[name] == commit]
@@ -67,24 +66,24 @@ class Trees:
         with self._changed:
             if self._spare is not None:
                 return None
-            open_, has_room = self._unkept()
-            if not (open_ or (may_add and has_room)) or any(self._free[name] == commit for name in open_):
+            unkept = self._unkept()
+            if any(self._free[name] == commit for name in unkept) or not (unkept or (may_add and self._has_room())):
                 return None
-            self._spare = self._hand_out(next(iter(open_), None))
+            self._spare = self._hand_out(next(iter(unkept), None))
             return self._spare
 
     def _open(self) -> list[str]:
         """Those that anybody may have."""
-        unkept, has_room = self._unkept()
-        return unkept if unkept or has_room else [name for name in self._kept() if name in self._free][:1]
+        unkept = self._unkept()
+        return unkept if unkept or self._has_room() else [name for name in self._kept() if name in self._free][:1]
 
-    def _unkept(self) -> tuple[list[str], bool]:
-        """Those that are not kept; and where there are none, whether a new one may be added."""
-        if not self._free:
-            return [], True
-        kept = self._kept()
-        unkept = [name for name in self._free if name not in kept]
-        return unkept, not unkept and len(self._free) + len(self._taken) < self._most()
+    def _unkept(self) -> list[str]:
+        kept = self._kept() if self._free else ()
+        return [name for name in self._free if name not in kept]
+
+    def _has_room(self) -> bool:
+        """For a new one, where all that are free are kept."""
+        return not self._free or len(self._free) + len(self._taken) < self._most()
 
     def _hand_out(self, name: str | None) -> str:
         """A new one, where none is named."""

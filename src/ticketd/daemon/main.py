@@ -187,8 +187,8 @@ class Daemon:
         )
 
     def _most_trees(self) -> int:
-        """Past so many, whoever finds no other takes one that is kept."""
-        return 2 * (self.works.session.store.pool().slots or self.works.settings().slots)
+        """Past so many, a spare among them, whoever finds no other takes one that is kept."""
+        return 2 * (self.works.session.store.pool().slots or self.works.settings().slots) + 1
 
     def _back_up(self) -> float:
         self.works.session.store.back_up(self.works.session.clock.now())
