@@ -93,11 +93,20 @@ def test_no_tree_that_is_kept_becomes_the_spare_and_past_the_most_none_is_added(
     trees.give_back("1", "tip")
     assert trees.take_spare("tip", may_add=False) is None
     assert trees.take_spare("tip", may_add=True) == "2"
-    assert trees.take("tip") == "1"
-    trees.give_back("1")
     trees.give_back("2", "tip")
     assert trees.take("tip") == "2"
     assert trees.take_spare("tip", may_add=True) is None
+
+
+def test_a_spare_that_is_being_readied_is_waited_for_before_one_that_is_kept_is_taken() -> None:
+    trees = Trees(["1"], [], [], lambda: ("1",), lambda: 2)
+    assert trees.take_spare("tip", may_add=True) == "2"
+    got = list[str]()
+    waiting = Thread(target=lambda: got.append(trees.take("tip")))
+    waiting.start()
+    trees.give_back("2", "tip")
+    waiting.join()
+    assert got == ["2"]
 
 
 @given(st.data())
