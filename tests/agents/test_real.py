@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from acceptance_yard import Yard, lent_yard, wait_until
+from acceptance_yard import Yard, git, lent_yard, wait_until
 from model_clis import ALL, CLIS, Cli
 from model_script import Fault, Part, Plan, Trouble, Write
 from model_server import ModelServer
+
+from ticketd.agents import PRESETS
+from ticketd.domain.settings import AgentProfile
+from ticketd.ports import Agent, Exited, Task
 
 CONFLICT, VERIFY = "conflicts with origin/main", "What was done for this ticket is here, on top of"
 LANDS = ("edit", "verify", "conflict", "limited", "overloaded", "hang", "crash")
@@ -126,9 +132,45 @@ def test_a_night_of_an_agent(name: str, model: ModelServer, yard: Yard, monkeypa
     assert [yard.json("show", id_)["failures"] for id_ in ("limited", "overloaded")] == [0, 0]
     assert lines["hang"]["attempts"] == 2 and lines["crash"]["attempts"] == 2
     for id_ in ("verify", "conflict") if cli.resumes else ():
-        most = cli.most_sessions(yard.root / "state", id_)
-        assert 1 <= len(model.ledger.sessions(id_)) <= most, f"{id_} was mended in another session"
+        assert len(model.ledger.sessions(id_)) == 1, f"{id_} was mended in another session"
     assert_tokens(yard, model, cli)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if PRESETS[name].resumes_elsewhere])
+def test_one_that_goes_on_elsewhere_works_where_it_is_started(name: str, model: ModelServer, tmp_path: Path) -> None:
+    """And not where its session began: another agent may be at work there."""
+    cli, agent = ALL[name], PRESETS[name]
+    if not cli.is_installed():
+        pytest.skip(f"{name} is not installed in {CLIS}; `scripts/agent-clis {name}` does")
+    model.plans["edit"] = Plan((Part((Write("first", "done"),)), Part((Write("second", "done"),), heard="Go on")))
+    here, there = (tmp_path / name for name in ("here", "there"))
+    session = None
+    for tree, brief in ((here, "TICKETD-RUN edit"), (there, "TICKETD-RUN edit\nGo on")):
+        tree.mkdir()
+        git(tree, "init", "-q")
+        session = one_run(agent, cli, model, tree, brief, session)
+        assert session
+    assert [(tree / "second").exists() for tree in (here, there)] == [False, True]
+    assert len(model.ledger.sessions("edit")) == 1
+
+
+def one_run(agent: Agent, cli: Cli, model: ModelServer, tree: Path, brief: str, session: str | None) -> str | None:
+    """Its session, after a run in `tree`."""
+    home, told, log = (tree.parent / name for name in ("home", "brief", f"{tree.name}.log"))
+    told.write_text(brief)
+    own = {"HOME": str(tree.parent), "PATH": f"{cli.path()}{os.pathsep}{os.environ['PATH']}"}
+    environ = {**own, **cli.environ(model.url)}
+    profile = AgentProfile("default", cli.name, model=cli.model)
+    launch = agent.launch(Task(profile, told, home, True, environ, session, fresh=str(uuid4())))
+    for name, text in launch.files.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    with told.open() as stdin, log.open("w") as out:
+        env = {**environ, **launch.env}
+        done = subprocess.run(launch.argv, cwd=tree, env=env, stdin=stdin, stdout=out, stderr=out, timeout=NIGHT_S)
+    result = agent.read_result(Exited(done.returncode, None, "exited", "", None, 0.0, None, None, 0), log, home)
+    assert result.outcome == "done", log.read_text()
+    return result.report.session
 
 
 def kills(yard: Yard, ticket: str) -> bool:

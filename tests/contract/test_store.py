@@ -18,6 +18,7 @@ from ticketd.domain.globs import NOTHING, PatternSet
 from ticketd.domain.landing import Landed, Phase
 from ticketd.domain.lint import Outline
 from ticketd.domain.pool import PAUSED_BY_A_PERSON, DaemonRecord, Stop, TargetRecord
+from ticketd.domain.repair import Repair, RepairKind
 from ticketd.domain.report import NOTHING_REPORTED, Report
 from ticketd.domain.review import Stale
 from ticketd.domain.scheduler.schedule import Start
@@ -754,6 +755,26 @@ def test_claims_that_are_held_and_whether_anything_is_queued_can_be_asked(store:
     assert (store.claims(), store.has_queued()) == ((), True)
     dispatch(store, "a")
     assert ([claim.ticket for claim in store.claims()], store.has_queued()) == (["a"], False)
+
+
+def test_of_tickets_that_are_to_go_on_all_attempts_are_told_and_of_no_others(store: SqliteStore) -> None:
+    add(store, *(found(id_) for id_ in "abcdefg"))
+    mend = Repair(RepairKind.VERIFY, LANDED, TIP, "`make` failed")
+    run(store, "a", ToLanding())
+    run(store, "b", Requeue("mend it", repair=mend))
+    run(store, "c", Requeue("made way", preempted=True))
+    run(store, "d", Requeue("afresh", failed=True))
+    run(store, "e", Fail(Reason.TIMEOUT, "no"))
+    run(store, "f", ToLanding(review=True))
+    keys = [str(each.key) for each in store.attempts_to_go_on_with()]
+    assert keys == ["a/1", "b/1", "c/1"]
+    key = dispatch(store, "b")  # and until it has a worktree
+    assert isinstance(key, AttemptKey)
+    assert [str(each.key) for each in store.attempts_to_go_on_with()] == ["a/1", "b/1", "b/2", "c/1"]
+    store.set_worktree(key, "1")
+    assert [str(each.key) for each in store.attempts_to_go_on_with()] == ["a/1", "c/1"]
+    store.cancel("c", 9.0)
+    assert [str(each.key) for each in store.attempts_to_go_on_with()] == ["a/1"]
 
 
 def test_a_worktree_is_known_before_it_is_made_and_keeps_what_is_known_of_it(store: SqliteStore) -> None:

@@ -20,9 +20,13 @@ from ticketd.app.keeping import Keeping
 from ticketd.app.trees import Trees
 from ticketd.boot.daemon import open_daemon
 from ticketd.boot.session import open_session
+from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.globs import NOTHING
 from ticketd.domain.report import Report, Usage
+from ticketd.domain.scheduler.schedule import Start
 from ticketd.domain.ticket import TicketRecord
-from ticketd.ports import AgentResult, Exited, Launch, Said, SaidKind, Store, Task
+from ticketd.domain.verdict import Requeue
+from ticketd.ports import Agent, AgentResult, Exited, Kept, Launch, Said, SaidKind, Store, Task
 
 PROGRAM = """
 import json, os, subprocess, sys, time
@@ -31,12 +35,22 @@ def say(**words): print(json.dumps(words), flush=True)
 ticket, number = os.environ["TICKETD_TICKET"], os.environ["TICKETD_ATTEMPT"]
 session, fresh, home = os.environ["OLD"], os.environ["FRESH"], Path(os.environ["OWN"])
 say(session=session or fresh, usage=int(number))
-memory = home / "memory"
+memory, marks = home / "memory", Path(os.environ["TICKETD_REPO"]).parent
 if ticket == "mends":
     seen = (os.environ["LEFT"], session, sys.stdin.read(), (home / "conf").read_text())
     Path("seen-" + number).write_text("|".join(seen))
     Path("work").write_text(memory.read_text() if session else "bad")
     memory.write_text("good")
+elif ticket == "returns":
+    (marks / ("returns-" + number)).touch()
+    Path("seen-" + number).write_text(session)
+    Path("work").write_text("good" if number != "1" else "bad")
+elif ticket in ("holds-1", "holds-2"):
+    (marks / ticket).touch()
+    while not (marks / ("holds-2" if ticket == "holds-1" else "returns-2")).exists(): time.sleep(0.02)
+    Path(ticket).touch()
+elif ticket == "between":
+    Path(ticket).touch()
 elif ticket == "loops":
     Path("half").write_text("kept")
     for _ in range(8):
@@ -74,13 +88,17 @@ class Talker(CommandAgent):
         return AgentResult("done" if exited and exited.code == 0 else "failed", report=report)
 
 
-def run(yard: Yard) -> Store:
+class HomeLover(Talker):
+    resumes_elsewhere = False
+
+
+def run(yard: Yard, agent: Agent | None = None, slots: int = 3) -> Store:
     """The pool, to its end."""
     opened = open_session(yard.work)
     opened = replace(opened, session=replace(opened.session, clock=FastClock(time.monotonic())))
     with open_daemon(opened) as daemon:
-        daemon.works = replace(daemon.works, agent_of=lambda profile: Talker())
-        daemon.run(os.getpid(), 3, until_idle=True)
+        daemon.works = replace(daemon.works, agent_of=lambda profile: agent or Talker())
+        daemon.run(os.getpid(), slots, until_idle=True)
     return opened.session.store
 
 
@@ -142,3 +160,40 @@ def test_a_pool_of_agents_with_sessions_comes_to_its_end(tmp_path: Path, monkeyp
     what_a_run_has_left_alive_is_ended_though_it_has_done_well(yard, store)
     the_events_tell_all_of_it(yard, store)
     a_home_goes_with_its_ticket(yard, store)
+
+
+def test_a_worktree_is_kept_while_the_work_is_in_the_lane_for_the_session_is_found_in_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its verification fails only when others have taken two worktrees and are in one of them still."""
+    yard = make_yard(tmp_path, monkeypatch)
+    verify = f"while ! test -e {tmp_path}/holds-2; do sleep 0.02; done; ! grep -q bad work"
+    yard.config(f"[landing]\nverify = {json.dumps(['sh', '-c', verify])}\n")
+    for priority, id_ in (("critical", "returns"), ("high", "holds-1"), ("normal", "between"), ("low", "holds-2")):
+        yard.ticket(id_, touches=f"/{id_}", retries=0, priority=priority)
+    store = run(yard, HomeLover(), slots=2)
+    first, second = store.attempts("returns")
+    assert first.worktree == second.worktree
+    assert git(yard.origin, "show", "main:seen-2") == first.report.session
+
+
+def test_the_daemon_that_comes_next_keeps_it_too_until_its_ticket_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yard = make_yard(tmp_path, monkeypatch)
+    yard.ticket("returns", touches="/returns")
+    opened = open_session(yard.work)
+    store = opened.session.store
+    with open_daemon(opened) as daemon:
+        daemon.works = replace(daemon.works, agent_of=lambda profile: HomeLover())
+        daemon.intake.sync(daemon.current.settings)
+        key = store.dispatch(Start("returns", 1, "default"), record(store, "returns"), "b" * 40, NOTHING, 1.0)
+        assert isinstance(key, AttemptKey)
+        made_way = Requeue("it made way", preempted=True)
+        store.attempt_started(key, "1", 4242, 2.0)
+        store.add_worktree("1")
+        store.attempt_over(key, 0, "exited", "", 3.0)
+        store.close_attempt(key, Kept("c" * 40, ("work",)), made_way, Report("its-session"), 4.0, retire=False)
+        assert daemon._trees().take("b" * 40) == "2"
+        store.cancel("returns", 5.0)
+        assert daemon._trees().take("b" * 40) == "1"

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 KEY = "a-key-of-the-tests"
@@ -26,8 +25,7 @@ class Cli:
     """`base`: the variable with the address of its model, and `under` what of the address it wants; `key`: the
     variable with the key; `more`: what it needs beside these.
 
-    What it cannot do: `resumes`: whether it can be given a follow-up, and `only_there`: in the worktree alone in which
-    the conversation was, which another ticket may have by then; `has_shell`: whether it can run a command;
+    What it cannot do: `resumes`: whether it can be given a follow-up; `has_shell`: whether it can run a command;
     `tells_cached`: whether it makes a difference between tokens that were cached and others; `own_price`: where it
     tells dollars itself, by a list of its own, what it reckons with (USD per million: input, output, cached).
 
@@ -41,7 +39,6 @@ class Cli:
     under: str = "/v1"
     more: dict[str, str] = field(default_factory=dict)
     resumes: bool = True
-    only_there: bool = False
     has_shell: bool = True
     tells_cached: bool = True
     own_price: tuple[float, float, float] | None = None
@@ -57,14 +54,6 @@ class Cli:
 
     def is_installed(self) -> bool:
         return any((place / self.name).exists() for place in self._places())
-
-    def most_sessions(self, state: Path, ticket: str) -> int:
-        """How many conversations a ticket may have had, by what lies in the state directory."""
-        if not self.only_there:
-            return 1
-        runs = sorted(state.glob(f"ticketd/*/runs/{ticket}/*/spec.json"), key=lambda spec: int(spec.parent.name))
-        trees: list[str] = [json.loads(spec.read_text())["cwd"] for spec in runs]
-        return 1 + len([1 for before, after in pairwise(trees) if before != after])
 
     def _places(self) -> tuple[Path, ...]:
         return CLIS / self.name / "node_modules/.bin", CLIS / self.name / "v/bin"
@@ -84,15 +73,14 @@ ALL = {
     for cli in (
         Cli("claude", "claude-sonnet-4-5", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", under="", stall_s=8),
         Cli("codex", "gpt-5", "OPENAI_BASE_URL", "OPENAI_API_KEY", stall_s=8),
-        Cli("gemini", "gemini-2.5-pro", "GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY", under="", only_there=True),
-        Cli("opencode", "gpt-5", "OPENAI_BASE_URL", "OPENAI_API_KEY", only_there=True),
-        Cli("qwen", "qwen3-coder-plus", "OPENAI_BASE_URL", "OPENAI_API_KEY", only_there=True),
+        Cli("gemini", "gemini-2.5-pro", "GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY", under=""),
+        Cli("opencode", "gpt-5", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
+        Cli("qwen", "qwen3-coder-plus", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
         Cli("copilot", "gpt-5", "COPILOT_PROVIDER_BASE_URL", "COPILOT_PROVIDER_API_KEY"),
-        Cli("pi", "gpt-5", "OPENAI_BASE_URL", "OPENAI_API_KEY", only_there=True),
+        Cli("pi", "gpt-5", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
         Cli(
             *("kimi", "gpt-5", "KIMI_MODEL_BASE_URL", "KIMI_MODEL_API_KEY"),
             more={"KIMI_MODEL_PROVIDER_TYPE": "openai"},
-            only_there=True,
         ),
         # aider has no tools. Its edits are text that repeats what it replaces, so no answer that is written beforehand
         # can mend what it will find; and it cannot wait for a test, which a conflict must.

@@ -20,7 +20,7 @@ READS = frozenset(
         "board", "target", "live_attempts", "ticket", "attempts", "attempt", "events", "moves", "samples", "estimates",
         "landings", "collisions", "claims", "has_queued", "pool", "stamps", "files_read", "file", "outlines",
         "file_problems", "landed", "verification", "has_passed", "worktree_setups", "worktree_names",
-        "landed_as",
+        "landed_as", "attempts_to_go_on_with",
     }
 )  # fmt: skip
 

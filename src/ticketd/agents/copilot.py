@@ -42,7 +42,9 @@ class CopilotAgent:
     variables: tuple[str, ...] = (PROVIDER, "COPILOT_PROVIDER_TYPE", "COPILOT_PROVIDER_WIRE_API", "COPILOT_MODEL")
     logins: tuple[str, ...] = (".copilot/config.json",)
     resumes = True
-    resumes_elsewhere = True
+    # It would find its session elsewhere, but goes to work where that began, whatever directory it is started in: in
+    # another ticket's worktree by then (1.0.102).
+    resumes_elsewhere = False
     reads_lines = True
     tells_usage = False
 

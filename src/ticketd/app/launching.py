@@ -14,12 +14,12 @@ from ticketd.app.brief import brief_of
 from ticketd.app.environment import agent_environment
 from ticketd.app.homes import has_own, make_home
 from ticketd.app.places import make_private
-from ticketd.app.sandbox import enclosed, is_on
+from ticketd.app.sandbox import enclosed
 from ticketd.app.session import Works
+from ticketd.app.sessions import session_for
 from ticketd.app.steps import is_unwanted, make_ready, set_up
 from ticketd.domain.attempt import Attempt, AttemptKey
-from ticketd.domain.sessions import session_of
-from ticketd.domain.settings import AgentProfile, SandboxHome, Settings
+from ticketd.domain.settings import AgentProfile, Settings
 from ticketd.domain.ticket import TicketRecord
 from ticketd.errors import BadInput, GitFailed, TicketdError
 from ticketd.ports import Agent, Launch, RunSpec, Task
@@ -94,7 +94,7 @@ def _task(works: Works, agent: Agent, profile: AgentProfile, attempt: Attempt, t
         home=places.agent_home(key.ticket, profile.name),
         own_home=own,
         environ=env,
-        session=_session(works, agent, attempt, tree, own),
+        session=session_for(works, agent, attempt, tree, own),
         fresh=str(uuid5(NAMESPACE_URL, f"{mark_of(works, key)}/{attempt.dispatched_at}")),
     )
 
@@ -103,17 +103,6 @@ def _left_of_budget(settings: Settings, record: TicketRecord) -> float | None:
     """Some can be told to end by themselves; ticketd does not rely on that."""
     budget = settings.budget_of(record.ticket)
     return None if budget is None else max(budget - record.spent_usd, 0.0)
-
-
-def _session(works: Works, agent: Agent, attempt: Attempt, tree: str, own_home: bool) -> str | None:
-    """In the sandbox each worktree has a home directory of its own: what is kept there is found in no other."""
-    home = works.session.places.agent_home(attempt.key.ticket, attempt.agent)
-    if not agent.resumes or (own_home and not home.exists()):
-        return None
-    settings = works.settings()
-    private = is_on(settings, works.session) and settings.sandbox.home is SandboxHome.PRIVATE
-    anywhere = agent.resumes_elsewhere and (own_home or not private)
-    return session_of(works.session.store.attempts(attempt.key.ticket), attempt, None if anywhere else tree)
 
 
 def _tell(works: Works, record: TicketRecord, attempt: Attempt, conflicts: Sequence[str], *, follow_up: bool) -> None:

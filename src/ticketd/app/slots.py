@@ -11,6 +11,7 @@ from ticketd.app.launching import MergeFailed, mark_of, ready, spec_of
 from ticketd.app.leaks import redact_log
 from ticketd.app.removal import remove_below
 from ticketd.app.session import Works
+from ticketd.app.sessions import own_tree
 from ticketd.app.steps import SetupFailed, StepAbandoned, StepRefused, exit_words
 from ticketd.app.trees import Trees
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState
@@ -94,7 +95,9 @@ class Slots:
         self.trees.give_back(tree, attempt.base)
 
     def _take_tree(self, attempt: Attempt) -> str:
-        tree = self.trees.take(attempt.resumes or attempt.base, self._earlier_tree(attempt))
+        tree = self.trees.take(
+            attempt.resumes or attempt.base, self._earlier_tree(attempt), own_tree(self.works, attempt)
+        )
         try:
             self.works.session.store.set_worktree(attempt.key, tree)
         except Exception:
@@ -103,7 +106,7 @@ class Slots:
         return tree
 
     def _earlier_tree(self, attempt: Attempt) -> str | None:
-        """Where the work lay that it goes on from: some agents find their session again only in the same directory."""
+        """Where the work lay that it goes on from."""
         if attempt.resumes is None:
             return None
         trees = [each.worktree for each in self.works.session.store.attempts(attempt.key.ticket) if each.worktree]

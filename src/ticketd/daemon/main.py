@@ -16,6 +16,7 @@ from ticketd.app.liveness import Liveness
 from ticketd.app.proposals import Follower
 from ticketd.app.recovering import Recovering, recovering_of
 from ticketd.app.session import Works
+from ticketd.app.sessions import kept
 from ticketd.app.slots import Slots
 from ticketd.app.spare import Spare
 from ticketd.app.spending import Spending
@@ -177,7 +178,17 @@ class Daemon:
         store = self.works.session.store
         taken = {attempt.worktree for attempt in store.live_attempts() if attempt.worktree}
         known = {name for name in store.worktree_setups() if name.isdigit()}
-        return Trees(free=known - taken, taken=taken, used_names=store.worktree_names())
+        return Trees(
+            free=known - taken,
+            taken=taken,
+            used_names=store.worktree_names(),
+            kept=lambda: kept(self.works),
+            most=self._most_trees,
+        )
+
+    def _most_trees(self) -> int:
+        """Past so many, a spare among them, whoever finds no other takes one that is kept."""
+        return 2 * (self.works.session.store.pool().slots or self.works.settings().slots) + 1
 
     def _back_up(self) -> float:
         self.works.session.store.back_up(self.works.session.clock.now())

@@ -84,9 +84,9 @@ class Agent(Protocol):
     """One agent CLI. Nothing here starts a process or waits; no line of a log, whatever is in it, is an error.
 
     `name`: the preset's; `program`: what is looked for on PATH, empty if that is the profile's command; `resumes`:
-    whether it can go on with a session of an earlier run; `resumes_elsewhere`: in another directory, too;
-    `reads_lines`: whether `read` says anything at all; `tells_usage`: whether it says what was used, while the
-    agent runs: else only `read_result` knows; `keys`: the variables that it may take a key from, any of
+    whether it can go on with a session of an earlier run; `resumes_elsewhere`: started in another directory, too, and
+    then works in that one; `reads_lines`: whether `read` says anything at all; `tells_usage`: whether it says what was
+    used, while the agent runs: else only `read_result` knows; `keys`: the variables that it may take a key from, any of
     them; `variables`: others that it reads, of which endpoint and so on; `logins`: what a login leaves below the home
     directory of the person.
     """

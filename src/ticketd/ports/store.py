@@ -120,6 +120,10 @@ class Store(Protocol):
 
     def attempts(self, ticket: str) -> tuple[Attempt, ...]: ...
 
+    def attempts_to_go_on_with(self) -> tuple[Attempt, ...]:
+        """All attempts of each ticket whose work is in the lane, waits to be gone on with, or is about to be: by an
+        attempt that has no worktree yet. By ticket, oldest first."""
+
     def attempt(self, key: AttemptKey) -> Attempt | None: ...
 
     def events(self, after: int = 0, ticket: str | None = None, limit: int = 1000) -> tuple[Event, ...]: ...

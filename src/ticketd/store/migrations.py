@@ -18,6 +18,10 @@ from ticketd.domain.ticket import TRANSITIONS, Priority, Reason, TicketState
 migrations = Migrations("ticketd")
 
 
+WITH_WORK = "state = 'landing' OR (state = 'queued' AND (resume IS NOT NULL OR repair IS NOT NULL))"
+"""Of tickets, in these very words, for the index: an attempt's work is on its way, or waits to be gone on with."""
+
+
 def _one_of(values: Iterable[StrEnum]) -> str:
     return "(" + ", ".join(f"'{value}'" for value in values) + ")"
 
@@ -71,6 +75,7 @@ def m001_first(db: Database) -> None:
         # The body is the last column, so that what is read of all tickets is found without walking through it.
         "CREATE INDEX tickets_by_state ON tickets (state)",
         "CREATE INDEX tickets_by_path ON tickets (path)",
+        f"CREATE INDEX tickets_with_work ON tickets (id) WHERE {WITH_WORK}",
         f"""
         CREATE TRIGGER tickets_move_legally BEFORE UPDATE OF state ON tickets
         WHEN NEW.state <> OLD.state AND NOT ({_legal_moves()})

@@ -23,6 +23,7 @@ from ticketd.domain.widening import Collision
 from ticketd.ports import Board, FoundFile
 from ticketd.store.connection import translated
 from ticketd.store.history import History
+from ticketd.store.migrations import WITH_WORK
 from ticketd.store.rows import (
     RECORD_COLUMNS,
     Records,
@@ -147,6 +148,16 @@ class Reading(History):
 
     def attempts(self, ticket: str) -> tuple[Attempt, ...]:
         rows = self._rows(self.connections.db, "SELECT * FROM attempts WHERE ticket = ? ORDER BY number", ticket)
+        return tuple(attempt_of(row) for row in rows)
+
+    def attempts_to_go_on_with(self) -> tuple[Attempt, ...]:
+        rows = self._rows(
+            self.connections.db,
+            "SELECT * FROM attempts WHERE ticket IN"
+            f" (SELECT id FROM tickets INDEXED BY tickets_with_work WHERE {WITH_WORK}"
+            " UNION ALL SELECT ticket FROM attempts WHERE state <> 'ended' AND state = 'preparing'"
+            " AND worktree IS NULL AND resumes IS NOT NULL) ORDER BY ticket, number",
+        )
         return tuple(attempt_of(row) for row in rows)
 
     def attempt(self, key: AttemptKey) -> Attempt | None:
