@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ticketd.domain.recovery import Entry, FoundLock, FoundRef, FoundTree, World
@@ -114,7 +115,6 @@ def _tree(control: Control, tree: Tree) -> FoundTree:
         name=tree.name,
         entry=entry_of(tree),
         files=tree.path.is_dir() and not is_link,
-        linked=tree.is_clone or os.path.lexists(tree.path / ".git"),
         is_link=is_link,
         branch=branch if branch and control.peek_ref(branch) else "",
     )
@@ -156,7 +156,7 @@ def _detached(tree: Tree) -> str | None:
 
 def _with_head(tree: FoundTree, head: str | None, here: Collection[str]) -> FoundTree:
     lost = head is not None and head not in here
-    return FoundTree(tree.name, tree.entry, tree.files, tree.linked, tree.is_link, lost, tree.branch)
+    return replace(tree, lost_head=lost)
 
 
 # --- refs -----------------------------------------------------------------------------------------------------------

@@ -220,7 +220,7 @@ class WorktreePool:
         unread = ingest(self.control, tree, everything=True) if tree.is_clone else _unlinked(tree)
         at = snapshot.look(self.control, tree, base, key.ref)
         if tree.path.is_dir():
-            taken = snapshot.take(self.control, tree, at, largest=largest)
+            taken = snapshot.take(self.control, tree, at, largest=largest, deletions=not unread)
         else:  # somebody has removed it; there is nothing but the commits
             taken = Snapshot(at.content, changes(git, at.base_content, at.content))
         tip = snapshot.commit_taken(git, taken, at, base, message, by)
