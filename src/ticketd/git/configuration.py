@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ticketd import failpoints
 from ticketd.git.door import Git
-from ticketd.git.exactness import content_of
+from ticketd.git.exactness import content_of, content_of_gits
 
 GATE = "gate.git"
 PEOPLE = "people.git"
@@ -67,7 +67,7 @@ def save_config(control: Path, branch: str) -> str:
     process for each key."""
     accepted, seen = _accepted(control), control.with_name("control.config.seen")
     source = accepted if accepted.is_file() else control / "config"
-    is_ours = source is not accepted or content_of(control / "config") in (content_of(accepted), content_of(seen))
+    is_ours = source is not accepted or content_of_gits(control / "config") in (content_of(accepted), content_of(seen))
     with tempfile.TemporaryDirectory(prefix="config-", dir=control.parent) as scratch:
         fresh = Path(scratch) / "config"
         gate = quoted(str(control.with_name(GATE)))
@@ -104,7 +104,7 @@ def restore_config(control: Path) -> tuple[str, ...]:
     """Take out what is not ticketd's, but for a name, an address and the branches' upstreams; what that was, in words.
     No process while all is as it was."""
     accepted, seen, file = _accepted(control), control.with_name("control.config.seen"), control / "config"
-    found = content_of(file)
+    found = content_of_gits(file)
     if found is not None and found in (content_of(accepted), content_of(seen)):
         return ()
     if not accepted.is_file():

@@ -6,6 +6,7 @@ says of the repository belong to the agent, who can re-point them.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Mapping
@@ -131,7 +132,7 @@ def write_whole(path: Path, text: str, draft: Path | None = None) -> None:
     swept (`leftovers.py`)."""
     draft = draft or path
     fresh = draft.with_name(f"{draft.name}.{get_ident()}.ticketd")
-    fresh.write_text(text)
+    fresh.write_bytes(os.fsencode(text))
     if path.is_dir() and not path.is_symlink():
         remove(path)
     fresh.replace(path)
