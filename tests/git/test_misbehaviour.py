@@ -252,9 +252,7 @@ def test_a_tree_whose_link_is_gone_is_kept_and_not_believed(world: World) -> Non
     commit(tree, {"mine": "m"})
     for path in (tree / "a.txt", tree / ".git"):
         path.unlink()
-    assert (
-        world.mended("1", live=[KEY]) == []
-    )  # a daemon that dies just now is followed by one that believes it no more
+    assert world.mended("1", live=[KEY]) == []  # to a daemon that follows on one just killed
     kept = keep(world, base)
     assert kept.changed == ("mine",)  # an attempt that is lost is gone on from as it was kept
     assert (kept.unread, kept.is_whole) == ("its .git is gone", True)
