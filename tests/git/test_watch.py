@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -119,6 +121,22 @@ def test_whatever_stands_in_place_of_the_files_that_all_share_is_put_back_and_so
             os.truncate(there, 1 << 42)
     assert f"{OTHER.ref} put back to {tip[:7]}" in look(world).mended
     assert look(world) == Watched(())
+
+
+@pytest.mark.parametrize("place", ["worktrees/3/gitdir", "refs/heads/pipe", "refs/ticketd/other/1"])
+def test_who_waits_at_a_pipe_in_the_repository_is_freed_by_the_next_look(world: World, place: str) -> None:
+    two_at_work(world)
+    pipe = world.control.path / place
+    pipe.parent.mkdir(parents=True, exist_ok=True)
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stderr=subprocess.DEVNULL) as waits:
+        wchan, until = Path(f"/proc/{waits.pid}/wchan"), time.monotonic() + 3
+        while "partner" not in wchan.read_text() and time.monotonic() < until:
+            os.sched_yield()
+        world.mended("1", "2", live=[MINE])
+        assert waits.wait(timeout=30) == 0
+    assert not pipe.is_fifo()
 
 
 def test_a_line_that_git_does_not_take_costs_no_other_ref(world: World) -> None:

@@ -74,8 +74,8 @@ class Entry(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundTree:
-    """`files`: it has a directory; `is_link`: a symbolic link stands in its place. `lost_head`: HEAD names a commit that
-    is not there. `branch`: the ref that HEAD is on, or that it was given.
+    """`files`: it has a directory; `is_link`: a symbolic link stands in its place. `lost_head`: HEAD names a commit
+    that is not there. `branch`: the ref that HEAD is on, or that it was given.
 
     Whether the directory names its entry is not asked: one that does not is the sign by which `keep` knows that all in
     it may have been deleted, and `prepare` links it again once its work is kept."""

@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from ticketd import failpoints
+from ticketd.app.removal import remove_below
 from ticketd.git.door import Git
 from ticketd.git.exactness import content_of, content_of_gits
 
@@ -119,8 +120,8 @@ def restore_config(control: Path) -> tuple[str, ...]:
         shutil.copyfile(fresh, seen)
         failpoints.hit("file/configuration.seen")
         remains = fresh.read_bytes()
-        if file.is_dir():
-            shutil.rmtree(file)
+        if not file.is_file():
+            remove_below(control, file.name)
         fresh.replace(file)
     failpoints.hit("file/configuration.config")
     taken = tuple(dict.fromkeys(key for key, _ in entries if not _HARMLESS.match(key)))

@@ -102,7 +102,7 @@ def _is_verbatim(path: Path, name: str) -> bool:
 def content_of(path: Path, largest: int | None = None) -> bytes | None:
     """None for what is no plain file, or larger; never waits for one (a live agent may put a pipe in its place)."""
     try:
-        with open(path, "rb", opener=_without_waiting) as file:  # noqa: PTH123 - a path has no opener
+        with open(path, "rb", opener=_without_waiting) as file:
             found = os.fstat(file.fileno())
             fits = largest is None or found.st_size <= largest
             return file.read(-1 if largest is None else largest) if stat.S_ISREG(found.st_mode) and fits else None

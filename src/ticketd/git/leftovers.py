@@ -15,6 +15,7 @@ from pathlib import Path
 from ticketd.domain.recovery import Entry, FoundLock, FoundRef, FoundTree, World
 from ticketd.git.configuration import GATE, PEOPLE
 from ticketd.git.control import Control
+from ticketd.git.exactness import content_of_gits
 from ticketd.git.living import git_lives
 from ticketd.git.repository import CONTROL
 from ticketd.git.tree import Tree, is_name
@@ -142,10 +143,7 @@ def _branch(tree: Tree) -> str:
 
 
 def _head(tree: Tree) -> str:
-    try:
-        return (tree.admin / "HEAD").read_text(errors="replace").strip()
-    except OSError:
-        return ""
+    return (content_of_gits(tree.admin / "HEAD") or b"").decode(errors="replace").strip()
 
 
 def _detached(tree: Tree) -> str | None:
@@ -180,7 +178,8 @@ def _broken(control: Path) -> Iterator[str]:
 
 
 def names_nothing(ref: Path) -> bool:
-    return not _NAMES_ONE.fullmatch(ref.read_bytes()[:4096])
+    content = content_of_gits(ref)
+    return content is not None and not _NAMES_ONE.fullmatch(content)
 
 
 def _here(control: Control, wanted: Collection[str]) -> frozenset[str]:

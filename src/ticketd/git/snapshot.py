@@ -104,7 +104,8 @@ def take(
     """The content of the working tree as a tree object; ignored files stay out, conflicted ones come as they are, and
     files that are what a checkout writes are unchanged, whatever `add` makes of them.
 
-    `env` can send the objects elsewhere. Without `deletions` files that are gone are as HEAD has them. A tree without its git directory is read by way of the control repository's.
+    `env` can send the objects elsewhere. Without `deletions` files that are gone are as HEAD has them. A
+    tree without its git directory is read by way of the control repository's.
 
     Raises:
         GitFailed: git could not read it.

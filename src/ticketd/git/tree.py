@@ -133,7 +133,7 @@ def write_whole(path: Path, text: str, draft: Path | None = None) -> None:
     draft = draft or path
     fresh = draft.with_name(f"{draft.name}.{get_ident()}.ticketd")
     fresh.write_bytes(os.fsencode(text))
-    if path.is_dir() and not path.is_symlink():
+    if not path.is_symlink() and (path.is_dir() or path.is_fifo()):
         remove(path)
     fresh.replace(path)
     failpoints.passed("file")

@@ -43,6 +43,18 @@ def watch(control: Control, trees: Sequence[Tree], suspect: AttemptKey | None = 
     return Watched(tuple(said), tuple(_strays(control, listed)))
 
 
+def remove_pipes(repository: Path) -> None:
+    """None of them is git's, and whichever git comes by one waits there for ever."""
+    folders = [repository]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif not (entry.is_file(follow_symlinks=False) or entry.is_symlink()) and Path(entry.path).is_fifo():
+                    remove(Path(entry.path))
+
+
 def tidy(control: Control, refs: Sequence[str], by: AttemptKey | None = None) -> tuple[str, ...]:
     """Take away refs that agents have made beside their own branch; their commits stay."""
     listed, said = list_refs(control.git), []
@@ -128,7 +140,7 @@ def _odd_refs(control: Path) -> Iterator[str]:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(Path(entry.path))
                 elif not entry.is_file(follow_symlinks=False):
-                    Path(entry.path).unlink(missing_ok=True)
+                    remove(Path(entry.path))
                     yield f"{Path(entry.path).relative_to(control)} was no ref, and is removed"
 
 

@@ -34,7 +34,7 @@ from ticketd.git.mending import mend_repository, mend_tree
 from ticketd.git.snapshot import Snapshot
 from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, write_whole
 from ticketd.git.trials import Case, try_all
-from ticketd.git.watch import tidy, watch
+from ticketd.git.watch import remove_pipes, tidy, watch
 from ticketd.ports import Identity, Kept, Look, Tried, Watched
 
 
@@ -288,6 +288,7 @@ class WorktreePool:
 
     def found(self, known: Iterable[str], tips: Collection[str], quiet: bool, now: float) -> World:
         """All but the runs, of the `known` and whatever else there is."""
+        remove_pipes(self.control.path)  # else looking would wait there, too
         names = sorted({*known, *names_on_disk(self.control)})
         return find(self.control, [self._tree(name) for name in names], tips, quiet, now)
 
