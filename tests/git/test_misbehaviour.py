@@ -284,6 +284,21 @@ def test_a_pipe_or_a_link_for_an_index_is_not_waited_for(world: World, tmp_path:
     is_usable_again(world, base)
 
 
+@pytest.mark.parametrize("plant", [Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize("files", [("index", "ORIG_HEAD", "MERGE_HEAD", "locked"), ("HEAD",), ("gitdir", "commondir")])
+def test_a_tree_is_of_use_again_whatever_stood_in_its_git_directory(
+    world: World, files: tuple[str, ...], plant: Callable[[Path], None]
+) -> None:
+    tree, base = at_work(world)
+    write(tree, {"mine": "m"})
+    for path in (world.control.path / "worktrees/1" / file for file in files):
+        path.unlink(missing_ok=True)
+        plant(path)
+    world.pool.watch(["1"], KEY)
+    assert keep(world, base).changed == ("mine",)
+    is_usable_again(world, base)
+
+
 def test_a_link_for_a_git_directory_is_not_followed(world: World) -> None:
     tree, base = at_work(world)
     write(tree, {"mine": "m"})

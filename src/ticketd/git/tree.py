@@ -88,8 +88,9 @@ class Tree:
         """Forget what an agent left unfinished; its commits are kept elsewhere by now."""
         for path in list(self.admin.iterdir()):
             known = path.name in _AT_REST or path.name.startswith("sharedindex.")
-            # A pipe in place of a file would be waited for.
-            if not known or path.is_symlink() or not (path.is_file() or path.is_dir()):
+            # A pipe in place of a file would be waited for, and a directory cannot be written over.
+            fits = path.is_dir() if path.name == "modules" else path.is_file()
+            if not known or path.is_symlink() or not fits:
                 remove(path)
 
     def remove(self) -> None:
