@@ -363,6 +363,26 @@ def test_objects_from_elsewhere_are_no_part_of_what_is_kept(world: World, tmp_pa
 # --- what ticketd itself writes into a tree ---
 
 
+def test_what_git_reads_by_itself_is_not_waited_for_either(world: World) -> None:
+    tree, base = at_work(world)
+    write(tree, {"mine": "m", "sub/inner/x": "x"})
+    (tree / "sub/.git").mkdir()
+    pipes = (
+        ".gitignore",
+        ".gitattributes",
+        ".gitmodules",
+        "sub/.gitignore",
+        "sub/inner/.gitattributes",
+        "sub/.git/HEAD",
+    )
+    (tree / ".gitignore").unlink()
+    for name in (*pipes, "theirs"):
+        os.mkfifo(tree / name)
+    assert set(keep(world, base).changed) >= {".gitignore", "mine"}
+    assert (tree / "theirs").is_fifo()
+    is_usable_again(world, base)
+
+
 def test_copies_are_written_through_no_link_and_into_no_pipe(tmp_path: Path) -> None:
     root, tree, outside = tmp_path / "root", tmp_path / "tree", tmp_path / "outside"
     write(root, {".env": "secret", "conf/local": "l", "pipe": "p", "folder": "f"})

@@ -125,7 +125,7 @@ def _as_checked_out(git: Git, root: Path, suspects: Sequence[Change], env: Mappi
     end = f"no-object-{secrets.token_hex(16)}"
     given = os.fsencode("".join(f"{change.old} {change.path}\0{end} {change.path}\0" for change in suspects))
     # `.gitattributes` are read from the working directory.
-    at_root = Git(root, git.config, git.env)
+    at_root = Git(root, git.config, git.env, git.tree)
     answer = at_root.ask("cat-file", "--batch", "--filters", "-z", stdin=given, env=env)
     parts = os.fsencode(answer.out).split(f"\n{end} missing\n".encode())[:-1]
     written = (part.partition(b"\n")[2] for part in parts)

@@ -35,7 +35,7 @@ class Tree:
         """git for this tree, started in the control repository (the tree may be gone)."""
         own = {"GIT_DIR": str(self.admin), "GIT_COMMON_DIR": str(control.own), "GIT_WORK_TREE": str(self.path)}
         config = ("advice.addEmbeddedRepo=false", "core.safecrlf=false", "core.logAllRefUpdates=false")
-        return Git(control.own, config, {**own, **(env or {})})
+        return Git(control.own, config, {**own, **(env or {})}, self.path)
 
     @property
     def name(self) -> str:

@@ -43,18 +43,6 @@ def watch(control: Control, trees: Sequence[Tree], suspect: AttemptKey | None = 
     return Watched(tuple(said), tuple(_strays(control, listed)))
 
 
-def remove_pipes(repository: Path) -> None:
-    """None of them is git's, and whichever git comes by one waits there for ever."""
-    folders = [repository]
-    while folders:
-        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
-                elif not (entry.is_file(follow_symlinks=False) or entry.is_symlink()) and Path(entry.path).is_fifo():
-                    remove(Path(entry.path))
-
-
 def tidy(control: Control, refs: Sequence[str], by: AttemptKey | None = None) -> tuple[str, ...]:
     """Take away refs that agents have made beside their own branch; their commits stay."""
     listed, said = list_refs(control.git), []

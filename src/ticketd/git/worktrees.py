@@ -31,10 +31,11 @@ from ticketd.git.ingest import alone, ingest, rescue
 from ticketd.git.leftovers import find, names_on_disk
 from ticketd.git.looks import as_it_stands, fresh, look
 from ticketd.git.mending import mend_repository, mend_tree
+from ticketd.git.pipes import remove_pipes
 from ticketd.git.snapshot import Snapshot
 from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, write_whole
 from ticketd.git.trials import Case, try_all
-from ticketd.git.watch import remove_pipes, tidy, watch
+from ticketd.git.watch import tidy, watch
 from ticketd.ports import Identity, Kept, Look, Tried, Watched
 
 
