@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,6 +209,24 @@ def test_the_modes_of_a_file_are_no_obstacle_to_root(world: World) -> None:
     assert "mine" in kept.changed
     assert ("shut" in kept.changed) is kept.is_whole
     is_usable_again(world, base)
+
+
+def test_a_tree_that_cannot_be_deleted_is_set_aside(world: World) -> None:
+    tree, base = at_work(world)
+    write(tree, {"mine": "m"})
+    keep(world, base)
+    if (
+        not shutil.which("chattr")
+        or subprocess.run(["chattr", "+i", tree / "mine"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("no file can be made immutable here: that takes root, and chattr, and a file system that knows it")
+    left = None
+    try:
+        is_usable_again(world, base)
+        left = next(path for path in tree.parent.iterdir() if path.name.startswith("1-"))
+        assert (left / "mine").read_text() == "m"
+    finally:
+        subprocess.run(["chattr", "-i", (left or tree) / "mine"], check=True)
 
 
 @needs_no_root

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
+from time import time_ns
 
 from ticketd import failpoints
 from ticketd.app.removal import remove_below
@@ -99,6 +100,13 @@ class Tree:
         remove_below(self.admin.parent, self.admin.name)
         for mark in (self.note, self.clone_mark):
             mark.unlink(missing_ok=True)
+
+    def set_aside(self) -> None:
+        """What cannot be deleted (an immutable file, directories without an end) must not keep the tree from all who
+        come after: it stays beside it, where no record names it, and `doctor` tells of it."""
+        if os.path.lexists(self.path):
+            self.path.rename(self.path.with_name(f"{self.name}-{time_ns()}"))
+        self.remove()
 
 
 def clear_hiding_bits(git: Git, path: Path, env: Mapping[str, str] | None = None, *, sparse: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -179,14 +179,18 @@ class WorktreePool:
     def _clean(self, git: Git, tree: Tree, clean: tuple[str, ...]) -> bool:
         if git.ask(*clean, "--quiet").ok:
             return True
-        make_writable(tree.path)
+        with suppress(OSError):  # a path may be longer than any may be
+            make_writable(tree.path)
         return git.ask(*clean, "--quiet").ok
 
     def _add(self, tree: Tree, commit: str) -> None:
         """Make the tree anew. One hand adds: eight at once failed in 48 of 160 cases."""
         tree.path.parent.mkdir(exist_ok=True)
         with self.control.exclusive():
-            tree.remove()
+            try:
+                tree.remove()
+            except (OSError, RecursionError):
+                tree.set_aside()
             tree.admin.parent.mkdir(exist_ok=True)
             # Forced, since an agent may have left an entry of another name for this very place, and locked it.
             options = ("--quiet", "--detach", "--no-checkout", "--force", "--force")
