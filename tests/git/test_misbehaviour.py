@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,6 +211,24 @@ def test_the_modes_of_a_file_are_no_obstacle_to_root(world: World) -> None:
     is_usable_again(world, base)
 
 
+def test_a_tree_that_cannot_be_deleted_is_set_aside(world: World) -> None:
+    tree, base = at_work(world)
+    write(tree, {"mine": "m"})
+    keep(world, base)
+    if (
+        not shutil.which("chattr")
+        or subprocess.run(["chattr", "+i", tree / "mine"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("no file can be made immutable here: that takes root, and chattr, and a file system that knows it")
+    left = None
+    try:
+        is_usable_again(world, base)
+        left = next(path for path in tree.parent.iterdir() if path.name.startswith("1-"))
+        assert (left / "mine").read_text() == "m"
+    finally:
+        subprocess.run(["chattr", "-i", (left or tree) / "mine"], check=True)
+
+
 @needs_no_root
 def test_what_cannot_be_read_is_named_and_the_rest_is_kept(world: World) -> None:
     tree, base = at_work(world)
@@ -252,8 +272,9 @@ def test_a_tree_whose_link_is_gone_is_kept_and_not_believed(world: World) -> Non
     commit(tree, {"mine": "m"})
     for path in (tree / "a.txt", tree / ".git"):
         path.unlink()
+    assert world.mended("1", live=[KEY]) == []  # to a daemon that follows on one just killed
     kept = keep(world, base)
-    assert kept.changed == ("a.txt", "mine")
+    assert kept.changed == ("mine",)  # an attempt that is lost is gone on from as it was kept
     assert (kept.unread, kept.is_whole) == ("its .git is gone", True)
     is_usable_again(world, base)
 
@@ -280,6 +301,21 @@ def test_a_pipe_or_a_link_for_an_index_is_not_waited_for(world: World, tmp_path:
         index.unlink()
         plant()
         assert keep(world, base).changed == ("mine",)
+    is_usable_again(world, base)
+
+
+@pytest.mark.parametrize("plant", [Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize("files", [("index", "ORIG_HEAD", "MERGE_HEAD", "locked"), ("HEAD",), ("gitdir", "commondir")])
+def test_a_tree_is_of_use_again_whatever_stood_in_its_git_directory(
+    world: World, files: tuple[str, ...], plant: Callable[[Path], None]
+) -> None:
+    tree, base = at_work(world)
+    write(tree, {"mine": "m"})
+    for path in (world.control.path / "worktrees/1" / file for file in files):
+        path.unlink(missing_ok=True)
+        plant(path)
+    world.pool.watch(["1"], KEY)
+    assert keep(world, base).changed == ("mine",)
     is_usable_again(world, base)
 
 
@@ -345,6 +381,26 @@ def test_objects_from_elsewhere_are_no_part_of_what_is_kept(world: World, tmp_pa
 
 
 # --- what ticketd itself writes into a tree ---
+
+
+def test_what_git_reads_by_itself_is_not_waited_for_either(world: World) -> None:
+    tree, base = at_work(world)
+    write(tree, {"mine": "m", "sub/inner/x": "x"})
+    (tree / "sub/.git").mkdir()
+    pipes = (
+        ".gitignore",
+        ".gitattributes",
+        ".gitmodules",
+        "sub/.gitignore",
+        "sub/inner/.gitattributes",
+        "sub/.git/HEAD",
+    )
+    (tree / ".gitignore").unlink()
+    for name in (*pipes, "theirs"):
+        os.mkfifo(tree / name)
+    assert set(keep(world, base).changed) >= {".gitignore", "mine"}
+    assert (tree / "theirs").is_fifo()
+    is_usable_again(world, base)
 
 
 def test_copies_are_written_through_no_link_and_into_no_pipe(tmp_path: Path) -> None:

@@ -469,6 +469,10 @@ def test_trailers_are_what_git_makes_of_them(tmp_path: Path, message: str) -> No
     assert with_trailers(message.encode(), OURS[:1]).decode().strip() == by_git
 
 
+def test_a_nul_in_a_message_hides_no_trailer() -> None:
+    assert with_trailers(b"title\0\n\nbody\0\n", OURS[:1]) == with_trailers(b"title\n\nbody\n", OURS[:1])
+
+
 @pytest.mark.parametrize(
     "message", [*MESSAGES, " \n", "s\n\nTicket: f1\nTICKET: f2\nTicket-attempt: 9\nTicket: f3\n", "s\n\n# x\n"]
 )

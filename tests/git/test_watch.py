@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -95,6 +97,56 @@ def test_a_configuration_that_is_no_file_is_put_back(world: World) -> None:
     os.mkfifo(world.control.path / "config")
     assert look(world).mended == ("something taken out of the shared configuration",)
     assert look(world) == Watched(())
+
+
+SHARED = ("config", "HEAD", "info/exclude", "objects/info/alternates", "shallow", "packed-refs")
+
+
+@pytest.mark.parametrize("rubbish", ["a folder", "a pipe", "larger than memory"])
+def test_whatever_stands_in_place_of_the_files_that_all_share_is_put_back_and_so_is_all_else(
+    world: World, rubbish: str
+) -> None:
+    tree, tip = two_at_work(world)
+    git(tree, "update-ref", "-d", OTHER.ref)
+    for there in (world.control.path / file for file in SHARED):
+        there.unlink(missing_ok=True)
+        if rubbish == "a folder":
+            (there / "x").mkdir(parents=True)
+            continue
+        there.parent.mkdir(exist_ok=True)
+        if rubbish == "a pipe":
+            os.mkfifo(there)
+        else:
+            there.touch()
+            os.truncate(there, 1 << 42)
+    assert f"{OTHER.ref} put back to {tip[:7]}" in look(world).mended
+    assert look(world) == Watched(())
+
+
+@pytest.mark.parametrize("place", ["worktrees/3/gitdir", "refs/heads/pipe", "refs/ticketd/other/1"])
+def test_who_waits_at_a_pipe_in_the_repository_is_freed_by_the_next_look(world: World, place: str) -> None:
+    two_at_work(world)
+    pipe = world.control.path / place
+    pipe.parent.mkdir(parents=True, exist_ok=True)
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stderr=subprocess.DEVNULL) as waits:
+        wchan, until = Path(f"/proc/{waits.pid}/wchan"), time.monotonic() + 3
+        while "partner" not in wchan.read_text() and time.monotonic() < until:
+            os.sched_yield()
+        world.mended("1", "2", live=[MINE])
+        assert waits.wait(timeout=30) == 0
+    assert not pipe.is_fifo()
+
+
+def test_a_line_that_git_does_not_take_costs_no_other_ref(world: World) -> None:
+    tree, tip = two_at_work(world)
+    git(tree, "tag", "of-an-agent-ü")
+    git(tree, "pack-refs", "--all", "--prune")
+    with (world.control.path / "packed-refs").open("ab") as packed:
+        packed.write(b"rubbish\n\0")
+    assert look(world).mended == ("packed-refs made readable again",)
+    assert git(tree, "rev-parse", OTHER.ref, "of-an-agent-ü").split() == [tip, git(tree, "rev-parse", "HEAD")]
 
 
 def deleted(world: World, tree: Path) -> None:

@@ -572,7 +572,6 @@ def test_a_half_made_tree_is_removed_and_fetching_works_again(world: World) -> N
 def test_locks_of_a_killed_git_go_and_work_stays(world: World) -> None:
     tree, base = fresh(world)
     write(tree, {"mine": "work"})
-    (tree / ".git").unlink()
     ref = world.control.path / "refs/ticketd/fix-it"
     ref.mkdir(parents=True)
     locks = [ref / "1.lock", world.control.path / "packed-refs.lock", world.control.path / "worktrees/1/index.lock"]
@@ -580,8 +579,7 @@ def test_locks_of_a_killed_git_go_and_work_stays(world: World) -> None:
         lock.write_text("")
     said = world.mended("1", live=[KEY])
     assert not any(lock.exists() for lock in locks)
-    assert len(said) == 4
-    assert "linked worktree 1 again" in said
+    assert len(said) == 3
     assert keep(world, base).changed == ("mine",)
     assert world.mended("1", ended={KEY: str(world.control.read_ref(KEY.ref))}) == []
 

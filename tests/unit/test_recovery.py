@@ -43,7 +43,6 @@ trees = st.lists(
         name=st.sampled_from(NAMES),
         entry=st.sampled_from(Entry),
         files=st.booleans(),
-        linked=st.booleans(),
         is_link=st.booleans(),
         lost_head=st.booleans(),
         branch=st.sampled_from(("", *(f"refs/heads/ticketd/{key}" for key in KEYS))),

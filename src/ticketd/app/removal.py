@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from ticketd import failpoints
@@ -47,14 +47,26 @@ def _opened(root: Path, parts: tuple[str, ...]) -> Iterator[int]:
 
 
 def _remove(parent: int, name: str) -> None:
-    if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-        os.unlink(name, dir_fd=parent)
+    mode = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
+    if not stat.S_ISDIR(mode):
+        with _freed(parent, name) if stat.S_ISFIFO(mode) else nullcontext():
+            os.unlink(name, dir_fd=parent)
         return
     try:
         shutil.rmtree(name, dir_fd=parent)
     except PermissionError:  # read-only directories, as Go's module cache has them
         _make_writable(parent, name)
         shutil.rmtree(name, dir_fd=parent)
+
+
+@contextmanager
+def _freed(parent: int, pipe: str) -> Iterator[None]:
+    """Who has begun to open it waits for its other end, for ever, also once it is gone; so that end comes, and goes."""
+    end = os.open(pipe, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        yield
+    finally:
+        os.close(end)
 
 
 def _make_writable(parent: int, name: str) -> None:

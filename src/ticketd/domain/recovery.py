@@ -28,7 +28,6 @@ class Deed(StrEnum):
     REMOVE_SCRATCH = "remove-scratch"
     REMOVE_TREE = "remove-tree"
     REMOVE_ENTRY = "remove-entry"
-    LINK_TREE = "link-tree"
     MOVE_HEAD = "move-head"
     REMOVE_BROKEN_REF = "remove-broken-ref"
     DROP_REF = "drop-ref"
@@ -38,7 +37,7 @@ class Deed(StrEnum):
     REMOVE_RUN = "remove-run"
 
 
-OF_TREES = frozenset({Deed.REMOVE_TREE, Deed.REMOVE_ENTRY, Deed.LINK_TREE, Deed.MOVE_HEAD})
+OF_TREES = frozenset({Deed.REMOVE_TREE, Deed.REMOVE_ENTRY, Deed.MOVE_HEAD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +74,15 @@ class Entry(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundTree:
-    """`files`: it has a directory; `linked`: which names its entry; `is_link`: a symbolic link stands in its place.
-    `lost_head`: HEAD names a commit that is not there. `branch`: the ref that HEAD is on, or that it was given."""
+    """`files`: it has a directory; `is_link`: a symbolic link stands in its place. `lost_head`: HEAD names a commit
+    that is not there. `branch`: the ref that HEAD is on, or that it was given.
+
+    Whether the directory names its entry is not asked: one that does not is the sign by which `keep` knows that all in
+    it may have been deleted, and `prepare` links it again once its work is kept."""
 
     name: str
     entry: Entry = Entry.WHOLE
     files: bool = True
-    linked: bool = True
     is_link: bool = False
     lost_head: bool = False
     branch: str = ""
@@ -201,8 +202,6 @@ def _of_tree(records: Records, world: World, tree: FoundTree) -> Mend | Left | N
             return Mend(Deed.MOVE_HEAD, name, told, to=tree.branch or records.target)
         case Entry.WHOLE if not known:
             return Left(f"control.git/worktrees/{name}", "no record names it; an agent may have made it", _BY_GIT)
-        case Entry.WHOLE if tree.files and not tree.linked:
-            return Mend(Deed.LINK_TREE, name, f"linked worktree {name} again")
         case _:
             return None  # what is whole; and what is made anew when it is next used
 

@@ -15,8 +15,9 @@ from collections import Counter
 from pathlib import Path
 
 from ticketd import failpoints
+from ticketd.app.removal import remove_below
 from ticketd.git.door import Git
-from ticketd.git.exactness import content_of
+from ticketd.git.exactness import content_of, content_of_gits
 
 GATE = "gate.git"
 PEOPLE = "people.git"
@@ -67,7 +68,7 @@ def save_config(control: Path, branch: str) -> str:
     process for each key."""
     accepted, seen = _accepted(control), control.with_name("control.config.seen")
     source = accepted if accepted.is_file() else control / "config"
-    is_ours = source is not accepted or content_of(control / "config") in (content_of(accepted), content_of(seen))
+    is_ours = source is not accepted or content_of_gits(control / "config") in (content_of(accepted), content_of(seen))
     with tempfile.TemporaryDirectory(prefix="config-", dir=control.parent) as scratch:
         fresh = Path(scratch) / "config"
         gate = quoted(str(control.with_name(GATE)))
@@ -104,7 +105,7 @@ def restore_config(control: Path) -> tuple[str, ...]:
     """Take out what is not ticketd's, but for a name, an address and the branches' upstreams; what that was, in words.
     No process while all is as it was."""
     accepted, seen, file = _accepted(control), control.with_name("control.config.seen"), control / "config"
-    found = content_of(file)
+    found = content_of_gits(file)
     if found is not None and found in (content_of(accepted), content_of(seen)):
         return ()
     if not accepted.is_file():
@@ -119,8 +120,8 @@ def restore_config(control: Path) -> tuple[str, ...]:
         shutil.copyfile(fresh, seen)
         failpoints.hit("file/configuration.seen")
         remains = fresh.read_bytes()
-        if file.is_dir():
-            shutil.rmtree(file)
+        if not file.is_file():
+            remove_below(control, file.name)
         fresh.replace(file)
     failpoints.hit("file/configuration.config")
     taken = tuple(dict.fromkeys(key for key, _ in entries if not _HARMLESS.match(key)))

@@ -117,7 +117,7 @@ def _hashed(git: Git, root: Path, paths: Sequence[str]) -> list[str]:
     if any("\n" in path for path in paths):
         raise GitFailed("a file's name has a line break")
     given = os.fsencode("".join(f"{path}\n" for path in paths))
-    return Git(root, git.config, git.env).run("hash-object", "-w", "--stdin-paths", stdin=given).split()
+    return Git(root, git.config, git.env, git.tree).run("hash-object", "-w", "--stdin-paths", stdin=given).split()
 
 
 def entry_of(folders: Folders, path: str) -> Entry | None:

@@ -25,7 +25,7 @@ from ticketd.errors import GitFailed
 from ticketd.git.additions import read_additions
 from ticketd.git.conflicts import marked, unresolved
 from ticketd.git.door import Answer, Git
-from ticketd.git.exactness import PLAIN
+from ticketd.git.exactness import PLAIN, content_of_gits
 from ticketd.git.living import git_lives
 from ticketd.git.moves import read_moves
 from ticketd.git.objects import objects_of
@@ -190,10 +190,7 @@ class Control:
     def peek_ref(self, ref: str) -> str | None:
         """Like `read_ref`, for a full name of a branch's kind: without a process where the ref is a file. It is read
         anew each time, so that what another process has written is seen."""
-        try:
-            text = (self.path / ref).read_text(errors="replace").strip()
-        except OSError:
-            text = ""
+        text = (content_of_gits(self.path / ref) or b"").decode(errors="replace").strip()
         return text if _NAME.fullmatch(text) else self.read_ref(ref)
 
     # --- changes ---

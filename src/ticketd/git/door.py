@@ -18,6 +18,7 @@ from typing import BinaryIO, cast
 from ticketd import failpoints
 from ticketd.errors import GitFailed, NotSetUp
 from ticketd.git.commandlayer import GitCommand, GitCommandNotFound
+from ticketd.git.pipes import unblocked
 
 SAFE_CONFIG = (
     "core.hooksPath=/dev/null",
@@ -124,11 +125,13 @@ def _readable(content: bytes) -> Iterator[BinaryIO]:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """git in one directory. `config` and `env` come on top of the safe ones."""
+    """git in one directory. `config` and `env` come on top of the safe ones. `tree`: the worktree that it reads, in
+    which an agent may have put what it would wait for."""
 
     cwd: Path
     config: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    tree: Path | None = None
 
     def ask(
         self,
@@ -161,7 +164,7 @@ class Git:
     ) -> Answer:
         options = [part for item in (*SAFE_CONFIG, *self.config) for part in ("-c", item)]
         environment = {**ENVIRONMENT, **self.env, **(env or {})}
-        with nullcontext() if stdin is None else _readable(stdin) as given:
+        with nullcontext() if stdin is None else _readable(stdin) as given, unblocked(self.tree):
             code, out, err = cast(
                 "tuple[int, bytes, str | bytes]",
                 GitCommand(self.cwd).execute(
@@ -195,4 +198,4 @@ class Git:
         return answer.line
 
     def with_config(self, *config: str) -> Git:
-        return Git(self.cwd, (*self.config, *config), self.env)
+        return Git(self.cwd, (*self.config, *config), self.env, self.tree)

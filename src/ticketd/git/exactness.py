@@ -20,6 +20,7 @@ from ticketd.git.door import Git
 
 # A `.gitmodules` in the tree can hide a repository that was put there (`ignore`), and one with a wrong value ends git.
 PLAIN = ("--no-renames", "--ignore-submodules=none")
+_LARGEST_OF_GIT = 64 << 20
 _REGULAR = ("100644", "100755")
 GITLINK = "160000"
 
@@ -98,14 +99,24 @@ def _is_verbatim(path: Path, name: str) -> bool:
     return digest(b"blob %d\0" % len(content) + content).hexdigest() == name
 
 
-def content_of(path: Path) -> bytes | None:
-    """None for what is no plain file; never waits for one (a live agent may put a pipe in its place)."""
+def content_of(path: Path, largest: int | None = None) -> bytes | None:
+    """None for what is no plain file, or larger; never waits for one (a live agent may put a pipe in its place)."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+        with open(path, "rb", opener=_without_waiting) as file:
+            found = os.fstat(file.fileno())
+            fits = largest is None or found.st_size <= largest
+            return file.read(-1 if largest is None else largest) if stat.S_ISREG(found.st_mode) and fits else None
+    except OSError:  # nothing, a link, or a directory, which can be opened but not as a file
         return None
-    with os.fdopen(handle, "rb") as file:
-        return file.read() if stat.S_ISREG(os.fstat(handle).st_mode) else None
+
+
+def content_of_gits(path: Path) -> bytes | None:
+    """Likewise, of a file of git's own that agents can write: one without an end must not fill the memory."""
+    return content_of(path, _LARGEST_OF_GIT)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _as_checked_out(git: Git, root: Path, suspects: Sequence[Change], env: Mapping[str, str]) -> tuple[Change, ...]:
@@ -114,7 +125,7 @@ def _as_checked_out(git: Git, root: Path, suspects: Sequence[Change], env: Mappi
     end = f"no-object-{secrets.token_hex(16)}"
     given = os.fsencode("".join(f"{change.old} {change.path}\0{end} {change.path}\0" for change in suspects))
     # `.gitattributes` are read from the working directory.
-    at_root = Git(root, git.config, git.env)
+    at_root = Git(root, git.config, git.env, git.tree)
     answer = at_root.ask("cat-file", "--batch", "--filters", "-z", stdin=given, env=env)
     parts = os.fsencode(answer.out).split(f"\n{end} missing\n".encode())[:-1]
     written = (part.partition(b"\n")[2] for part in parts)

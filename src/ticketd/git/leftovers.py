@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ticketd.domain.recovery import Entry, FoundLock, FoundRef, FoundTree, World
 from ticketd.git.configuration import GATE, PEOPLE
 from ticketd.git.control import Control
+from ticketd.git.exactness import content_of_gits
 from ticketd.git.living import git_lives
 from ticketd.git.repository import CONTROL
 from ticketd.git.tree import Tree, is_name
@@ -114,7 +116,6 @@ def _tree(control: Control, tree: Tree) -> FoundTree:
         name=tree.name,
         entry=entry_of(tree),
         files=tree.path.is_dir() and not is_link,
-        linked=tree.is_clone or os.path.lexists(tree.path / ".git"),
         is_link=is_link,
         branch=branch if branch and control.peek_ref(branch) else "",
     )
@@ -142,10 +143,7 @@ def _branch(tree: Tree) -> str:
 
 
 def _head(tree: Tree) -> str:
-    try:
-        return (tree.admin / "HEAD").read_text(errors="replace").strip()
-    except OSError:
-        return ""
+    return (content_of_gits(tree.admin / "HEAD") or b"").decode(errors="replace").strip()
 
 
 def _detached(tree: Tree) -> str | None:
@@ -156,7 +154,7 @@ def _detached(tree: Tree) -> str | None:
 
 def _with_head(tree: FoundTree, head: str | None, here: Collection[str]) -> FoundTree:
     lost = head is not None and head not in here
-    return FoundTree(tree.name, tree.entry, tree.files, tree.linked, tree.is_link, lost, tree.branch)
+    return replace(tree, lost_head=lost)
 
 
 # --- refs -----------------------------------------------------------------------------------------------------------
@@ -180,7 +178,8 @@ def _broken(control: Path) -> Iterator[str]:
 
 
 def names_nothing(ref: Path) -> bool:
-    return not _NAMES_ONE.fullmatch(ref.read_bytes()[:4096])
+    content = content_of_gits(ref)
+    return content is not None and not _NAMES_ONE.fullmatch(content)
 
 
 def _here(control: Control, wanted: Collection[str]) -> frozenset[str]:

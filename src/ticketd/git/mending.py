@@ -20,8 +20,6 @@ def mend_tree(control: Control, tree: Tree, mend: Mend) -> bool:
             tree.remove()
         case Deed.REMOVE_ENTRY if entry_of(tree) in (Entry.INITIALIZING, Entry.HALF) and not git_lives(control.state):
             remove_below(tree.admin.parent, tree.admin.name)
-        case Deed.LINK_TREE if entry_of(tree) is Entry.WHOLE:
-            tree.link()
         case Deed.MOVE_HEAD if entry_of(tree) is Entry.WHOLE:
             is_branch = mend.to.startswith("refs/")
             write_whole(tree.admin / "HEAD", f"ref: {mend.to}\n" if is_branch else f"{mend.to}\n")

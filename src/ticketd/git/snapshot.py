@@ -94,12 +94,18 @@ def _merge_heads(tree: Tree) -> list[str]:
 
 
 def take(
-    control: Control, tree: Tree, at: Standing, env: Mapping[str, str] | None = None, largest: int = LARGEST_FILE
+    control: Control,
+    tree: Tree,
+    at: Standing,
+    env: Mapping[str, str] | None = None,
+    largest: int = LARGEST_FILE,
+    deletions: bool = True,
 ) -> Snapshot:
     """The content of the working tree as a tree object; ignored files stay out, conflicted ones come as they are, and
     files that are what a checkout writes are unchanged, whatever `add` makes of them.
 
-    `env` can send the objects elsewhere. A tree without its git directory is read by way of the control repository's.
+    `env` can send the objects elsewhere. Without `deletions` files that are gone are as HEAD has them. A
+    tree without its git directory is read by way of the control repository's.
 
     Raises:
         GitFailed: git could not read it.
@@ -115,7 +121,7 @@ def take(
             index.unlink(missing_ok=True)
             git.run("read-tree", at.head, env=own)
         large = _larger(git, tree.path, own, largest)
-        left_out = _add(git, own, () if plain else _nested(git, own), large)
+        left_out = _add(git, own, () if plain else _nested(git, own), large, "-A" if deletions else "--ignore-removal")
         taken = _exact(git, tree.path, at, own, largest)
         return replace(taken, left_out=left_out, too_large=tuple(dict.fromkeys((*large, *taken.too_large))))
 
@@ -171,7 +177,9 @@ def _copy_index(source: Path, target: Path) -> None:
         target.unlink(missing_ok=True)
 
 
-def _add(git: Git, own: Mapping[str, str], nested: Sequence[str], large: Sequence[str]) -> tuple[str, ...]:
+def _add(
+    git: Git, own: Mapping[str, str], nested: Sequence[str], large: Sequence[str], how: str = "-A"
+) -> tuple[str, ...]:
     """Add everything; where git refuses (a repository without a commit inside, a file nobody may read), everything
     else. The paths that stayed out.
 
@@ -180,10 +188,10 @@ def _add(git: Git, own: Mapping[str, str], nested: Sequence[str], large: Sequenc
     if nested:
         given = os.fsencode("".join(f"{path}\0" for path in nested))
         git.ask("update-index", "--remove", "-z", "--stdin", stdin=given, env=own)
-    if git.ask("add", "-A", "--", ".", *_but([*nested, *large]), env=own).ok:
+    if git.ask("add", how, "--", ".", *_but([*nested, *large]), env=own).ok:
         return ()
     inner = [path.rstrip("/") for path in _untracked(git, own) if path.endswith("/")]
-    git.ask("add", "-A", "--ignore-errors", "--", ".", *_but([*nested, *large, *inner]), env=own)
+    git.ask("add", how, "--ignore-errors", "--", ".", *_but([*nested, *large, *inner]), env=own)
     return tuple(path.rstrip("/") for path in _untracked(git, own) if path not in large)
 
 

@@ -17,6 +17,8 @@ def with_trailers(message: bytes, trailers: Sequence[tuple[str, str]]) -> bytes:
     """`message` ending in `trailers`, which replace those of the same keys (in any case)."""
     if not trailers:
         return message
+    # git reads a message up to its first NUL, and would see no trailer behind one.
+    message = message.replace(b"\0", b"")
     # Without a title the trailers would be the title.
     text = message.rstrip(b"\n") if message.strip() else b"(no message)"
     body, block = _split(text.split(b"\n"))

@@ -6,12 +6,14 @@ says of the repository belong to the agent, who can re-point them.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
+from time import time_ns
 
 from ticketd import failpoints
 from ticketd.app.removal import remove_below
@@ -34,7 +36,7 @@ class Tree:
         """git for this tree, started in the control repository (the tree may be gone)."""
         own = {"GIT_DIR": str(self.admin), "GIT_COMMON_DIR": str(control.own), "GIT_WORK_TREE": str(self.path)}
         config = ("advice.addEmbeddedRepo=false", "core.safecrlf=false", "core.logAllRefUpdates=false")
-        return Git(control.own, config, {**own, **(env or {})})
+        return Git(control.own, config, {**own, **(env or {})}, self.path)
 
     @property
     def name(self) -> str:
@@ -87,8 +89,9 @@ class Tree:
         """Forget what an agent left unfinished; its commits are kept elsewhere by now."""
         for path in list(self.admin.iterdir()):
             known = path.name in _AT_REST or path.name.startswith("sharedindex.")
-            # A pipe in place of a file would be waited for.
-            if not known or path.is_symlink() or not (path.is_file() or path.is_dir()):
+            # A pipe in place of a file would be waited for, and a directory cannot be written over.
+            fits = path.is_dir() if path.name == "modules" else path.is_file()
+            if not known or path.is_symlink() or not fits:
                 remove(path)
 
     def remove(self) -> None:
@@ -97,6 +100,13 @@ class Tree:
         remove_below(self.admin.parent, self.admin.name)
         for mark in (self.note, self.clone_mark):
             mark.unlink(missing_ok=True)
+
+    def set_aside(self) -> None:
+        """What cannot be deleted (an immutable file, directories without an end) must not keep the tree from all who
+        come after: it stays beside it, where no record names it, and `doctor` tells of it."""
+        if os.path.lexists(self.path):
+            self.path.rename(self.path.with_name(f"{self.name}-{time_ns()}"))
+        self.remove()
 
 
 def clear_hiding_bits(git: Git, path: Path, env: Mapping[str, str] | None = None, *, sparse: bool) -> bool:
@@ -131,8 +141,8 @@ def write_whole(path: Path, text: str, draft: Path | None = None) -> None:
     swept (`leftovers.py`)."""
     draft = draft or path
     fresh = draft.with_name(f"{draft.name}.{get_ident()}.ticketd")
-    fresh.write_text(text)
-    if path.is_dir() and not path.is_symlink():
+    fresh.write_bytes(os.fsencode(text))
+    if not path.is_symlink() and (path.is_dir() or path.is_fifo()):
         remove(path)
     fresh.replace(path)
     failpoints.passed("file")

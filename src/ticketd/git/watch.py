@@ -16,7 +16,7 @@ from ticketd.domain.attempt import AttemptKey
 from ticketd.errors import GitFailed
 from ticketd.git.configuration import restore_config
 from ticketd.git.control import Control
-from ticketd.git.exactness import content_of
+from ticketd.git.exactness import content_of_gits
 from ticketd.git.own import NO_BRANCH, SHALLOW
 from ticketd.git.record import WATCHED, Comparison, list_refs
 from ticketd.git.tree import Tree, remove, write_whole
@@ -24,6 +24,10 @@ from ticketd.ports import Watched
 
 _HEAD = re.compile(rb"ref: refs/\S+\n?|[0-9a-f]{40}(?:[0-9a-f]{24})?\n?")
 _SHA = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?\n?")
+# What git takes in `packed-refs`: it reads no ref at all where there is anything else.
+_PACKED = re.compile(
+    rb"(# pack-refs with:[^\n]*|[0-9a-f]{40}([0-9a-f]{24})? refs/[^\s]+|\^[0-9a-f]{40}([0-9a-f]{24})?)\n"
+)
 _FETCHED, _SHOWN, _REPLACED = "refs/fetched/", "refs/remotes/origin/", "refs/replace/"
 
 
@@ -31,7 +35,7 @@ def watch(control: Control, trees: Sequence[Tree], suspect: AttemptKey | None = 
     """Put back what is not as ticketd left it. `trees` are those of live attempts; what a ref was moved to is kept
     under the name of the `suspect`, an attempt."""
     said = [*_files(control), *(text for tree in trees for text in _admin(tree))]
-    odd = list(_odd_refs(control.path))
+    odd = [*_odd_refs(control.path), *_unreadable(control.path / "packed-refs")]
     with control.record.compared() as compared:
         listed = list_refs(control.git)
         said += [*odd, *_put_back(control, compared, listed, suspect), *_show(control, compared, listed)]
@@ -61,14 +65,14 @@ def _files(control: Control) -> Iterator[str]:
     yield from _emptied(control.path / "hooks", ())
     yield from _emptied(control.path / "info", ("exclude",))
     exclude, ours = control.path / "info/exclude", control.own / "info/exclude"
-    if _differs(exclude, content_of(ours)):
+    if _differs(exclude, content_of_gits(ours)):
         with control.exclusive():  # they may just have been about to be written, the one after the other
-            yield from _as_ours(control, exclude, content_of(ours))
+            yield from _as_ours(control, exclude, content_of_gits(ours))
     for file, said in (
         (control.path / "HEAD", f"ref: {NO_BRANCH}\n".encode()),
-        (control.path / "objects/info/alternates", content_of(control.own / "info/alternates") or None),
+        (control.path / "objects/info/alternates", content_of_gits(control.own / "info/alternates") or None),
         (control.path / "objects/info/http-alternates", None),
-        (control.path / SHALLOW, content_of(control.own / SHALLOW)),
+        (control.path / SHALLOW, content_of_gits(control.own / SHALLOW)),
     ):
         yield from _as_ours(control, file, said)
 
@@ -80,7 +84,7 @@ def _as_ours(control: Control, file: Path, ours: bytes | None) -> Iterator[str]:
 
 
 def _differs(file: Path, ours: bytes | None) -> bool:
-    return os.path.lexists(file) if ours is None else content_of(file) != ours
+    return os.path.lexists(file) if ours is None else content_of_gits(file) != ours
 
 
 def _emptied(folder: Path, ours: Sequence[str]) -> Iterator[str]:
@@ -104,10 +108,10 @@ def _admin(tree: Tree) -> Iterator[str]:
         yield f"the git directory of worktree {name} is gone; what it holds is kept all the same"
         return
     for file, ours in (("gitdir", f"{tree.path / '.git'}\n"), ("commondir", "../..\n")):
-        if content_of(tree.admin / file) != ours.encode():
+        if content_of_gits(tree.admin / file) != ours.encode():
             write_whole(tree.admin / file, ours)
             yield f"worktrees/{name}/{file} put back"
-    if not _HEAD.fullmatch(content_of(tree.admin / "HEAD") or b"") and tree.branch:
+    if not _HEAD.fullmatch(content_of_gits(tree.admin / "HEAD") or b"") and tree.branch:
         write_whole(tree.admin / "HEAD", f"ref: refs/heads/{tree.branch}\n")
         yield f"worktrees/{name}/HEAD put back"
 
@@ -124,8 +128,20 @@ def _odd_refs(control: Path) -> Iterator[str]:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(Path(entry.path))
                 elif not entry.is_file(follow_symlinks=False):
-                    Path(entry.path).unlink(missing_ok=True)
+                    remove(Path(entry.path))
                     yield f"{Path(entry.path).relative_to(control)} was no ref, and is removed"
+
+
+def _unreadable(packed: Path) -> Iterator[str]:
+    """Refs that were only there and are not recorded go with what is wrong; those that are come back by the record."""
+    if not os.path.lexists(packed):
+        return
+    content = content_of_gits(packed)
+    lines = (content or b"").splitlines(keepends=True)
+    sound = b"".join(line for line in lines if _PACKED.fullmatch(line))
+    if sound != content:
+        write_whole(packed, os.fsdecode(sound))
+        yield f"{packed.name} made readable again"
 
 
 def _put_back(
@@ -150,7 +166,7 @@ def _put_back(
 
 
 def _remove_unless_named(path: Path) -> None:
-    if path.is_dir() or not _SHA.fullmatch(content_of(path) or b""):
+    if path.is_dir() or not _SHA.fullmatch(content_of_gits(path) or b""):
         remove(path)
 
 
@@ -168,9 +184,9 @@ def _show(control: Control, compared: Comparison, listed: Mapping[str, str]) -> 
 def _given_back(control: Control, compared: Comparison, listed: Mapping[str, str], tree: Tree) -> Iterator[str]:
     """A branch that was deleted under its worktree, at the last commit that the worktree's own log has of it."""
     branch = f"refs/heads/{tree.branch}"
-    if branch in listed or content_of(tree.admin / "HEAD") != f"ref: {branch}\n".encode():
+    if branch in listed or content_of_gits(tree.admin / "HEAD") != f"ref: {branch}\n".encode():
         return
-    moves = [line.split(b" ", 2) for line in (content_of(tree.admin / "logs/HEAD") or b"").splitlines()]
+    moves = [line.split(b" ", 2) for line in (content_of_gits(tree.admin / "logs/HEAD") or b"").splitlines()]
     last = next((fields[1] for fields in reversed(moves) if len(fields) == 3 and _SHA.fullmatch(fields[1])), None)
     if last and compared.move(control.git, [f"update {branch} {last.decode()}"]).ok:
         yield f"{branch} put back to {last.decode()[:7]}"
@@ -186,7 +202,7 @@ def _strays(control: Control, listed: Mapping[str, str]) -> Iterator[str]:
     notes = (control.state / "worktrees").glob(".*.branch")
     given = {f"refs/heads/{note.read_text()}" for note in notes}
     shown = {ref.replace("refs/target/", _SHOWN, 1) for ref in listed if ref.startswith("refs/target/")}
-    heads = (content_of(head) or b"" for head in (control.path / "worktrees").glob("*/HEAD"))
+    heads = (content_of_gits(head) or b"" for head in (control.path / "worktrees").glob("*/HEAD"))
     on = {os.fsdecode(head).removeprefix("ref: ").strip() for head in heads}
     for ref in listed:
         if not (ref.startswith((*WATCHED, _FETCHED, _REPLACED)) or ref in given or ref in shown or ref in on):
@@ -195,7 +211,7 @@ def _strays(control: Control, listed: Mapping[str, str]) -> Iterator[str]:
 
 def _stashed(control: Control, ref: str) -> Iterator[str]:
     """A stash below the topmost is only in the log of the ref."""
-    log = content_of(control.path / "logs" / ref) if ref == "refs/stash" else None
+    log = content_of_gits(control.path / "logs" / ref) if ref == "refs/stash" else None
     for line in (log or b"").splitlines():
         fields = line.split(b" ", 2)
         if len(fields) == 3 and _SHA.fullmatch(fields[1]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -31,6 +31,7 @@ from ticketd.git.ingest import alone, ingest, rescue
 from ticketd.git.leftovers import find, names_on_disk
 from ticketd.git.looks import as_it_stands, fresh, look
 from ticketd.git.mending import mend_repository, mend_tree
+from ticketd.git.pipes import remove_pipes
 from ticketd.git.snapshot import Snapshot
 from ticketd.git.tree import Tree, clear_hiding_bits, is_name, make_writable, write_whole
 from ticketd.git.trials import Case, try_all
@@ -178,14 +179,18 @@ class WorktreePool:
     def _clean(self, git: Git, tree: Tree, clean: tuple[str, ...]) -> bool:
         if git.ask(*clean, "--quiet").ok:
             return True
-        make_writable(tree.path)
+        with suppress(OSError):  # a path may be longer than any may be
+            make_writable(tree.path)
         return git.ask(*clean, "--quiet").ok
 
     def _add(self, tree: Tree, commit: str) -> None:
         """Make the tree anew. One hand adds: eight at once failed in 48 of 160 cases."""
         tree.path.parent.mkdir(exist_ok=True)
         with self.control.exclusive():
-            tree.remove()
+            try:
+                tree.remove()
+            except (OSError, RecursionError):
+                tree.set_aside()
             tree.admin.parent.mkdir(exist_ok=True)
             # Forced, since an agent may have left an entry of another name for this very place, and locked it.
             options = ("--quiet", "--detach", "--no-checkout", "--force", "--force")
@@ -220,7 +225,7 @@ class WorktreePool:
         unread = ingest(self.control, tree, everything=True) if tree.is_clone else _unlinked(tree)
         at = snapshot.look(self.control, tree, base, key.ref)
         if tree.path.is_dir():
-            taken = snapshot.take(self.control, tree, at, largest=largest)
+            taken = snapshot.take(self.control, tree, at, largest=largest, deletions=not unread)
         else:  # somebody has removed it; there is nothing but the commits
             taken = Snapshot(at.content, changes(git, at.base_content, at.content))
         tip = snapshot.commit_taken(git, taken, at, base, message, by)
@@ -288,6 +293,7 @@ class WorktreePool:
 
     def found(self, known: Iterable[str], tips: Collection[str], quiet: bool, now: float) -> World:
         """All but the runs, of the `known` and whatever else there is."""
+        remove_pipes(self.control.path)  # else looking would wait there, too
         names = sorted({*known, *names_on_disk(self.control)})
         return find(self.control, [self._tree(name) for name in names], tips, quiet, now)
 
