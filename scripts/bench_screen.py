@@ -65,12 +65,12 @@ def main() -> int:
         yard = options.keep or Path(scratch)
         names = COMMANDS if options.only is None else options.only
         small, large = (measure(yard / str(count), count, names) for count in (options.small, options.large))
-    bounds = {"screen idle": 2.0, "a key, idle": 100.0, "a key, busy": 100.0}
-    bounds |= {name: bound for name, (bound, _) in COMMANDS.items() if bound is not None}
+    bounds = {"screen idle (% of a processor)": 2.0, "a key, idle (ms)": 100.0, "a key, busy (ms)": 100.0}
+    bounds |= {f"{name} (s)": bound for name, (bound, _) in COMMANDS.items() if bound is not None}
     print(f"{'what':<34}{options.small:>12,}{options.large:>12,}{'bound':>10}{'ratio':>8}")
     broken = False
     for what, measured in large.items():
-        bound = bounds.get(what.partition(" (")[0])
+        bound = bounds.get(what)
         told = f"{bound:>10,.1f}{measured / bound:>8.2f}" if bound is not None else ""
         broken = broken or (bound is not None and measured > bound)
         print(f"{what:<34}{small[what]:>12,.2f}{measured:>12,.2f}{told}".rstrip())
