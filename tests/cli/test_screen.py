@@ -14,7 +14,7 @@ from rich.console import Console
 from textual.pilot import Pilot
 from textual.strip import Strip
 
-from ticketd.app.tickets import problems, settings_of
+from ticketd.app.tickets import settings_of
 from ticketd.cli.render.layout import line
 from ticketd.cli.repository import View
 from ticketd.cli.screen.app import Steered
@@ -28,8 +28,7 @@ Play = Callable[[Steered, Pilot[None]], Awaitable[None]]
 
 
 def view_of(yard: Yard) -> View:
-    settings, of_settings = settings_of(yard.session)
-    return View(yard.opened, settings, problems(yard.session, settings, of_settings))
+    return View(yard.opened, *settings_of(yard.session))
 
 
 def played(yard: Yard, play: Play, size: tuple[int, int] = (80, 24)) -> None:

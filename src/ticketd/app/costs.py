@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ticketd.domain.attempt import Attempt
-from ticketd.domain.budget import today
+from ticketd.domain.budget import Today
 from ticketd.domain.days import iso
 from ticketd.domain.prices import DIGITS
 from ticketd.domain.settings import Settings
-from ticketd.ports import Board
 
 
-def today_document(board: Board, settings: Settings, now: float) -> dict[str, Any]:
+def today_document(spent: Today, settings: Settings) -> dict[str, Any]:
     """What the budgets of the day go by: the scopes that have spent something or have a budget of their own."""
-    spent = today(board.spent, board.attempts, board.tickets, now)
     own = (name for name, scope in settings.scopes.items() if scope.budget_usd is not None)
     return {
         "ends_at": iso(spent.day.end),

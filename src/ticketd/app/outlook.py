@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import assert_never
 
 from ticketd.app.observe import snapshot_of
@@ -12,11 +13,12 @@ from ticketd.app.session import Session
 from ticketd.domain.attempt import Attempt
 from ticketd.domain.events import EventKind
 from ticketd.domain.scheduler.causes import Causes
-from ticketd.domain.scheduler.queue import decide
+from ticketd.domain.scheduler.queue import Queue
 from ticketd.domain.scheduler.roots import Root
 from ticketd.domain.scheduler.schedule import AskToStart, PreemptAttempt, Skip, Snapshot, Start
 from ticketd.domain.scheduler.waits import NO_DAEMON, WaitKind, WaitsOn
 from ticketd.domain.settings import Settings
+from ticketd.domain.ticket import TicketState
 from ticketd.ports import Board, Store
 
 IDLE_BECAUSE: dict[WaitKind, str] = {
@@ -45,30 +47,73 @@ IN_SHORT: dict[WaitKind, str] = {
 }
 
 
+class Waits(Mapping[str, tuple[WaitsOn, ...]]):
+    """What each queued ticket waits on, nothing if it is about to start. Found out when it is asked for: of 100,000
+    tickets few are looked at. Good until the queue is next brought up."""
+
+    def __init__(self, queue: Queue, decided: Mapping[str, tuple[WaitsOn, ...]], still: str, board: Board) -> None:
+        self._queue = queue
+        self._decided = decided
+        self._still = still
+        self._board = board
+        self._held = {claim.ticket for claim in board.claims}
+        self._found: dict[str, tuple[WaitsOn, ...]] = {}
+
+    def __getitem__(self, id_: str) -> tuple[WaitsOn, ...]:
+        if id_ in self._decided:
+            return self._decided[id_]
+        if id_ not in self._found:
+            if self._board.tickets[id_].state is not TicketState.QUEUED:
+                raise KeyError(id_)
+            self._found[id_] = tuple(_still(on, self._still, self._held) for on in self._queue.waits_on(id_))
+        return self._found[id_]
+
+    def __iter__(self) -> Iterator[str]:
+        return (id_ for id_, record in self._board.tickets.items() if record.state is TicketState.QUEUED)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """What the scheduler would do now. `waits` has every queued ticket; those about to start wait on nothing.
-    `is_at_rest`: nothing runs or lands, and time alone will change nothing."""
+    `is_at_rest`: nothing runs or lands, and time alone will change nothing. `idle_why`: why a free slot stays free,
+    in a sentence."""
 
     order: tuple[str, ...]
     waits: Mapping[str, tuple[WaitsOn, ...]]
-    idle_why: str
+    idle_why: Callable[[], str]
     is_at_rest: bool
 
 
 def outlook_of(board: Board, settings: Settings, running: bool, now: float) -> Outlook:
+    snapshot = seen_by_eyes(board, settings, running)
+    return outlook_on(Queue(snapshot, now), board, snapshot, running, now)
+
+
+def seen_by_eyes(board: Board, settings: Settings, running: bool) -> Snapshot:
+    """`running`: whether a daemon does. A stop that was asked of one which has ended holds nothing back, nor what it
+    found of the disk."""
     snapshot = snapshot_of(board, settings)
-    if not running:
-        # A stop that was asked of a daemon which has ended holds nothing back, nor what it found of the disk.
-        snapshot = replace(snapshot, stopping=False, short="")
-    schedule = decide(snapshot, now)
+    return snapshot if running else replace(snapshot, stopping=False, short="")
+
+
+def outlook_on(queue: Queue, board: Board, snapshot: Snapshot, running: bool, now: float) -> Outlook:
+    """`queue`: brought up to that snapshot."""
+    decisions = queue.decide(now)
     still = _standstill(board, running)
-    held = {claim.ticket for claim in board.claims}
-    waits = {waiting.ticket: tuple(_still(on, still, held) for on in waiting.waits_on) for waiting in schedule.waiting}
-    decided = [decision for decision in schedule.decisions if not isinstance(decision, PreemptAttempt)]
-    waits |= {decision.ticket: _until_acted_on(decision, still, board) for decision in decided}
-    under_way = bool(board.attempts or board.lane or schedule.decisions) or schedule.next_at is not None
-    return Outlook(schedule.order, waits, still or _idle_why(snapshot, waits), not under_way)
+    begun = [decision for decision in decisions if not isinstance(decision, PreemptAttempt)]
+    decided = {decision.ticket: _until_acted_on(decision, still, board) for decision in begun}
+    order, waits = tuple(queue.order()), Waits(queue, decided, still, board)
+    at_rest = not (board.attempts or board.lane or decisions) and not _passes(queue, order)
+    why = cache(lambda: still or _idle_why(snapshot, order, waits))
+    return Outlook(order, waits, why, at_rest)
+
+
+def _passes(queue: Queue, order: Sequence[str]) -> bool:
+    """Whether something that is waited on passes with time."""
+    return queue.next_at() is not None and any(on.until is not None for id_ in order for on in queue.waits_on(id_))
 
 
 def _standstill(board: Board, running: bool) -> str:
@@ -100,19 +145,19 @@ def _until_acted_on(decision: Start | AskToStart | Skip, still: str, board: Boar
     assert_never(decision)
 
 
-def _idle_why(snapshot: Snapshot, waits: Mapping[str, tuple[WaitsOn, ...]]) -> str:
-    """Why a free slot stays free, in a sentence; how many wait on what, where they differ."""
+def _idle_why(snapshot: Snapshot, order: Sequence[str], waits: Mapping[str, tuple[WaitsOn, ...]]) -> str:
+    """How many wait on what, where they differ."""
     if snapshot.stopping:
         return "the daemon is stopping"
     if snapshot.paused:
         return "the pool is paused"
     if snapshot.short:
         return snapshot.short
-    if not waits:
+    if not order:
         return "nothing is queued"
-    if not all(waits.values()):
+    if not all(waits[id_] for id_ in order):
         return "about to be filled"
-    kinds = Counter(on[0].kind for on in waits.values())
+    kinds = Counter(waits[id_][0].kind for id_ in order)
     if len(kinds) == 1:
         return IDLE_BECAUSE[next(iter(kinds))]
     return "of what is queued, " + ", ".join(f"{count} {IN_SHORT[kind]}" for kind, count in kinds.most_common())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
 from typing import Any
 
 from ticketd.app.costs import today_document
-from ticketd.app.outlook import Outlook, making_way, outlook_of, stalled
+from ticketd.app.outlook import Outlook, making_way, stalled
 from ticketd.app.room import no_room
 from ticketd.app.session import Session
+from ticketd.app.sight import Sight
 from ticketd.domain.attempt import Attempt, AttemptKey
+from ticketd.domain.budget import today
 from ticketd.domain.days import iso as iso
 from ticketd.domain.events import Event
 from ticketd.domain.landing import Landing, Phase
@@ -38,16 +42,40 @@ WITH_WORK = (
 """Failures after which the attempt's commits are worth a look."""
 
 
-def status(session: Session, settings: Settings, problems: Iterable[Problem]) -> Document:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a document is to have of its long lists: at most so many rows of each, and only those of tickets with these
+    words in id, title or scope. `counts` has all."""
+
+    most: int | None = None
+    words: str = ""
+
+    def of(self, records: Iterable[TicketRecord]) -> list[TicketRecord]:
+        words = self.words.casefold()
+        return list(islice((record for record in records if not words or self._has(record, words)), self.most))
+
+    def _has(self, record: TicketRecord, words: str) -> bool:
+        return any(words in text.casefold() for text in (record.id, record.ticket.title, record.ticket.scope))
+
+
+WHOLE = Part()
+
+
+def status(
+    session: Session, settings: Settings, problems: Iterable[Problem], part: Part = WHOLE, sight: Sight | None = None
+) -> Document:
     """The contract's `status --json`; beside its keys `at` (when this was read), `repository`, `collecting` (agents
     that have ended, their work being kept), `throttles` (agent profiles that may start nothing until a time, or fewer
     than they otherwise might), `lane_hint` (what would help where tickets wait for each other's verification),
     `stalled` (where nothing runs and nothing can: each ticket with the cause), `ended` (what failed or was skipped, and
     the commands that mend it), `problems` (of ticket files and the configuration), `daemon.alarm` (why nothing lands),
     `daemon.short` (why the disk lets nothing start), `today`
-    (what the day has cost, and may), and in each part what a screen shows of it."""
-    board, running, now = session.store.board(), session.is_running(), session.clock.now()
-    outlook = outlook_of(board, settings, running, now)
+    (what the day has cost, and may), and in each part what a screen shows of it.
+
+    `sight`: of whoever looks again and again."""
+    running, now = session.is_running(), session.clock.now()
+    look = (sight or Sight(session.store)).look(settings, running, now)
+    board, outlook, by_state = look.board, look.outlook, look.by_state
     return {
         "schema": SCHEMA,
         "at": iso(now),
@@ -55,17 +83,17 @@ def status(session: Session, settings: Settings, problems: Iterable[Problem]) ->
         "daemon": _daemon(session, board, running),
         "target": _target(board, settings),
         "slots": _slots(session, board, settings, outlook),
-        "queue": _queue(board, outlook),
+        "queue": _queue(board, outlook, part),
         "collecting": _collecting(board),
         "landing": [_landing(landing) for landing in board.landings],
         "lane_hint": _lane_hint(board, settings),
-        "review": _review(board),
+        "review": _review(part.of(by_state[TicketState.REVIEW])),
         "throttles": list(_throttles(board, now)),
         "stalled": list(stalled(board, outlook)) if running else [],
-        "counts": _counts(board),
+        "counts": {str(state): len(by_state[state]) for state in TicketState},
         "cost_usd": round(board.cost_usd, 6),
-        "today": today_document(board, settings, now),
-        "ended": [_ended(session, record) for record in board.tickets.values() if record.state in BADLY],
+        "today": today_document(today(board.spent, board.attempts, board.tickets, now), settings),
+        "ended": [_ended(session, record) for record in part.of(_ended_badly(by_state))],
         "problems": [problem_document(problem) for problem in problems],
     }
 
@@ -113,7 +141,7 @@ def _slots(session: Session, board: Board, settings: Settings, outlook: Outlook)
     return [
         _busy(session, busy[slot], board, settings)
         if slot in busy
-        else {"slot": slot, "state": "idle", "why": outlook.idle_why}
+        else {"slot": slot, "state": "idle", "why": outlook.idle_why()}
         for slot in range(1, count + 1)
     ]
 
@@ -174,17 +202,19 @@ def _collecting(board: Board) -> list[Document]:
     ]
 
 
-def _queue(board: Board, outlook: Outlook) -> list[Document]:
+def _queue(board: Board, outlook: Outlook, part: Part) -> list[Document]:
+    ranks = {id_: rank for rank, id_ in enumerate(outlook.order, start=1)} if part.words else {}
+    rows = part.of(board.tickets[id_] for id_ in outlook.order)
     return [
         {
-            "ticket": id_,
-            "rank": rank,
-            "priority": board.tickets[id_].priority,
-            "scope": board.tickets[id_].ticket.scope,
-            "title": board.tickets[id_].ticket.title,
-            "waits_on": [waiting(on) for on in outlook.waits[id_]],
+            "ticket": record.id,
+            "rank": ranks.get(record.id, at),
+            "priority": record.priority,
+            "scope": record.ticket.scope,
+            "title": record.ticket.title,
+            "waits_on": [waiting(on) for on in outlook.waits[record.id]],
         }
-        for rank, id_ in enumerate(outlook.order, start=1)
+        for at, record in enumerate(rows, start=1)
     ]
 
 
@@ -218,7 +248,7 @@ def _landing(landing: Landing) -> Document:
     }
 
 
-def _review(board: Board) -> list[Document]:
+def _review(records: Iterable[TicketRecord]) -> list[Document]:
     return [
         {
             "ticket": record.id,
@@ -227,8 +257,7 @@ def _review(board: Board) -> list[Document]:
             "attempt": record.attempts or None,
             "detail": record.detail,
         }
-        for record in board.tickets.values()
-        if record.state is TicketState.REVIEW
+        for record in records
     ]
 
 
@@ -241,6 +270,11 @@ def _throttles(board: Board, now: float) -> Iterator[Document]:
 
 def _whole(throttle: Throttle) -> int | None:
     return None if throttle.limit is None else int(throttle.limit)
+
+
+def _ended_badly(by_state: Mapping[TicketState, list[TicketRecord]]) -> Iterable[TicketRecord]:
+    """By age."""
+    return merge(*(by_state[state] for state in BADLY), key=lambda record: record.age)
 
 
 def _ended(session: Session, record: TicketRecord) -> Document:
@@ -264,11 +298,6 @@ def mends_of(session: Session, record: TicketRecord) -> Iterator[str]:
     if record.reason in WITH_WORK and record.attempts:
         yield f"ticketd checkout {record.id}"
     yield f"ticketd retry {record.id}"
-
-
-def _counts(board: Board) -> dict[str, int]:
-    counted = Counter(record.state for record in board.tickets.values())
-    return {str(state): counted[state] for state in TicketState}
 
 
 def tickets(session: Session) -> Document:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from ticketd.domain.settings import BudgetSettings, Settings
 from ticketd.domain.spending import By, Sum
 from ticketd.domain.ticket import TicketRecord
 from ticketd.domain.values import quoted, shown
-from ticketd.ports import AgentResult
+from ticketd.ports import AgentResult, Store
 
 
 class Spending:
@@ -50,7 +50,7 @@ class Spending:
         if news := {key: usd for key, usd in seen.items() if usd != (before[key].spent_usd or 0.0)}:
             store.seen_to_cost(news)
         running = [attempt for attempt in before.values() if attempt.state is AttemptState.RUNNING]
-        tickets = {key.ticket: record for key in before if (record := store.ticket(key.ticket)) is not None}
+        tickets = _tickets_of(store, before.values())
         day = today(store.spent(), (replace(before[key], spent_usd=usd) for key, usd in seen.items()), tickets, now)
         return {
             attempt.key: f"its budget is used up: {why}"
@@ -64,6 +64,15 @@ class Spending:
         without a price count nothing."""
         costs = (settings.price_list.cost(each) or 0.0 for each in named(usage, attempt, settings))
         return max(round(sum(costs), DIGITS), attempt.spent_usd or 0.0)
+
+
+def _tickets_of(store: Store, attempts: Iterable[Attempt]) -> dict[str, TicketRecord]:
+    found = (store.ticket(attempt.key.ticket) for attempt in attempts)
+    return {record.id: record for record in found if record is not None}
+
+
+def _today(store: Store, live: Sequence[Attempt], now: float) -> Today:
+    return today(store.spent(), live, _tickets_of(store, live), now)
 
 
 def named(usage: Sequence[Usage], attempt: Attempt, settings: Settings) -> tuple[Usage, ...]:
@@ -96,8 +105,8 @@ def unpriced_notice(settings: Settings, session: Session) -> Problem | None:
 def cost(session: Session, settings: Settings, by: By, since: float | None) -> Document:
     """`rows`: sums by what was asked for. `unpriced_models`: whose price nobody knows, so that neither the sums nor
     the budgets have what they cost. `today`: what the budgets of the day go by."""
-    now, board = session.clock.now(), session.store.board()
-    bills = session.store.bills(0.0 if since is None else now - since, now)
+    store, now = session.store, session.clock.now()
+    bills = store.bills(0.0 if since is None else now - since, now)
     return {
         "schema": SCHEMA,
         "at": iso(now),
@@ -106,7 +115,7 @@ def cost(session: Session, settings: Settings, by: By, since: float | None) -> D
         "rows": [_sum(each) for each in spending.sums(bills, by)],
         "total": _sum(spending.total(bills)),
         "unpriced_models": spending.unpriced(bills),
-        "today": today_document(board, settings, now),
+        "today": today_document(_today(store, store.live_attempts(), now), settings),
     }
 
 

@@ -14,10 +14,20 @@ from ticketd.domain.settings import Settings
 from ticketd.domain.ticket import FINAL, TicketRecord, TicketState
 from ticketd.domain.values import Fault, priority
 from ticketd.errors import BadInput
+from ticketd.ports import Store
 
 RETRIED = frozenset({TicketState.FAILED, TicketState.SKIPPED, TicketState.CANCELLED})
 CANCELLED = frozenset(TicketState) - {TicketState.LANDED, TicketState.CANCELLED}
 UNFINISHED = frozenset(TicketState) - FINAL
+
+
+def record_of(store: Store, id_: str) -> TicketRecord:
+    """Only to name the nearest are all of them read.
+
+    Raises:
+        BadInput: there is no such ticket.
+    """
+    return store.ticket(id_) or known(store.board().tickets, id_)
 
 
 def known(tickets: Mapping[str, TicketRecord], id_: str) -> TicketRecord:
@@ -36,8 +46,7 @@ def _wanted(session: Session, ids: Sequence[str], fit: Collection[TicketState], 
     Raises:
         BadInput: one is unknown or in another state.
     """
-    tickets = session.store.board().tickets
-    records = [known(tickets, id_) for id_ in dict.fromkeys(ids)]
+    records = [record_of(session.store, id_) for id_ in dict.fromkeys(ids)]
     for record in records:
         if record.state not in fit:
             others = " Nothing was changed." if len(records) > 1 else ""

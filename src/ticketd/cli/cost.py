@@ -7,7 +7,7 @@ import json
 import click
 
 from ticketd.app.spending import cost as cost_document
-from ticketd.cli.repository import view
+from ticketd.cli.repository import past_view, tell_errors
 from ticketd.domain import values
 from ticketd.domain.spending import By
 from ticketd.domain.values import Fault
@@ -27,12 +27,12 @@ def _duration(ctx: click.Context, option: click.Parameter, text: str | None) -> 
 @click.pass_context
 def cost(ctx: click.Context, by: str, since: float | None, as_json: bool) -> None:
     """What agents have used and cost: tokens and money."""
-    here = view(ctx)
+    here = past_view(ctx)
     document = cost_document(here.session, here.settings, By(by), since)
     if as_json:
         click.echo(json.dumps(document))
         return
-    here.tell_errors()
+    tell_errors(here.of_settings)
     from ticketd.cli.render.cost import show_cost
 
     show_cost(document)

@@ -6,14 +6,17 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from ticketd.app import queries
 from ticketd.app.session import Session
-from ticketd.app.tickets import problems, settings_of, sync
+from ticketd.app.sight import Sight
+from ticketd.app.tickets import Intake, problems, settings_of
 from ticketd.cli.render.told import Teller
 from ticketd.domain.events import EventKind
 from ticketd.domain.problems import Problem
@@ -21,9 +24,29 @@ from ticketd.domain.settings import Settings
 
 EVERY_S = 0.5
 FIRST_DRAWING_S = 5.0
+REST = 50
+SHOWN = queries.Part(most=500)
+"""What stands of the longest lists on a screen that is drawn again and again."""
 RESTLESS = ("at", "seen_at", "heartbeat_at", "output_at", "output_bytes")
 
 log = logging.getLogger("ticketd")
+
+
+class Pace:
+    """What may take long is done again only after fifty times as long, so that it never takes more than a fiftieth of
+    a processor."""
+
+    def __init__(self) -> None:
+        self._next_at = 0.0
+
+    def is_due(self) -> bool:
+        return time.monotonic() >= self._next_at
+
+    @contextmanager
+    def doing(self) -> Iterator[None]:
+        begun = time.thread_time()
+        yield
+        self._next_at = time.monotonic() + REST * (time.thread_time() - begun)
 
 
 class Looker:
@@ -36,20 +59,24 @@ class Looker:
         self._session = session
         self.settings = settings
         self._syncs = syncs
+        self._sight = Sight(session.store)
+        self._intake = Intake(session)
+        self._files = Pace()
         self._read_at: object = None
         self._problems: tuple[Problem, ...] = ()
 
-    def look(self) -> queries.Document:
+    def look(self, part: queries.Part = queries.WHOLE) -> queries.Document:
         settings, of_settings = settings_of(self._session)
         if not any(problem.severity == "error" for problem in of_settings):
             self.settings = settings  # as the daemon: a broken ticketd.toml changes nothing
-        stamps = (dict(self._session.files.stamps()), self.settings, of_settings)
-        if stamps != self._read_at:
-            if self._syncs:
-                sync(self._session, self.settings)
+        if self._syncs and self._files.is_due() and not self._session.is_running():
+            with self._files.doing():
+                self._intake.sync(self.settings)
+        read_at = (self._session.store.files_read(), self.settings, of_settings)
+        if read_at != self._read_at:
             self._problems = problems(self._session, self.settings, of_settings)
-            self._read_at = stamps
-        return queries.status(self._session, self.settings, self._problems)
+            self._read_at = read_at
+        return queries.status(self._session, self.settings, self._problems, part, self._sight)
 
 
 def settled(value: Any) -> Any:
@@ -83,12 +110,12 @@ def watch(looker: Looker, over: threading.Event) -> None:
 def _keep_drawn(looker: Looker, over: threading.Event) -> None:
     from ticketd.cli.render.live import LiveScreen
 
-    document = looker.look()
+    document = looker.look(SHOWN)
     with LiveScreen() as live:
         live.draw(document)
         while not over.wait(EVERY_S):
-            live.draw(looker.look())
-        live.draw(looker.look())
+            live.draw(looker.look(SHOWN))
+        live.draw(looker.look(SHOWN))
 
 
 class Display:

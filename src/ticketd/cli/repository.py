@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import click
@@ -18,37 +19,55 @@ from ticketd.errors import StoreTrouble
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A repository with its tickets read."""
+    """A repository with its tickets read. `of_settings`: what is wrong with `ticketd.toml`."""
 
     opened: Opened
     settings: Settings
-    problems: tuple[Problem, ...]
+    of_settings: tuple[Problem, ...]
 
     @property
     def session(self) -> Session:
         return self.opened.session
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Of all ticket files too; looked for when asked, since with very many that takes seconds."""
+        return problems(self.session, self.settings, self.of_settings)
+
     def tell_errors(self) -> None:
         """Tickets that are missing from what is shown, because their files are faulty."""
-        for problem in self.problems:
-            if problem.severity is Severity.ERROR:
-                click.echo(safe(problem), err=True)
+        tell_errors(self.problems)
 
     def now(self) -> float:
         return self.session.clock.now()
+
+
+def tell_errors(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        if problem.severity is Severity.ERROR:
+            click.echo(safe(problem), err=True)
 
 
 def view(ctx: click.Context) -> View:
     """Raises:
     NotSetUp: no git repository, or one without ticketd.
     """
+    here = past_view(ctx)
+    # Under a broken ticketd.toml every ticket would be judged by the defaults: what was last read stands.
+    if not any(problem.severity is Severity.ERROR for problem in here.of_settings):
+        _bring_up_to_date(here.session, here.settings)
+    return here
+
+
+def past_view(ctx: click.Context) -> View:
+    """With the tickets as they were last read: for what is about attempts that have been.
+
+    Raises:
+        NotSetUp: no git repository, or one without ticketd.
+    """
     opened = open_session(ctx.obj["repo"], must_be_set_up=True)
     ctx.obj["redact"] = opened.secrets.redact_text
-    settings, of_settings = settings_of(opened.session)
-    # Under a broken ticketd.toml every ticket would be judged by the defaults: what was last read stands.
-    if not any(problem.severity is Severity.ERROR for problem in of_settings):
-        _bring_up_to_date(opened.session, settings)
-    return View(opened, settings, problems(opened.session, settings, of_settings))
+    return View(opened, *settings_of(opened.session))
 
 
 def _bring_up_to_date(session: Session, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 
 import click
@@ -45,4 +46,5 @@ def status(ctx: click.Context, as_json: bool, watch: bool) -> None:
     else:
         from ticketd.cli.render.live import show_status
 
-        show_status(queries.status(here.session, here.settings, here.problems))
+        part = display.SHOWN if sys.stdout.isatty() else queries.WHOLE
+        show_status(queries.status(here.session, here.settings, here.problems, part))

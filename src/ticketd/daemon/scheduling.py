@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ticketd.app.observe import snapshot_of
+from ticketd.app.sight import brought_up
 from ticketd.domain.scheduler.queue import Queue
 from ticketd.domain.scheduler.schedule import Decision, Snapshot, Start
 from ticketd.domain.settings import Backfill, Settings, Shadow
@@ -39,7 +40,7 @@ class Scheduling:
         """`now` in epoch seconds."""
         board = self._store.board(self._board)
         snapshot = snapshot_of(board, settings)
-        self._queue = _brought_up(self._queue, snapshot, board, now)
+        self._queue = brought_up(self._queue, snapshot, board.changed, now)
         decisions = self._queue.decide(now)
         others = self._others(snapshot, board, decisions, now)
         self._board = board  # only now: what has changed since is what both queues have yet to take in
@@ -55,16 +56,9 @@ class Scheduling:
             return None
         scheduler = replace(snapshot.settings.scheduler, backfill=Backfill(shadow))
         beside = replace(snapshot, settings=replace(snapshot.settings, scheduler=scheduler))
-        self._shadow = _brought_up(self._shadow, beside, board, now)
+        self._shadow = brought_up(self._shadow, beside, board.changed, now)
         starts = started(self._shadow.decide(now))
         return None if set(starts) == set(started(decisions)) else starts
-
-
-def _brought_up(queue: Queue | None, snapshot: Snapshot, board: Board, now: float) -> Queue:
-    if queue is None or board.changed is None:
-        return Queue(snapshot, now)
-    queue.update(snapshot, board.changed, now)
-    return queue
 
 
 def started(decisions: Sequence[Decision]) -> list[str]:

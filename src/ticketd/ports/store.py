@@ -111,6 +111,9 @@ class Store(Protocol):
         """`attempts` are the live ones only. Given `known`, only tickets that have events since are read, and put among
         its own: of 100,000 no copy is made, and `known` is used up."""
 
+    def newest(self) -> int:
+        """The number of the newest event."""
+
     def target(self) -> TargetRecord | None: ...
 
     def live_attempts(self) -> tuple[Attempt, ...]: ...

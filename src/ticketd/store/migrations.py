@@ -127,7 +127,7 @@ def m001_first(db: Database) -> None:
         ) STRICT
         """,
         "CREATE INDEX attempts_by_batch ON attempts (batch)",
-        "CREATE INDEX attempts_that_cost ON attempts (ended_at) WHERE cost_usd > 0",
+        "CREATE INDEX attempts_that_cost ON attempts (ended_at, cost_usd) WHERE cost_usd > 0",
         """
         CREATE UNIQUE INDEX one_live_attempt_per_slot ON attempts (slot)
         WHERE state IN ('preparing', 'running')

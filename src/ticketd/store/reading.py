@@ -47,6 +47,7 @@ class Reading(History):
     def board(self, known: Board | None = None) -> Board:
         with self.connections.reading() as db:
             newest = self._newest(db)
+            spent = known.spent if known is not None and known.newest == newest else self._spent(db)
             changed = None if known is None else self._changed(db, known.newest)
             if known is None or changed is None:
                 tickets = self._tickets(db)
@@ -64,7 +65,7 @@ class Reading(History):
                 daemon=self._daemon(db),
                 target=self._target(db),
                 cost_usd=self._cost(db),
-                spent=self._spent(db),
+                spent=spent,
                 throttles=self._throttles(db),
                 estimates=self.estimates(),
                 newest=newest,
@@ -72,7 +73,11 @@ class Reading(History):
             )
 
     def _cost(self, db: Database) -> float:
-        rows = self._rows(db, "SELECT COALESCE(SUM(COALESCE(cost_usd, spent_usd)), 0.0) AS total FROM attempts")
+        rows = self._rows(
+            db,
+            "SELECT (SELECT TOTAL(cost_usd) FROM attempts WHERE cost_usd > 0)"
+            " + (SELECT TOTAL(spent_usd) FROM attempts WHERE state <> 'ended') AS total",
+        )
         cost: float = rows[0]["total"]
         return cost
 
@@ -107,6 +112,9 @@ class Reading(History):
 
     def _throttles(self, db: Database) -> dict[str, Throttle]:
         return {row["profile"]: throttle_of(row) for row in self._rows(db, "SELECT * FROM throttles ORDER BY profile")}
+
+    def newest(self) -> int:
+        return self._newest(self.connections.db)
 
     def _newest(self, db: Database) -> int:
         newest: int = self._rows(db, "SELECT COALESCE(MAX(number), 0) AS newest FROM events")[0]["newest"]

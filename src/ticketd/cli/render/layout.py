@@ -152,7 +152,8 @@ def packed(parts: Sequence[str], width: int, indent: str, style: str = "") -> li
 class Section:
     """A heading and items of one or more lines each: `what` they are.
 
-    `give`: the highest is cut first when the height is short, down to `least` lines.
+    `give`: the highest is cut first when the height is short, down to `least` lines. `beyond`: how many more there are
+    than items.
     """
 
     heading: Text | None
@@ -160,11 +161,12 @@ class Section:
     what: str = ""
     give: int = 0
     least: int = 3
+    beyond: int = 0
 
     def lines(self, height: int) -> list[Text]:
         """At most `height` lines; the last one tells how many items are left out."""
         whole = [*([self.heading] if self.heading else []), *(each for item in self.items for each in item)]
-        if len(whole) <= height:
+        if len(whole) <= height and not self.beyond:
             return whole
         shown = [self.heading] if self.heading else []
         left = len(self.items)
@@ -177,11 +179,12 @@ class Section:
             # Not even one: its beginning says more than a number.
             shown += self.items[0][: max(height - len(shown) - 1, 0)]
             left -= len(shown) > (self.heading is not None)
+        left += self.beyond
         more = f"  … and {left} more {self.what}".rstrip()
         return [*shown, *([line((more, "dim"))] if left else [])]
 
     def height(self) -> int:
-        return sum(map(len, self.items)) + (self.heading is not None)
+        return sum(map(len, self.items)) + (self.heading is not None) + bool(self.beyond)
 
 
 def stacked(sections: Sequence[Section], height: int, width: int) -> list[Text]:

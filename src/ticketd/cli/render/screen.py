@@ -68,6 +68,7 @@ QUEUE_COLUMNS = (
     Column("TITLE", "dim", least=24, most=48, drop=3),
 )
 DETAIL_LINES = 3
+MOST_NAMED = 100
 WIDE = 72
 LOW = 30
 """Where there is less height than this, reasons get one line: more tickets matter more than longer sentences."""
@@ -154,12 +155,17 @@ def stalled_section(document: Document, width: int, sentences: int) -> Section:
         [
             *wrapped(why, width, "  ", sentences, "yellow"),
             *(wrapped(mend, width, "    ", sentences, "cyan") if mend else []),
-            *wrapped(f"keeps {', '.join(tickets)}", width, "    ", sentences, "dim"),
+            *wrapped(f"keeps {_listing(tickets)}", width, "    ", sentences, "dim"),
         ]
         for (why, mend), tickets in causes.items()
     ]
     heading = line(("NOTHING RUNS AND NOTHING CAN", "bold yellow"))
     return Section(heading, items, "causes", give=2, least=5)
+
+
+def _listing(tickets: list[str]) -> str:
+    more = f", … {len(tickets)} in all" if len(tickets) > MOST_NAMED else ""
+    return ", ".join(tickets[:MOST_NAMED]) + more
 
 
 def slots_section(document: Document, width: int) -> Section:
@@ -245,12 +251,15 @@ def queue_section(document: Document, width: int) -> Section:
         for entry in queue
     ]
     lines = table(QUEUE_COLUMNS, rows, width)
-    return Section(lines[0] if lines else None, [[each] for each in lines[1:]], "waiting", give=6, least=5)
+    beyond = document["counts"]["queued"] - len(queue)
+    heading, items = lines[0] if lines else None, [[each] for each in lines[1:]]
+    return Section(heading, items, "waiting", give=6, least=5, beyond=beyond)
 
 
 def _ended(document: Document, width: int, sentences: int) -> Section:
     items = [_ended_lines(entry, width, sentences) for entry in document["ended"]]
-    return Section(None, items, "failed or skipped", give=5, least=4)
+    beyond = document["counts"]["failed"] + document["counts"]["skipped"] - len(items)
+    return Section(None, items, "failed or skipped", give=5, least=4, beyond=beyond)
 
 
 def _ended_lines(entry: Document, width: int, sentences: int) -> list[Text]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from textual.app import App
 from textual.message import Message
@@ -93,7 +94,11 @@ class Steered(App[None]):
                     self._say("")
                 self._troubled = False
                 self.document = seen.status
+                self._here = replace(self._here, settings=seen.settings)
                 self._pool.show(seen)
+
+    def on_pool_look_for(self, message: Pool.LookFor) -> None:
+        self._reader.look_for(message.words)
 
     def _say(self, told: str, trouble: bool = False) -> None:
         for bar in self.screen.query(Bar):
@@ -168,7 +173,7 @@ class Steered(App[None]):
 
     def _held_or_not(self, id_: str) -> Iterable[str]:
         session = self._here.session
-        record = steering.known(session.store.board().tickets, id_)
+        record = steering.record_of(session.store, id_)
         return steering.unhold(session, self._settings, [id_]) if record.held else steering.hold(session, [id_])
 
     # --- the pool ---

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
 
+from ticketd.cli.display import SHOWN
 from ticketd.cli.render.console import Room
 from ticketd.cli.render.cost import cost_lines
 from ticketd.cli.render.layout import Cell, Column, Line, Section, cut, line, table
@@ -90,22 +91,46 @@ def fill(pane: Pane, document: Document, width: int) -> Filled:
     return Filled(None, (line((EMPTY[pane], "dim")),), (None,))
 
 
+def parts_of(pane: Pane, document: Document) -> object:
+    """All of the document that stands in the pane: as long as it is the same, so are its lines."""
+    match pane:
+        case Pane.QUEUE:
+            queue, counts = document["queue"], document["counts"]["queued"]
+            tells_time = any("until" in on for entry in queue for on in entry["waits_on"])
+            return queue, counts, document["at"] if tells_time else None
+        case Pane.REVIEW:
+            return document["review"], document["counts"]["review"]
+        case Pane.ENDED:
+            return document["ended"], document["problems"], document["counts"]
+        case _:
+            return document
+
+
 def _filled(pane: Pane, document: Document, width: int) -> Filled:
     match pane:
         case Pane.SLOTS:
             busy = [slot["ticket"] for slot in document["slots"] if slot["state"] == "busy"]
             return _of(slots_section(document, width), busy, width)
         case Pane.QUEUE:
-            return _of(queue_section(document, width), [entry["ticket"] for entry in document["queue"]], width)
+            shown = [entry["ticket"] for entry in document["queue"]]
+            return _of_many(_of(queue_section(document, width), shown, width), document["counts"]["queued"])
         case Pane.LANDING:
             tickets = [each["ticket"] for each in (*document["collecting"], *document["landing"])]
             return _of(landing_section(document, width), tickets, width)
         case Pane.REVIEW:
-            return _review(document, width)
+            return _of_many(_review(document, width), document["counts"]["review"])
         case Pane.ENDED:
             return _ended(document, width)
         case Pane.COST | Pane.EVENTS:
             return Filled()
+
+
+def _of_many(some: Filled, count: int) -> Filled:
+    """`count`: how many there are; of very many the first stand there, and those with the words that one looks for."""
+    if count <= len(some.tickets) or len(some.tickets) < (SHOWN.most or count):
+        return Filled(some.heading, some.lines, some.tickets, count)
+    more = line((f"… of {count} the first {len(some.tickets)}; / finds others", "dim"))
+    return Filled(some.heading, (*some.lines, more), (*some.tickets, None), count)
 
 
 def _of(section: Section, tickets: Sequence[str], width: int) -> Filled:
@@ -132,7 +157,9 @@ def _ended(document: Document, width: int) -> Filled:
         [each["ticket"], Cell(each["state"], STATE_STYLES[each["state"]]), each["reason"] or "", each["detail"]]
         for each in document["ended"]
     ]
+    counts = document["counts"]
     ended = _table(ENDED_COLUMNS, rows, width, [each["ticket"] for each in document["ended"]])
+    ended = _of_many(ended, counts["failed"] + counts["skipped"])
     wrong = [each for item in problems_section(document, width, 1).items for each in item]
     count = ended.count + len(document["problems"])
     return Filled(ended.heading, (*ended.lines, *wrong), (*ended.tickets, *[None] * len(wrong)), count)
@@ -144,7 +171,7 @@ def fill_cost(cost: Document, width: int) -> Filled:
     if not tickets:
         return Filled(None, tuple(lines), (None,) * len(lines))
     rest = [None] * (len(lines) - 1 - len(tickets))
-    return Filled(lines[0], tuple(lines[1:]), (*tickets, *rest), len(tickets))
+    return Filled(lines[0], tuple(lines[1:]), (*tickets, *rest), cost["count"])
 
 
 def fill_events(events: Sequence[Told]) -> Filled:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.app import ComposeResult
 from textual.containers import Grid
 from textual.content import Content
 from textual.events import Resize
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
 
 from ticketd.cli.render.layout import line
 from ticketd.cli.render.words import safe
 from ticketd.cli.screen.bar import Bar
-from ticketd.cli.screen.filling import Filled, Pane, fill, fill_cost, fill_events, head
+from ticketd.cli.screen.filling import Filled, Pane, fill, fill_cost, fill_events, head, parts_of
 from ticketd.cli.screen.lines import Head, Lines
 from ticketd.cli.screen.reading import Seen
 
@@ -21,6 +24,8 @@ KEYS = (
     "  b bump  h hold  p pause  + - slots  / filter  i about"
 )
 WIDE, HIGH = 140, 36
+BY_TICKET = (Pane.QUEUE, Pane.REVIEW, Pane.ENDED)
+"""Their words are looked for among all tickets, not among the lines."""
 LOWER = tuple(pane for pane in Pane if pane is not Pane.SLOTS)
 FEWEST_BELOW = 6
 """Lines that slots leave to the pane below them."""
@@ -53,6 +58,7 @@ class Pool(Screen[None]):
         self._tabs = Content("")
         self._lower = Pane.QUEUE
         self._counts: dict[Pane, int] = {}
+        self._drawn: dict[Pane, tuple[object, Filled]] = {}
 
     def compose(self) -> ComposeResult:
         yield Head("head", chooses=False)
@@ -108,18 +114,25 @@ class Pool(Screen[None]):
         for pane in Pane:
             filled = self._filled(pane, seen, self._of(pane).size.width or width)
             self._counts[pane] = filled.count
-            self._of(pane).put(filled.only(self._words) if self._words else filled)
+            is_found = pane in BY_TICKET and seen.words == self._words
+            self._of(pane).put(filled if is_found or not self._words else filled.only(self._words))
         self._share_height(len(lines))
         self._draw_tabs()
 
     def _filled(self, pane: Pane, seen: Seen, width: int) -> Filled:
         match pane:
             case Pane.COST:
-                return fill_cost(seen.cost, width)
+                return self._kept(pane, (width, seen.cost), lambda: fill_cost(seen.cost, width))
             case Pane.EVENTS:
-                return fill_events(seen.events)
+                return self._kept(pane, (width, seen.events), lambda: fill_events(seen.events))
             case _:
-                return fill(pane, seen.status, width)
+                return self._kept(pane, (width, parts_of(pane, seen.status)), lambda: fill(pane, seen.status, width))
+
+    def _kept(self, pane: Pane, of: object, fill: Callable[[], Filled]) -> Filled:
+        """Made anew only when it is of something else: hundreds of lines, and few looks that change any."""
+        if pane not in self._drawn or self._drawn[pane][0] != of:
+            self._drawn[pane] = of, fill()
+        return self._drawn[pane][1]
 
     def _share_height(self, above: int) -> None:
         self.query_one(Head).styles.height = above
@@ -142,8 +155,16 @@ class Pool(Screen[None]):
 
     # --- asked for ---
 
+    class LookFor(Message):
+        """All tickets with these words are wanted."""
+
+        def __init__(self, words: str) -> None:
+            super().__init__()
+            self.words = words
+
     def action_filter(self, words: str) -> None:
         self._words = words.strip()
+        self.post_message(self.LookFor(self._words))
         if self._seen:
             self.show(self._seen)
 

@@ -6,30 +6,31 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ticketd.app import spending
-from ticketd.cli.display import Looker
+from ticketd.cli.display import SHOWN, Looker, Pace
 from ticketd.cli.render.told import Teller
 from ticketd.cli.render.words import Document
 from ticketd.cli.repository import View
 from ticketd.cli.screen.filling import Told
+from ticketd.domain.settings import Settings
 from ticketd.domain.spending import By
 from ticketd.errors import TicketdError
 
 EVERY_S = 1.0
-COSTS_EVERY = 5
-"""Looks. They are summed up from all attempts there have been."""
 EVENTS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`events`: the oldest first."""
+    """`events`: the oldest first; `words`: those that were looked for in the lists of tickets."""
 
+    settings: Settings
     status: Document
     cost: Document
     events: tuple[Told, ...]
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +46,29 @@ class Eyes:
         self._events: deque[Told] = deque(maxlen=EVENTS)
         self._after: int | None = None
         self._cost: Document | None = None
-        self._looks = 0
+        self._cost_of: object = None
+        self._summing = Pace()
 
-    def look(self) -> Seen:
-        status = self._looker.look()
-        if self._cost is None or self._looks % COSTS_EVERY == 0:
-            self._cost = spending.cost(self._here.session, self._looker.settings, By.TICKET, None)
-        self._looks += 1
+    def look(self, words: str) -> Seen:
+        status = self._looker.look(replace(SHOWN, words=words))
         self._read_events()
-        return Seen(status, self._cost, tuple(self._events))
+        return Seen(
+            self._looker.settings, status, self._costs((self._after, status["cost_usd"])), tuple(self._events), words
+        )
+
+    def _costs(self, of: object) -> Document:
+        """Summed up from all attempts there have been. `of`: what is another whenever they are."""
+        if self._cost is None or (of != self._cost_of and self._summing.is_due()):
+            with self._summing.doing():
+                whole = spending.cost(self._here.session, self._looker.settings, By.TICKET, None)
+                self._cost = {**whole, "rows": whole["rows"][: SHOWN.most], "count": len(whole["rows"])}
+            self._cost_of = of
+        return self._cost
 
     def _read_events(self) -> None:
         store = self._here.session.store
         if self._after is None:
-            self._after = max(store.board().newest - 2 * EVENTS, 0)
+            self._after = max(store.newest() - 2 * EVENTS, 0)
         while new := store.events(self._after):
             self._after = new[-1].number
             told = (Told(event.ticket, tuple(self._teller.lines(event))) for event in new)
@@ -74,6 +84,7 @@ class Reader(threading.Thread):
         self._show = show
         self._again = threading.Event()
         self._over = False
+        self._words = ""
 
     def run(self) -> None:
         eyes, shown = Eyes(self._here), None
@@ -87,9 +98,13 @@ class Reader(threading.Thread):
 
     def _look(self, eyes: Eyes) -> Seen | Trouble:
         try:
-            return eyes.look()
+            return eyes.look(self._words)
         except Exception as error:
             return Trouble(in_one_line(self._here, error))
+
+    def look_for(self, words: str) -> None:
+        self._words = words
+        self.look_again()
 
     def look_again(self) -> None:
         """At once: something was asked for."""

@@ -19,9 +19,9 @@ from ticketd.cli.screen.bar import Bar
 from ticketd.cli.screen.filling import Filled
 from ticketd.cli.screen.lines import Lines
 from ticketd.cli.screen.reading import in_one_line
-from ticketd.cli.screen.views import MOST_LINES, Asked, Kind, Piece, pieces
+from ticketd.cli.screen.views import MOST_LINES, OF_AN_ATTEMPT, Asked, Kind, Piece, pieces
 
-KEYS = "l log  d diff  i about  v review  a approve  x reject  r retry  c cancel  ? help  q back"
+KEYS = "l log  d diff  o older  i about  v review  a approve  x reject  r retry  c cancel  ? help  q back"
 WRAPPED_TO = 40
 """Lines that one line of a log may take."""
 
@@ -36,6 +36,7 @@ class TicketView(Screen[None]):
         ("d", "look('diff')", ""),
         ("i", "look('about')", ""),
         ("v", "look('review')", ""),
+        ("o", "older", ""),
     ]
 
     class Made(Message):
@@ -49,6 +50,7 @@ class TicketView(Screen[None]):
         self.ticket = ticket
         self.kind = kind
         self.commit: str | None = None
+        self._back = 0
         self._here = here
         self._enough = threading.Event()
         self._lines: deque[Line] = deque(maxlen=MOST_LINES)
@@ -65,15 +67,23 @@ class TicketView(Screen[None]):
     def on_unmount(self) -> None:
         self._enough.set()
 
+    def action_older(self) -> None:
+        """The log or the change of the attempt before; after the first, the newest again."""
+        if self.kind in OF_AN_ATTEMPT:
+            self._show(self.kind, self._back + 1)
+
     def action_look(self, kind: str) -> None:
+        self._show(Kind(kind), 0)
+
+    def _show(self, kind: Kind, back: int) -> None:
         self._enough.set()
         self._enough = threading.Event()
-        self.kind, self.commit = Kind(kind), None
+        self.kind, self._back, self.commit = kind, back, None
         self._lines.clear()
         self._draw()
         self.query_one(Bar).say("")
         self.query_one("#title", Static).update(Content(safe(f"{self.ticket}: {self.kind}")))
-        asked = Asked(self._here, self.ticket, self.size.width, self._enough)
+        asked = Asked(self._here, self.ticket, self.size.width, self._enough, back)
         threading.Thread(target=self._make, args=(self.kind, asked), name="view", daemon=True).start()
 
     def _make(self, kind: Kind, asked: Asked) -> None:

@@ -19,6 +19,7 @@ from ticketd.cli.review import MOST_SHOWN, to_approve
 from ticketd.cli.show import known
 from ticketd.cli.speech import Speech, Spoken
 from ticketd.domain.attempt import AttemptKey
+from ticketd.domain.ticket import TicketRecord
 from ticketd.ports.agents import SaidKind
 
 MOST_LINES = 5000
@@ -33,6 +34,9 @@ class Kind(StrEnum):
     REVIEW = "review"
 
 
+OF_AN_ATTEMPT = (Kind.LOG, Kind.DIFF)
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """`commit`: what a word of approval is about, once all of this has been shown."""
@@ -43,10 +47,13 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
+    """`back`: how many attempts before the newest; before the first comes the newest again."""
+
     here: View
     ticket: str
     width: int
     enough: threading.Event
+    back: int = 0
 
 
 def pieces(kind: Kind, asked: Asked) -> Iterator[Piece]:
@@ -62,13 +69,20 @@ def _log(asked: Asked) -> Iterator[Piece]:
         yield Piece([line((f"{asked.ticket} has not run yet", "dim"))])
         return
     asked.here.opened.secrets.learn(asked.here.session.places, asked.here.session.store)
-    log = Log(asked.here, asked.ticket, AttemptKey(asked.ticket, record.attempts), "agent")
+    number = _number(asked, record)
+    log = Log(asked.here, asked.ticket, AttemptKey(asked.ticket, number), "agent")
     speech = Speech(log.speaker())
+    if number != record.attempts:
+        yield Piece([line((f"(attempt {number} of {record.attempts})", "dim"))])
     for news in log.looks(True, asked.enough):
         if lines := [_said(each) for each in chain.from_iterable(map(speech.feed, news))]:
             yield Piece(lines[-MOST_LINES:])
     last = [_said(each) for each in speech.feed(b"", final=True)]
-    yield Piece([*last, line((f"(the agent of attempt {record.attempts} has ended)", "dim"))])
+    yield Piece([*last, line((f"(the agent of attempt {number} has ended)", "dim"))])
+
+
+def _number(asked: Asked, record: TicketRecord) -> int:
+    return record.attempts - asked.back % max(record.attempts, 1)
 
 
 def _said(each: Spoken) -> Line:
@@ -77,7 +91,10 @@ def _said(each: Spoken) -> Line:
 
 
 def _diff(asked: Asked) -> Iterator[Piece]:
-    with shown(asked.here, known(asked.here, asked.ticket), None) as found:
+    record = known(asked.here, asked.ticket)
+    number = _number(asked, record)
+    # The newest is not asked for by its number: of what has landed all is shown, whichever attempts it is of.
+    with shown(asked.here, record, number if number != record.attempts else None) as found:
         text = text_of(found)
     yield Piece([line((f"{found.state}, attempt {found.attempt or '-'}", "dim")), *_coloured(text)])
 

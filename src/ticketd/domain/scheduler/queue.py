@@ -71,12 +71,16 @@ class Queue:
         """What to do now, and what all others wait on: for eyes, since it walks the whole queue."""
         decisions = self.decide(now)
         decided = {decision.ticket for decision in decisions if not isinstance(decision, PreemptAttempt)}
-        order = self._by_rank(self._queued())
+        order = self.order()
         waiting = tuple(
-            Waiting(id_, number, self._waits_on(id_)) for number, id_ in enumerate(order, start=1) if id_ not in decided
+            Waiting(id_, number, self.waits_on(id_)) for number, id_ in enumerate(order, start=1) if id_ not in decided
         )
         untils = (on.until for one in waiting for on in one.waits_on if on.until is not None)
         return Schedule(tuple(order), decisions, waiting, min(untils, default=None))
+
+    def order(self) -> list[str]:
+        """All that are queued, by rank."""
+        return self._by_rank(self._queued())
 
     def next_at(self, today: bool = False) -> float | None:
         """When waiting alone may let something start (epoch seconds). `today`: without what waits for midnight, when a
@@ -261,7 +265,8 @@ class Queue:
 
     # ---- explaining
 
-    def _waits_on(self, id_: str) -> tuple[WaitsOn, ...]:
+    def waits_on(self, id_: str) -> tuple[WaitsOn, ...]:
+        """What a queued ticket about which nothing was decided waits on, as of the last decision."""
         record = self._snapshot.tickets[id_]
         standing = readiness(record, self._snapshot.tickets, self._snapshot.settings, self._now)
         if isinstance(standing, NotReady):
