@@ -90,3 +90,10 @@ def test_copilot_asks_nobody_but_the_provider_it_is_told_of(tmp_path: Path) -> N
     assert "COPILOT_OFFLINE" not in PRESETS["copilot"].launch(task("copilot", tmp_path)).env
     told = task("copilot", tmp_path, COPILOT_PROVIDER_BASE_URL=URL)
     assert PRESETS["copilot"].launch(told).env["COPILOT_OFFLINE"] == "true"
+
+
+def test_opencode_asks_no_model_for_a_title_that_nobody_reads(tmp_path: Path) -> None:
+    """It would not say what that has cost."""
+    begins = task("opencode", tmp_path)
+    assert "--title" in PRESETS["opencode"].launch(begins).argv
+    assert "--title" not in PRESETS["opencode"].launch(replace(begins, session="ses_1")).argv

@@ -165,6 +165,9 @@ class Terminal:
     def interrupt(self) -> None:
         os.write(self._master, b"\x03")
 
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def end(self) -> int:
         while self._read():
             pass

@@ -205,13 +205,15 @@ def test_an_agent_is_asked_for_its_version_and_its_key_or_login_looked_for(
     program(bin_, "codex", "echo codex-cli 0.169.0")
     program(bin_, "gemini", "exit 3")
     program(bin_, "qwen", "echo 0.24.4")
+    program(bin_, "copilot", "echo GitHub Copilot CLI 1.0.102-2.")
+    (bin_ / "mini").write_text("#!/bin/sh\n[ $1 = --help ] && echo This is mini-swe-agent version 2.4.6.\n")
+    (bin_ / "mini").chmod(0o755)
     (tmp_path / ".qwen").mkdir()
     (tmp_path / ".qwen" / "oauth_creds.json").write_text("{}")
     monkeypatch.setenv("OPENAI_API_KEY", "a-key-of-the-tests")
     keyed = '[agents.default]\npreset = "pi"\nenv = ["OPENAI_API_KEY"]\n'
-    config(
-        hands, keyed + "\n".join(f'[agents.{name}]\npreset = "{name}"' for name in ("codex", "gemini", "qwen", "kimi"))
-    )
+    asked = ("codex", "gemini", "qwen", "kimi", "copilot", "mini")
+    config(hands, keyed + "\n".join(f'[agents.{name}]\npreset = "{name}"' for name in asked))
     found = checks(hands, code=1)
     said = {
         name: (found[f"agent {name}"]["ok"], found[f"agent {name}"]["what"]) for name in ("default", "qwen", "kimi")
@@ -221,6 +223,8 @@ def test_an_agent_is_asked_for_its_version_and_its_key_or_login_looked_for(
         "qwen": (True, "qwen 0.24.4, with a login (~/.qwen/oauth_creds.json)"),
         "kimi": (False, "there is no program `kimi`"),
     }
+    assert found["agent copilot"]["what"].startswith("copilot 1.0.102-2, ")
+    assert found["agent mini"]["what"].startswith("mini 2.4.6, ")  # it knows no --version, but says it in its help
     assert found["agent codex"]["ok"] == "warn"  # the key is set, and not in its `env`
     assert "OPENAI_API_KEY" in found["agent codex"]["mend"]
     assert found["agent gemini"] == {
@@ -368,7 +372,9 @@ def test_what_no_record_explains_is_left_alone_and_told_with_its_mend(used: Hand
     assert [check["what"].partition(":")[0] for check in left] == ["worktrees/notes", "refs/ticketd/unheard-of/1"]
     assert all(check["ok"] == "warn" and check["mend"] for check in left)
     assert (before["mended"], (used.state / "worktrees" / "notes").is_dir()) == ([], True)
-    assert used.json("doctor") == before | {"mended": []}
+    after = used.json("doctor")
+    assert [check for check in after["checks"] if check["name"] == "left alone"] == left
+    assert after["mended"] == []
 
 
 def test_what_a_crash_left_among_refs_is_put_right(used: Hands) -> None:

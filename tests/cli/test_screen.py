@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import Awaitable, Callable
 
 import pytest
-from eyes_yard import NOW, Yard
+from eyes_yard import NOW, Terminal, Yard
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -283,3 +284,13 @@ def test_the_cells_that_are_drawn_again_are_all_that_differ(
 
 def cells(strip: Strip) -> list[tuple[str, str]]:
     return [(character, str(segment.style or "")) for segment in strip for character in segment.text]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_told_to_end_leaves_the_terminal_as_it_was(yard: Yard, number: signal.Signals) -> None:
+    terminal = Terminal(yard, 80, 24, "status", "--watch")
+    terminal.until("nothing waits")
+    terminal.signal(number)
+    assert terminal.end() == 128 + number
+    assert "\x1b[?1049l" in terminal.raw  # back from the screen
+    assert "\x1b[?1000l" in terminal.raw  # the mouse is the terminal's own again

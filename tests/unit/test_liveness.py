@@ -9,6 +9,7 @@ from ticketd.domain.liveness import (
     LONGEST_GAP_S,
     Habit,
     Signs,
+    Step,
     Stillness,
     acted,
     came_of_it,
@@ -82,6 +83,14 @@ def test_only_the_same_failure_of_the_same_action_counts_and_only_in_a_row() -> 
     assert steps(RED, RED, ("edit x", "", False)).times == 0
     assert steps(RED, ("make test", "exit code 1", True), RED).times == 1
     assert steps(RED, ("make lint", "exit code 2", True)).times == 1
+
+
+def test_a_comment_behind_a_command_makes_no_other_one_of_it() -> None:
+    numbered = [(f"make test  # attempt {number}", "exit code 2", True) for number in range(3)]
+    assert steps(*numbered).step == Step("make test", "exit code 2")
+    assert steps(*numbered).times == 3
+    quoted = [(f"grep ' #{number}' x", "exit code 1", True) for number in range(3)]
+    assert steps(*quoted).times == 1
 
 
 def test_results_of_several_things_done_at_once_belong_to_them_in_their_order() -> None:

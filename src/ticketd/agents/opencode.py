@@ -94,7 +94,8 @@ class OpencodeAgent:
                 *(profile.command or (self.program,)),
                 *("run", "--format", "json", "--auto"),
                 *(("--model", model) if model else ()),
-                *(("--session", task.session) if task.session else ()),
+                # Without a title it asks its model for one, and tells nobody what that has cost.
+                *(("--session", task.session) if task.session else ("--title", "ticketd")),
                 *profile.args,
             ),
             env={

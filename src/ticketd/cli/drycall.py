@@ -34,7 +34,7 @@ MOST_AT_ONCE = 3
 BUDGET_USD = 0.5
 POLL_S = 0.2
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
+_NUMBER = re.compile(r"\d+(?:\.\d+)+(?:[.+-]?\w+)*")
 
 TICKET = """\
 ---
@@ -57,7 +57,9 @@ def look_at(profile: AgentProfile, environ: Mapping[str, str] = os.environ) -> K
     command = profile.command or (agent.program,)
     if "/" in command[0] and not Path(command[0]).is_absolute():
         return Known("", access)  # the repository's own; it is asked nowhere else
-    return Known(_version((*command, "--version"), environ), access)
+    # mini-swe-agent knows no --version, and says it at the head of its help.
+    asked = (_version((*command, flag), environ) for flag in ("--version", "--help"))
+    return Known(next((said for said in asked if said is not None), None), access)
 
 
 def _version(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:

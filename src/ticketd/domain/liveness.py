@@ -3,6 +3,7 @@ again. Pure; times are of the clock that nobody sets."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 LONGEST_GAP_S = 30.0
@@ -91,6 +92,8 @@ class Habit:
 
 
 MOST_OPEN = 64
+_COMMENT = re.compile(r"\s+#[^'\"`\n]*\Z")
+"""At the end of a command: some number their attempts there, and do the same."""
 
 
 def acted(habit: Habit, action: str) -> Habit:
@@ -101,7 +104,7 @@ def came_of_it(habit: Habit, result: str, failed: bool) -> Habit:
     action, left = (habit.open[0], habit.open[1:]) if habit.open else ("", ())
     if not failed:
         return Habit(open=left)
-    step = Step(action, result)
+    step = Step(_COMMENT.sub("", action), result)
     return Habit(step, habit.times + 1 if step == habit.step else 1, left)
 
 

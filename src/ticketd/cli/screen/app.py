@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +24,8 @@ from ticketd.domain.settings import Settings
 from ticketd.domain.settingsfile import MAX_SLOTS
 
 INTERRUPTED = 130
+GONE_S = 10
+"""How long a terminal is waited for by one who was told to end."""
 PRIORITIES = {"c": "critical", "h": "high", "n": "normal", "l": "low"}
 Deed = Callable[[], Iterable[str] | str]
 
@@ -234,7 +237,16 @@ class Steered(App[None]):
 
 
 def steer(here: View) -> tuple[int, Document | None]:
-    """Until a person leaves: with which exit code, and the last that was seen."""
+    """Until a person leaves: with which exit code, and the last that was seen. Who is ended by a signal leaves the
+    terminal as it was, too."""
     app = Steered(here)
+
+    def leave(number: int, _: object) -> None:
+        signal.alarm(GONE_S)
+        app.exit(return_code=128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored
+            signal.signal(number, leave)
     app.run()
     return app.return_code or 0, app.document

@@ -12,7 +12,7 @@ from ticketd.cli.screen.lines import Lines
 
 KEYS = (
     ("", "Where"),
-    ("Tab 1-7", "the next pane, or that one: slots, queue, landing, review, failed, cost, events"),
+    ("Tab 1-7", "the next pane, or that one"),
     ("arrows j k", "choose a line; PgUp PgDn Home End go further"),
     ("/", "only lines and tickets with these words; Esc shows all again"),
     ("", "The chosen ticket"),
