@@ -19,7 +19,11 @@ echo x > b
 
 def test_a_run_with_an_agent_that_tampers_lands_the_rest_and_names_it(yard: Yard) -> None:
     (yard.work / "agent.sh").write_text(TAMPERS)
-    yard.config('[limits]\nlargest_file = "1 MB"', f'[agents.default]\ncommand = ["sh", "{yard.work}/agent.sh"]')
+    # A fetch in between would set the target's ref right, too, and nobody would be told.
+    yard.config(
+        '[target]\npoll = "1h"\n[limits]\nlargest_file = "1 MB"',
+        f'[agents.default]\ncommand = ["sh", "{yard.work}/agent.sh"]',
+    )
     yard.ticket("a", touches="/a")
     yard.ticket("b", touches="/b", depends_on=["a"], retries=0)
     yard.ticket("c", touches="/c", depends_on=["a"], priority="low")
