@@ -56,8 +56,8 @@ class Doorbell:
         self._ringer.setblocking(False)
 
     def ring(self) -> None:
-        """From any thread of the daemon."""
-        with contextlib.suppress(BlockingIOError):
+        """From any thread of the daemon, also one whose last step outlasts it: then nobody listens any more."""
+        with contextlib.suppress(OSError):
             self._ringer.send(b"!")
 
     def wait(self, timeout_s: float | None) -> bool:

@@ -29,6 +29,7 @@ SILENT_S = 30.0  # after so long without a heartbeat a supervisor may have been 
 WAIT_SLICE_S = 3600.0  # poll takes milliseconds in an int
 POLL_S = 0.05  # where there is no pidfd to wait on
 SUPERVISOR_IN = Path(__file__).parent
+# Appended: nothing that lies beside it may stand in for a module of the standard library.
 SUPERVISE = "import sys; sys.path.append(sys.argv[1]); from supervisor.conducting import begin; begin(sys.argv[2])"
 
 
