@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -117,6 +118,14 @@ def test_records_of_what_landed_long_ago_go_without_any_limit_and_its_work_stays
     assert before - used.there() == {name for name in before if name.split("/")[1] == "good"}
     assert git(used.yard.control, "for-each-ref", "--format=%(refname)", "refs/published", "refs/ticketd-extra") == ""
     assert git(used.yard.control, "rev-parse", "refs/ticketd/good/1") == commit
+
+
+def test_keys_in_the_records_of_a_run_go_also_where_a_killed_daemon_had_not_come_to_them(used: Used) -> None:
+    spec = used.state / "runs/bad/1/spec.json"
+    before = json.loads(spec.read_text())
+    spec.write_text(json.dumps({**before, "env": {"KEY": "a-key"}}))
+    used.keeping().step()
+    assert json.loads(spec.read_text()) == before == {**before, "env": {}}
 
 
 def test_where_there_is_no_room_for_files_one_thing_goes_at_a_time(used: Used) -> None:
