@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench_yard import make_yard
+from many_tickets import make_yard
 
 from ticketd.app.session import Session
 from ticketd.boot.session import open_session
