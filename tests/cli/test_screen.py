@@ -16,15 +16,18 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 
 from ticketd.app.tickets import settings_of
+from ticketd.cli.display import SHOWN
 from ticketd.cli.render.layout import line
 from ticketd.cli.repository import View
 from ticketd.cli.screen.app import Steered
 from ticketd.cli.screen.lines import Lines, difference
 from ticketd.cli.screen.pool import Pool
 from ticketd.cli.screen.ticketview import TicketView
-from ticketd.domain.ticket import Priority, TicketState
+from ticketd.domain.ticket import Priority, Reason, TicketState
+from ticketd.domain.verdict import Requeue
 
 LIMIT_S = 60.0
+MANY = 250
 Play = Callable[[Steered, Pilot[None]], Awaitable[None]]
 
 
@@ -263,6 +266,60 @@ def test_a_store_that_is_gone_is_said_and_the_screen_stays(busy: Yard) -> None:
         await until(pilot, lambda: "is gone" not in text_of(app))
 
     played(busy, play)
+
+
+def test_of_very_many_the_first_stand_there_and_others_are_found_by_their_words(yard: Yard) -> None:
+    for number in range(MANY):
+        yard.ticket(f"t{number:03}", title=f"Part {number:03}", scope="acme", touches=[f"/{number}"])
+
+    async def play(app: Steered, pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        queue = app.screen.query_one("#queue", Lines)
+        await until(pilot, lambda: "t000" in queue.tickets)
+        assert len(queue.tickets) == (SHOWN.most or 0) + 1 < MANY
+        assert f"queue {MANY}" in text_of(app)
+        await pilot.press("end")
+        await until(pilot, lambda: f"of {MANY} the first" in text_of(app))
+        await pilot.press("slash", *f"part {MANY - 1}", "enter")
+        await until(pilot, lambda: queue.tickets == (f"t{MANY - 1}",))
+        assert f"{MANY}  t{MANY - 1}" in text_of(app), "with its rank in the whole queue"
+
+    played(yard, play)
+
+
+def test_an_older_attempt_is_looked_at_by_a_key(yard: Yard) -> None:
+    yard.ticket("first", touches=["src/**"])
+    yard.sync()
+    for number in (1, 2):
+        key = yard.start("first", 1)
+        yard.finish(key, Requeue("again", failed=True, reason=Reason.AGENT_FAILED))
+        yard.log(key, f"this is run {number}\n".encode())
+
+    async def play(app: Steered, pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        choose(app, "first")
+        await pilot.press("l")
+        await until(pilot, lambda: "this is run 2" in text_of(app))
+        await pilot.press("o")
+        await until(pilot, lambda: "this is run 1" in text_of(app) and "attempt 1 of 2" in text_of(app))
+        assert "this is run 2" not in text_of(app)
+        await pilot.press("o")
+        await until(pilot, lambda: "this is run 2" in text_of(app))
+
+    played(yard, play)
+
+
+def test_keys_go_by_ticketd_toml_as_it_is_now(busy: Yard) -> None:
+    config = busy.root / "ticketd.toml"
+
+    async def play(app: Steered, pilot: Pilot[None]) -> None:
+        config.write_text(config.read_text().replace("slots = 4", "slots = 7"))
+        await until(pilot, lambda: len((app.document or {})["slots"]) == 7)
+        await pilot.press("plus")
+        await until(pilot, lambda: busy.session.store.pool().slots == 8)
+
+    with busy.daemon():
+        played(busy, play)
 
 
 Parts = list[tuple[str, str]]

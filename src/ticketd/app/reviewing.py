@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ticketd.app.session import Session
-from ticketd.app.steering import known, rank_of
+from ticketd.app.steering import rank_of, record_of
 from ticketd.domain.attempt import Attempt, AttemptKey
 from ticketd.domain.review import Stale, digest_of
 from ticketd.domain.settings import Settings
@@ -17,7 +17,7 @@ def in_review(session: Session, id_: str) -> TicketRecord:
     Raises:
         BadInput: it does not wait for a person.
     """
-    record = session.store.ticket(id_) or known(session.store.board().tickets, id_)
+    record = record_of(session.store, id_)
     if record.state is not TicketState.REVIEW:
         raise BadInput(f"{id_} is {record.state}, not in review", mend="`ticketd review` lists those that are.")
     return record

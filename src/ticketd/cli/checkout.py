@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from ticketd.app.steering import known
+from ticketd.app.steering import record_of
 from ticketd.cli.repository import View, view
 from ticketd.domain.attempt import Attempt, AttemptState
 from ticketd.errors import BadInput
@@ -22,7 +22,7 @@ from ticketd.git.repository import identity
 def checkout(ctx: click.Context, id_: str, attempt: int | None) -> None:
     """Bring a ticket's work into this repository as branch ticketd/ID. Nothing is checked out."""
     here = view(ctx)
-    known(here.session.store.board().tickets, id_)
+    record_of(here.session.store, id_)
     chosen = newest_work(id_, here.session.store.attempts(id_), attempt)
     branch = f"ticketd/{id_}"
     moved = hand_over(here.opened.user, control_of(here), chosen.key.ref, branch)

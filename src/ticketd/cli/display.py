@@ -24,8 +24,8 @@ from ticketd.domain.settings import Settings
 
 EVERY_S = 0.5
 FIRST_DRAWING_S = 5.0
-REST = 50
-SHOWN = queries.Part(most=500)
+REST = 200
+SHOWN = queries.Part(most=200)
 """What stands of the longest lists on a screen that is drawn again and again."""
 RESTLESS = ("at", "seen_at", "heartbeat_at", "output_at", "output_bytes")
 
@@ -33,8 +33,8 @@ log = logging.getLogger("ticketd")
 
 
 class Pace:
-    """What may take long is done again only after fifty times as long, so that it never takes more than a fiftieth of
-    a processor."""
+    """What may take long is done again only after `REST` times as long: it never takes more than that part of a
+    processor, and with few tickets there is next to no rest."""
 
     def __init__(self) -> None:
         self._next_at = 0.0

@@ -104,7 +104,7 @@ class Log:
             case "setup":
                 return attempt.state is not AttemptState.PREPARING
             case "verify":
-                landing = any(each.key == self.key for each in self.here.session.store.board().landings)
+                landing = any(each.key == self.key for each in self.here.session.store.landings())
                 return attempt.state is AttemptState.ENDED and not landing
             case _:
                 return attempt.state in (AttemptState.COLLECTING, AttemptState.ENDED)

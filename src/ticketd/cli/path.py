@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ticketd.app.steering import known
+from ticketd.app.steering import record_of
 from ticketd.cli.repository import View, view
 from ticketd.errors import BadInput
 from ticketd.git.door import leave_outer_repository
@@ -32,12 +32,12 @@ def _state(ctx: click.Context) -> Path:
 
 
 def _worktree(here: View, id_: str) -> Path:
-    board = here.session.store.board()
-    record = known(board.tickets, id_)
-    for attempt in board.attempts:
+    store = here.session.store
+    record = record_of(store, id_)
+    for attempt in store.live_attempts():
         if attempt.key.ticket == id_ and attempt.worktree:
             return here.session.places.worktree(attempt.worktree)
-    kept = any(attempt.tip for attempt in here.session.store.attempts(id_))
+    kept = any(attempt.tip for attempt in store.attempts(id_))
     raise BadInput(
         f"{id_} is {record.state} and has no worktree now",
         mend=f"`ticketd checkout {id_}` brings its work into your repository." if kept else "It has left no work yet.",

@@ -62,10 +62,10 @@ def _is_up(opened: Opened) -> bool:
 
 
 def _waits_for(opened: Opened) -> str:
-    board = opened.session.store.board()
-    running = sorted(attempt.key.ticket for attempt in board.attempts)
-    landing = sorted(each.key.ticket for each in board.landings)
-    if board.pool.stop is Stop.NOW:
+    store = opened.session.store
+    running = sorted(attempt.key.ticket for attempt in store.live_attempts())
+    landing = sorted(each.key.ticket for each in store.landings())
+    if store.pool().stop is Stop.NOW:
         return f"stopping now; ending {_count(running)}; their work is kept" if running else "stopping now"
     if not running and not landing:
         return "stopping; nothing runs"
@@ -76,7 +76,7 @@ def _waits_for(opened: Opened) -> str:
 
 def _held_up(opened: Opened) -> list[str]:
     """What keeps the daemon from ending that a person may have to see to."""
-    attempts = opened.session.store.board().attempts
+    attempts = opened.session.store.live_attempts()
     return [f"{attempt.key}: {safe(attempt.held_up)}" for attempt in attempts if attempt.held_up]
 
 
