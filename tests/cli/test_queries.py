@@ -13,7 +13,7 @@ from ticketd.domain.landing import Landed
 from ticketd.domain.pool import Stop, TargetRecord
 from ticketd.domain.report import NOTHING_REPORTED
 from ticketd.domain.ticket import Reason, TicketState
-from ticketd.domain.verdict import Cancel, Requeue, ToLanding
+from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding
 
 KINDS = {"dependency", "overlap", "reserved", "slot", "gate", "backoff", "budget", "scope-cap", "held", "paused"}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -160,6 +160,14 @@ def test_failures_come_with_what_mends_them(yard: Yard) -> None:
     (ended,) = yard.run("status", "--json").document()["ended"]
     assert (ended["ticket"], ended["reason"]) == ("broken", "agent-failed")
     assert ended["mend"] == ["ticketd logs broken", "ticketd retry broken"]
+
+
+def test_what_was_ended_in_the_middle_of_its_work_comes_with_the_way_to_that_work(yard: Yard) -> None:
+    yard.ticket("slow", retries=0)
+    yard.sync()
+    yard.finish(yard.start("slow", 1), Fail(Reason.TIMEOUT, "ran longer than 20 s"))
+    (ended,) = yard.run("status", "--json").document()["ended"]
+    assert ended["mend"] == ["ticketd logs slow", "ticketd checkout slow", "ticketd retry slow"]
 
 
 def test_problems_of_ticket_files_are_in_the_document_and_not_on_stderr(yard: Yard) -> None:

@@ -89,6 +89,8 @@ def test_a_comment_behind_a_command_makes_no_other_one_of_it() -> None:
     numbered = [(f"make test  # attempt {number}", "exit code 2", True) for number in range(3)]
     assert steps(*numbered).step == Step("make test", "exit code 2")
     assert steps(*numbered).times == 3
+    wrapped = [(f"/bin/bash -lc 'make test # {number}'", "exit code 2", True) for number in range(3)]
+    assert steps(*wrapped).times == 3
     quoted = [(f"grep ' #{number}' x", "exit code 1", True) for number in range(3)]
     assert steps(*quoted).times == 1
 

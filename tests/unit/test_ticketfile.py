@@ -300,7 +300,7 @@ def test_lines_name_keys_and_items() -> None:
         (b"one\ntwo \xff\n", 2, "byte 8"),
         ("---\ntitle: x\n".encode("utf-16"), 1, "not UTF-8"),
         (b"one\ntwo\0", 2, "NUL"),
-        (b"x" * (MAX_BYTES + 1), 0, "1,048,577 bytes"),
+        (b"x" * (MAX_BYTES + 1), 0, "more than 1,048,576 bytes"),
         (b"---\n" + b"#" * 200_000 + b"\n---\nx", 1, "128 KiB"),
         (b"---\ntitle: x\n", 1, "never closed"),
         (b"\n---\ntitle: x\n--\n", 2, "never closed"),

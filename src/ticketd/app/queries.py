@@ -38,6 +38,7 @@ WITH_WORK = (
     Reason.OUTSIDE_CLAIM,
     Reason.REJECTED,
     Reason.BUDGET,
+    Reason.TIMEOUT,
 )
 """Failures after which the attempt's commits are worth a look."""
 

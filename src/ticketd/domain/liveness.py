@@ -92,8 +92,8 @@ class Habit:
 
 
 MOST_OPEN = 64
+_SHELL = re.compile(r"\S*sh -l?c (['\"])(?P<command>.*)\1", re.DOTALL)
 _COMMENT = re.compile(r"\s+#[^'\"`\n]*\Z")
-"""At the end of a command: some number their attempts there, and do the same."""
 
 
 def acted(habit: Habit, action: str) -> Habit:
@@ -104,8 +104,15 @@ def came_of_it(habit: Habit, result: str, failed: bool) -> Habit:
     action, left = (habit.open[0], habit.open[1:]) if habit.open else ("", ())
     if not failed:
         return Habit(open=left)
-    step = Step(_COMMENT.sub("", action), result)
+    step = Step(_bare(action), result)
     return Habit(step, habit.times + 1 if step == habit.step else 1, left)
+
+
+def _bare(action: str) -> str:
+    """Without the shell that some put around a command, and without a comment behind it: some number their attempts
+    there, and do the same."""
+    inside = _SHELL.fullmatch(action)
+    return _COMMENT.sub("", inside["command"] if inside else action)
 
 
 def loop_words(habit: Habit) -> str:

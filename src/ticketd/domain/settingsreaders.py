@@ -108,13 +108,18 @@ def yes_or_no(value: object, here: Here) -> bool | None:
     return None
 
 
+def _got(value: object) -> str:
+    """A number as it stands, where it can be read at all."""
+    is_short = type(value) is float or (type(value) is int and abs(value) < 10**30)
+    return str(value) if is_short else kind_of(value)
+
+
 def whole(low: int, high: int) -> Read:
     def read(value: object, here: Here) -> int | None:
         if type(value) is int and low <= value <= high:
             return value
-        got = str(value)[:30] if type(value) is int and abs(value) < 10**30 else kind_of(value)
         wanted = f"a whole number from {low} to {high}"
-        here.error(f"{wanted} is wanted, not {got}", f"write {wanted}")
+        here.error(f"{wanted} is wanted, not {_got(value)}", f"write {wanted}")
         return None
 
     return read
@@ -123,16 +128,15 @@ def whole(low: int, high: int) -> Read:
 def dollars(value: object, here: Here) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= values.MAX_BUDGET_USD:
         return float(value)
-    got = f"{value}" if isinstance(value, float) else kind_of(value)
-    here.error(f"a number of dollars above zero is wanted, not {got}", "write a number like `25` or `2.50`")
+    here.error(f"a number of dollars above zero is wanted, not {_got(value)}", "write a number like `25` or `2.50`")
     return None
 
 
 def price(value: object, here: Here) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= values.MAX_BUDGET_USD:
         return float(value)
-    got = f"{value}" if isinstance(value, float) else kind_of(value)
-    here.error(f"a number of dollars is wanted, not {got}", "write what a million tokens cost, like `3` or `0.25`")
+    wanted = "a number of dollars that is not below zero"
+    here.error(f"{wanted} is wanted, not {_got(value)}", "write what a million tokens cost, like `3` or `0.25`")
     return None
 
 

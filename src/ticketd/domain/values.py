@@ -70,7 +70,7 @@ class FaultAt(Fault):
 def decode(raw: bytes) -> str:
     """A file's text with `\n` line ends and without a byte order mark."""
     if len(raw) > MAX_BYTES:
-        raise FaultAt(0, f"the file has {len(raw):,} bytes; at most {MAX_BYTES:,} are read", "shorten it")
+        raise FaultAt(0, f"the file has more than {MAX_BYTES:,} bytes", "shorten it")
     try:
         text = raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
