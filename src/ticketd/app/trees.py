@@ -34,8 +34,8 @@ class Trees:
 
     def take(self, commit: str, prefer: str | None = None, own: str | None = None) -> str:
         """`prefer`: the one to take if it is free and not kept; `own`: to take though it is kept, for it is kept for
-        the one that asks. One may wait: a spare that is being readied is there sooner than a new tree would be. For a
-        second there is nothing to wait for."""
+        the one that asks. One may wait: a spare that is being readied is there sooner than a new tree would be, and no
+        kept one goes for it. For a second there is nothing to wait for."""
         with self._changed:
             if own in self._free:
                 return self._hand_out(own)
