@@ -139,6 +139,14 @@ def test_who_waits_at_a_pipe_in_the_repository_is_freed_by_the_next_look(world: 
     assert not pipe.is_fifo()
 
 
+def test_where_the_target_stood_before_it_was_taken_back_is_nobodys_stray(world: World) -> None:
+    tree, tip = two_at_work(world)
+    world.control.keep(f"refs/rewound/{tip}", tip)
+    assert look(world) == Watched(())
+    git(tree, "update-ref", "-d", f"refs/rewound/{tip}")
+    assert f"refs/rewound/{tip} put back to {tip[:7]}" in look(world).mended
+
+
 def test_a_line_that_git_does_not_take_costs_no_other_ref(world: World) -> None:
     tree, tip = two_at_work(world)
     git(tree, "tag", "of-an-agent-ü")
