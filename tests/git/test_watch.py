@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import pytest
 from gitworld import ADA, World, commit, git, write
 
 from ticketd.domain.attempt import AttemptKey
-from ticketd.errors import GitFailed
+from ticketd.errors import GitFailed, TicketdError
 from ticketd.git.creation import open_control
 from ticketd.git.record import Record
 from ticketd.git.repository import find
@@ -137,6 +138,23 @@ def test_who_waits_at_a_pipe_in_the_repository_is_freed_by_the_next_look(world: 
         world.mended("1", "2", live=[MINE])
         assert waits.wait(timeout=30) == 0
     assert not pipe.is_fifo()
+
+
+def test_where_the_target_stood_before_it_was_taken_back_is_nobodys_stray(world: World) -> None:
+    tree, tip = two_at_work(world)
+    world.control.keep(f"refs/rewound/{tip}", tip)
+    assert look(world) == Watched(())
+    git(tree, "update-ref", "-d", f"refs/rewound/{tip}")
+    assert f"refs/rewound/{tip} put back to {tip[:7]}" in look(world).mended
+
+
+def test_a_repository_that_an_agent_has_emptied_is_told_with_its_mend(world: World) -> None:
+    shutil.rmtree(world.control.path / "objects")
+    with pytest.raises(TicketdError, match="has lost its objects") as raised:
+        open_control(world.state, find(world.user))
+    assert "Rename it" in raised.value.mend
+    world.control.path.rename(world.control.path.with_name("broken"))
+    assert open_control(world.state, find(world.user)).git.ask("rev-parse").ok
 
 
 def test_a_line_that_git_does_not_take_costs_no_other_ref(world: World) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ticketd import failpoints
 from ticketd.app.removal import remove_below
-from ticketd.errors import GitFailed, NotSetUp
+from ticketd.errors import GitFailed, NotSetUp, TicketdError
 from ticketd.git.configuration import GATE, forget_config, save_config
 from ticketd.git.control import Control
 from ticketd.git.door import Git
@@ -25,6 +25,7 @@ def open_control(state: Path, user: UserRepository, branch: str = "main") -> Con
     Raises:
         NotSetUp: the user's repository has no commit yet, or has not all its objects (a partial clone).
         GitFailed: git could not copy it.
+        TicketdError: somebody has deleted what is in it.
     """
     control = Control(state, identity(user.root))
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -36,6 +37,11 @@ def open_control(state: Path, user: UserRepository, branch: str = "main") -> Con
             forget_config(state / CONTROL)
             remove(state / OWN)
             _create(state, user)
+        elif not (state / CONTROL / "objects").is_dir():
+            raise TicketdError(
+                f"{state / CONTROL} has lost its objects: an agent or a person has deleted them",
+                mend="Rename it; the next `ticketd start` makes it anew from your repository, and goes on.",
+            )
         open_own(state, save_config(state / CONTROL, branch))
         control.record.begin(control.git)
         tip = control.peek_ref(f"refs/target/{branch}")

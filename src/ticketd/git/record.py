@@ -22,7 +22,7 @@ from ticketd import failpoints
 from ticketd.errors import GitFailed
 from ticketd.git.door import Answer, Git
 
-WATCHED = ("refs/ticketd/", "refs/ticketd-extra/", "refs/published/", "refs/target/")
+WATCHED = ("refs/ticketd/", "refs/ticketd-extra/", "refs/published/", "refs/rewound/", "refs/target/")
 NAME = "recorded"
 _LINE = re.compile(r"^(\S+) ([0-9a-f]{40}|[0-9a-f]{64}|-)$", re.MULTILINE)
 _MOVE = re.compile(r"^(?:update (?P<ref>\S+) (?P<to>\S+)|delete (?P<gone>\S+))")
