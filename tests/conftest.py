@@ -18,8 +18,10 @@ EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "50000"))
 settings.register_profile("prove", deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
-# Who runs tests in the background of a script has SIGINT ignored, and what they start would inherit that.
+# Who runs tests in the background of a script has SIGINT ignored, or by `nohup` SIGHUP, and what they start would
+# inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 GITCONFIG = """\
 [user]

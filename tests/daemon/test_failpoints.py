@@ -26,7 +26,10 @@ UNSTAGED = {
     "file/ingest._link_objects": "hard links in a scratch directory",
     "file/ingest._mirror_index": "a mirror of a clone, which is read anew each time",
     "file/objects._write": "an object that no ref leads to yet is met by nobody",
+    "file/tree.set_aside": "a tree that nothing can delete has another name; its place is as empty as before a launch",
+    "file/watch._unreadable": MEDDLED,
     "git/conflicts.begin_merge/clean": "where what a setup has made is in the way of a merge; the tree is reset again",
+    "gone/configuration.restore_config": MEDDLED,
     "gone/creation._clone": "where git refuses to copy files; the draft is nobody's, like that of any killed copy",
     "gone/creation.open_control": MEDDLED,
     "gone/gate._write_hook": MEDDLED,
@@ -34,8 +37,10 @@ UNSTAGED = {
     "gone/ingest._mirror": "a mirror of a clone, which is read anew each time",
     "gone/ingest._mirror_index": "a mirror of a clone, which is read anew each time",
     "gone/own.open_own": MEDDLED,
+    "gone/pipes._remove": MEDDLED,
     "gone/tree.lead": MEDDLED,
     "gone/tree.write_whole": MEDDLED,
+    "gone/watch._odd_refs": MEDDLED,
     "store/attempts.held_up": "words for a person about an end that is tried again in any case",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -78,8 +79,16 @@ class Steered(App[None]):
         self._troubled = False
 
     async def on_mount(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored
+                asyncio.get_running_loop().add_signal_handler(number, self._leave, number)
         await self.push_screen(self._pool)
         self._reader.start()
+
+    def _leave(self, number: int) -> None:
+        """With the terminal as it was."""
+        signal.alarm(GONE_S)
+        self.exit(return_code=128 + number)
 
     def on_unmount(self) -> None:
         self._reader.end()
@@ -237,16 +246,7 @@ class Steered(App[None]):
 
 
 def steer(here: View) -> tuple[int, Document | None]:
-    """Until a person leaves: with which exit code, and the last that was seen. Who is ended by a signal leaves the
-    terminal as it was, too."""
+    """Until a person leaves: with which exit code, and the last that was seen."""
     app = Steered(here)
-
-    def leave(number: int, _: object) -> None:
-        signal.alarm(GONE_S)
-        app.exit(return_code=128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored
-            signal.signal(number, leave)
     app.run()
     return app.return_code or 0, app.document
