@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from gitworld import ADA, World, commit, git, make_origin, write
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ticketd.domain.attempt import Drift
 from ticketd.git import rebase as module
-from ticketd.git.commits import parse_commit, render_commit
+from ticketd.git.commits import parse_commit, render_commit, sound
 from ticketd.git.door import Answer, Git
 from ticketd.git.merging import MERGING
 from ticketd.git.objects import name_of
@@ -128,6 +130,42 @@ def test_author_dates_encoding_and_message_stay_and_the_committer_is_given(user:
     content = git(user, "cat-file", "-p", done.tip)
     assert os.fsencode(content).partition(b"\n\n")[2] == message.rstrip(b"\n")  # the helper trims; the object does not
     assert git(user, "cat-file", "-s", done.tip) == str(len(b"\n".join(head)) + 2 + len(message))
+
+
+ODD = [
+    b"A <a@b> 1700000000 +99999",
+    b"A <a@b> 1700000000 0100",
+    b"A <a@b> 01700000000 +0100",
+    b"A <a@b> 99999999999999999999999 +0100",
+    b"A <a@b> -5 +0100",
+    b"A <a@b> soon +0100",
+    b"A <a@b>1700000000 +0100",
+    b"A<a@b> 1700000000 +0100",
+    b"A > B <a@b> 1700000000 +0100",
+    b"A <a<b@c>> 1700000000 +0100",
+    b"A \0 B <a@b> 1700000000 +0100",
+    b"<a@b> 1700000000 +0100",
+    b"A",
+    b"",
+]
+
+
+@pytest.mark.parametrize("author", ODD)
+def test_whatever_an_agent_has_written_for_an_author_no_remote_refuses_the_commit(user: Path, author: bytes) -> None:
+    base, tree = git(user, "rev-parse", "HEAD"), git(user, "rev-parse", "HEAD^{tree}")
+    raw = b"tree %s\nparent %s\nauthor %s\ncommitter A <a@b> 0 +0000\nencoding a\0b\n\nodd\n"
+    odd = parse_commit("", raw % (tree.encode(), base.encode(), author))
+    fresh = render_commit(tree, (base,), odd, ADA, odd.message)
+    git(user, "hash-object", "-t", "commit", "-w", "--stdin", stdin=fresh)
+    checked = git(user, "fsck", "--strict", "--no-dangling")
+    assert checked == "", fresh
+
+
+@given(st.binary(max_size=60).filter(lambda header: b"\n" not in header))
+def test_an_author_is_made_sound_once_and_for_all(author: bytes) -> None:
+    assert sound(sound(author)) == sound(author)
+    date = sound(author).rsplit(b" ", 2)[1:]
+    assert date[0].isdigit() and len(date[1]) == 5
 
 
 def test_on_the_same_base_nothing_is_merged_and_without_trailers_nothing_is_made(user: Path) -> None:

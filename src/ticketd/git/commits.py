@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ticketd.git.door import Git
 from ticketd.ports import Identity
 
+_SOUND = re.compile(rb"[^<>\0]+ <[^<>\0]*> (?:0|[1-9][0-9]{0,11}) [+-][0-9]{4}")
+"""Of a person's header what `git fsck` takes, and so every remote that checks what it is given."""
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What is kept of a commit when it moves. `author` is the header's value, name to time zone."""
+    """What is kept of a commit when it moves. `author` is the header's value, name to time zone, and sound."""
 
     sha: str
     tree: str
@@ -23,9 +27,8 @@ class Commit:
 
     @property
     def date(self) -> bytes:
-        """git's raw form: epoch seconds and time zone; the epoch's where the header has none."""
-        parts = self.author.rsplit(b" ", 2)
-        return b" ".join(parts[1:]) if len(parts) == 3 and parts[1].isdigit() else b"0 +0000"
+        """git's raw form: epoch seconds and time zone."""
+        return b" ".join(self.author.rsplit(b" ", 2)[1:])
 
 
 def resolve(git: Git, names: Sequence[str]) -> list[str | None] | None:
@@ -41,7 +44,7 @@ def resolve(git: Git, names: Sequence[str]) -> list[str | None] | None:
 
 def parse_commit(sha: str, content: bytes) -> Commit:
     head, _, message = content.partition(b"\n\n")
-    tree, parents, author, encoding = "", [], b"", None
+    tree, parents, author, encoding = "", [], sound(b""), None
     for line in head.split(b"\n"):
         key, _, value = line.partition(b" ")
         match key:
@@ -50,10 +53,23 @@ def parse_commit(sha: str, content: bytes) -> Commit:
             case b"parent":
                 parents.append(value.decode())
             case b"author":
-                author = value
+                author = sound(value)
             case b"encoding":
-                encoding = value
+                encoding = value.replace(b"\0", b"")
     return Commit(sha, tree, tuple(parents), author, encoding, message)
+
+
+def sound(person: bytes) -> bytes:
+    """A person's header such that no remote refuses the commit for it: an agent may have written anything. What is
+    wrong of name and address is left out; a wrong date becomes the epoch's."""
+    if _SOUND.fullmatch(person):
+        return person
+    name, _, rest = person.partition(b"<")
+    email, _, date = rest.rpartition(b">")
+    name, email = (bytes(c for c in part if c not in b"<>\0").strip() for part in (name, email))
+    fresh = (name or b"unknown") + b" <" + email + b">"
+    dated = fresh + b" " + date.strip()
+    return dated if _SOUND.fullmatch(dated) else fresh + b" 0 +0000"
 
 
 def render_commit(tree: str, parents: Sequence[str], like: Commit, by: Identity, message: bytes) -> bytes:

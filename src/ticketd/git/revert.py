@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ticketd.git.commits import Commit, render_bare, render_commit
+from ticketd.git.commits import Commit, render_bare, render_commit, sound
 from ticketd.git.control import Control
 from ticketd.git.merging import MERGING, merge_trees
 from ticketd.git.objects import objects_of
@@ -45,7 +45,7 @@ def revert(
         tree = met.tree
     if tree == goal:
         return NothingLeft()
-    who = f"{control.by.name} <{control.by.email}> {int(at)} +0000".encode(errors="surrogateescape")
+    who = sound(f"{control.by.name} <{control.by.email}> {int(at)} +0000".encode(errors="surrogateescape"))
     like = Commit("", tree, (), who, None, b"")
     (tip,) = objects.save("commit", [render_commit(tree, (onto,), like, control.by, message.encode())], onto)
     return Reverted(tip, control.changed(onto, tip))
