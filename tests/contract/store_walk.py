@@ -295,7 +295,7 @@ class Walk:
         waiting = replace(
             landing, phase=Phase.WAITING, trouble="no \udcff", trouble_since=self.at, not_before=self.at + 5
         )
-        pushing = replace(landing, phase=Phase.PUSHING, onto=BASE, candidate=CANDIDATE)
+        pushing = replace(landing, phase=Phase.PUSHING, onto=BASE, candidate=CANDIDATE, note="on trust")
         lost = replace(landing, phase=Phase.QUEUED, races_lost=landing.races_lost + 1, passed_on=BASE, refusals=2)
         asked = replace(pushing, proposal=Proposal(after=3))
         proposed = replace(pushing, phase=Phase.PROPOSED, proposal=Proposal(3, 4, "https://forge/4"))

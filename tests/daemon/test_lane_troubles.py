@@ -128,6 +128,33 @@ def test_a_push_whose_answer_was_lost_has_landed_though_others_have_pushed_on_to
     assert lane.subjects() == ["From elsewhere", "Work of a", "From elsewhere"]
 
 
+def test_what_lands_on_trust_says_so_though_the_answer_to_its_push_was_lost(lane: LaneYard) -> None:
+    lane.config(f"{GOOD}\nreverify = 0")
+    lane.kept("a")
+    lane.turn()
+    lane.outsider(o="x")
+    target = lane.works.target
+
+    class Mute:
+        """Takes the push, and is away before it could say so."""
+
+        tip = target.tip
+
+        def push(self, candidate: str, onto: str) -> Unreachable:
+            target.push(candidate, onto)
+            object.__setattr__(lane.works, "target", Away())
+            return Unreachable("away")
+
+    object.__setattr__(lane.works, "target", Mute())
+    lane.daemon.tracker.ask()
+    lane.go_on()
+    object.__setattr__(lane.works, "target", target)
+    lane.time_passes()
+    assert lane.states("a") == ["landed"]
+    assert len(lane.verified()) == 1
+    assert "touches none of its files" in lane.record("a").detail
+
+
 def test_a_push_that_arrives_when_nobody_waits_for_it_any_more_has_landed(lane: LaneYard) -> None:
     lane.config(f"{GOOD}\nmemo = false")
     base = lane.target()

@@ -44,7 +44,7 @@ class Pushing:
         """Fast-forward the target from `on` to the last of them. The intent is stored before; afterwards the target is
         asked, whatever the push has said."""
         last = candidates[-1].commit
-        intents = (replace(going_on(c.landing), onto=c.onto, candidate=c.commit) for c in candidates)
+        intents = (replace(going_on(c.landing), onto=c.onto, candidate=c.commit, note=c.note) for c in candidates)
         self.set_phases([replace(each, phase=Phase.PUSHING) for each in intents])
         with self.tracker.alone():
             answer = self.works.target.push(last, on)

@@ -33,11 +33,14 @@ class Reconciling:
     def arrived(self, tip: str) -> bool:
         """Who has moved the target may have been ourselves: a push that nobody waited for any more comes in all the
         same. Whether any of the stack is there."""
+        if tip == self.stack.on:
+            return False
         there = []
-        for each in self.stack.candidates if tip != self.stack.on else ():
+        notes = {landing.key: landing.note for landing in self.works.session.store.landings()}
+        for each in self.stack.candidates:
             if not self.works.history.contains(tip, each.commit):
                 break
-            there.append(Landed(each.key, each.commit))
+            there.append(Landed(each.key, each.commit, notes.get(each.key, "")))
         if there:
             self.stack.cut(0)
             self.pushing.landed(there, tip)
@@ -49,7 +52,7 @@ class Reconciling:
         known = [(each, each.candidate) for each in landings if each.candidate and each.key not in here]
         landed = [(each, commit) for each, commit in known if self.works.history.contains(tip, commit)]
         if landed:
-            self.pushing.landed([Landed(each.key, commit) for each, commit in landed], tip)
+            self.pushing.landed([Landed(each.key, commit, each.note) for each, commit in landed], tip)
         anew = [each for each, commit in known if (each, commit) not in landed and self._is_to_be_made(each)]
         self.pushing.set_phases([replace(each, phase=Phase.QUEUED, onto=None, candidate=None) for each in anew])
         return bool(known)

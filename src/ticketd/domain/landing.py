@@ -36,7 +36,7 @@ class Landing:
     """One ticket in the lane. `candidate` is the commit that may be pushed onto `onto`; times are epoch seconds.
     `races_lost`: how often others moved the target before its verification was worth anything; `passed_on`: the target
     that it has passed on. `refusals`: how often the remote would not take it. `ahead`: a person wants it to land before
-    all others."""
+    all others. `note`: what is to be said once `candidate` is on the target, of whose push there may be no answer."""
 
     key: AttemptKey
     base: str
@@ -53,6 +53,7 @@ class Landing:
     refusals: int = 0
     proposal: Proposal | None = None
     ahead: bool = False
+    note: str = ""
 
     @property
     def waits_for_people(self) -> bool:

@@ -278,6 +278,7 @@ class Replay:
                 "not_before",
                 "passed_on",
                 "refusals",
+                "note",
             )
             said = {name: data[name] for name in names} | {"proposal": _proposal(data)}
             self._landings[key.ticket] = replace(landing, phase=Phase(data["phase"]), **said)

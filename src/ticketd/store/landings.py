@@ -35,6 +35,7 @@ class Landings(PoolTable):
             "not_before": landing.not_before,
             "passed_on": landing.passed_on,
             "refusals": landing.refusals,
+            "note": landing.note,
         }
         key, proposal = landing.key, landing.proposal
         assignments = ", ".join(f"{column} = ?" for column in (*said, "proposal"))

@@ -194,6 +194,7 @@ def m001_first(db: Database) -> None:
             refusals INTEGER NOT NULL DEFAULT 0,
             proposal TEXT,
             ahead INTEGER NOT NULL DEFAULT 0 CHECK (ahead IN (0, 1)),
+            note TEXT NOT NULL DEFAULT '',
             CHECK (phase <> 'pushing' OR (candidate IS NOT NULL AND onto IS NOT NULL)),
             CHECK (phase <> 'proposed' OR proposal IS NOT NULL),
             FOREIGN KEY (ticket, attempt) REFERENCES attempts (ticket, number)

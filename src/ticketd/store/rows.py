@@ -256,6 +256,7 @@ def landing_of(row: Row) -> Landing:
         refusals=row["refusals"],
         proposal=None if row["proposal"] is None else Proposal(**json.loads(row["proposal"])),
         ahead=bool(row["ahead"]),
+        note=row["note"],
     )
 
 
