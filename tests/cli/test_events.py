@@ -122,3 +122,12 @@ def test_a_stall_is_told_in_full_up_to_a_screen() -> None:
 def test_what_a_shadow_would_have_done_is_told() -> None:
     line = Teller().line(Event(1, NOW, EventKind.SHADOW_DIFFERED, data={"starts": ["a", "b"], "shadow": []}))
     assert (line or "").endswith("the shadow policy would start nothing; started: a, b")
+
+
+def test_what_keeps_work_from_landing_is_told_once_for_each_try() -> None:
+    def told(phase: str) -> str | None:
+        data = {"phase": phase, "trouble": "no answer", "candidate": None}
+        return Teller().line(Event(1, NOW, EventKind.LANDING_PHASE, "a", 1, data=data))
+
+    assert "waits to land: no answer" in (told("waiting") or "")
+    assert told("queued") is None

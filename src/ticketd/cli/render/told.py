@@ -9,6 +9,7 @@ from typing import Any
 
 from ticketd.cli.render.words import plural, safe, short
 from ticketd.domain.events import Event, EventKind
+from ticketd.domain.landing import Phase
 from ticketd.domain.review import BEFORE_IT_RUNS
 
 ROOM_FOR_ID = 16
@@ -16,6 +17,8 @@ STALL_LINES = 20
 TIME = "%H:%M:%S"
 DATE_AND_TIME = f"%Y-%m-%d {TIME}"
 MENDED = {"conflict": "a conflict", "verify": "what failed its verification"}
+WAITS = (Phase.WAITING, Phase.BLOCKED)
+"""Once more tried it may still have what troubled it, and that has been told."""
 Words = Callable[[dict[str, Any]], str | None]
 
 
@@ -194,7 +197,7 @@ class Teller:
                 return f"would conflict with the target in {_paths(data)}"
             case EventKind.PROPOSED if not _url(data):
                 return None
-            case EventKind.LANDING_PHASE if data["trouble"]:
+            case EventKind.LANDING_PHASE if data["trouble"] and data["phase"] in WAITS:
                 return f"waits to land: {data['trouble']}"
         words = (OF_TICKET if event.ticket else OF_POOL).get(event.kind)
         return words(data) if words else None
