@@ -197,7 +197,7 @@ class Kernel:
             self._give(following)
 
     def _switch(self, me: SimThread) -> None:
-        following = self._next()
+        following = self._next(me)
         if following is None:
             raise Stuck("nobody can go on, and nothing is due")
         if following is not me:
@@ -210,11 +210,15 @@ class Kernel:
         self.current = thread
         thread.turn.release()
 
-    def _next(self) -> SimThread | None:
+    def _next(self, before: SimThread | None = None) -> SimThread | None:
+        """`before`: who gives up its turn. Until somebody has the turn it is still the current one, which a kill takes
+        for one that will notice by itself."""
         while not self._ready:
             if not self._due:
                 return None
             self._act()
+            if before is not None and before.process.dead:
+                self.make_ready(before)
         thread = self._ready.pop(self.random.randrange(len(self._ready)))
         thread.ready = False
         return thread

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sim_engine import SimEngine
+from sim_kernel import Kernel, Process, SimEvent, SimThread
 from sim_run import simulate
 
 from ticketd.app.act import act
@@ -32,6 +33,20 @@ def test_a_seed_replays_exactly() -> None:
     one, other = simulate(7, traced=True), simulate(7, traced=True)
     assert one == other
     assert len(one.trace) > 100
+
+
+def test_who_is_killed_in_the_moment_of_giving_up_its_turn_comes_to_its_end() -> None:
+    kernel, process, left = Kernel(0, 0.0), Process("one"), []
+
+    def main() -> None:
+        thread = SimThread(lambda: SimEvent().wait(), "waits", process=process)
+        thread.start()
+        kernel.after(1.0, lambda: kernel.kill(process))
+        thread.join(5.0)
+        left.extend(process.threads)
+
+    kernel.run(main)
+    assert (kernel.faults, left, kernel.time) == ([], [], 1.0)
 
 
 # --- what the simulation is for: each of these mistakes shows in a seed -----------------------------------------------
