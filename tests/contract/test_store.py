@@ -31,6 +31,7 @@ from ticketd.domain.widening import Collision
 from ticketd.errors import BadInput, TicketdError
 from ticketd.ports import FoundFile, Kept, Pulse
 from ticketd.store import SqliteStore, open_store
+from ticketd.store.migrations import SHAPE, shape_of
 from ticketd.store.reading import MOST_CHANGES
 from ticketd.store.ticketfiles import BATCH
 
@@ -983,6 +984,15 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('ticketd', 'm999', 'later')"
     )
     with pytest.raises(TicketdError, match="newer ticketd"):
+        open_store(path)
+
+
+def test_a_store_of_other_tables_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = open_store(path)
+    assert shape_of(store.connections.db) == SHAPE, "the tables have changed: give SHAPE in store/migrations.py this"
+    store.connections.db.execute("PRAGMA user_version = 1")
+    with pytest.raises(TicketdError, match="another ticketd"):
         open_store(path)
 
 

@@ -18,7 +18,7 @@ from ticketd.app.places import make_private
 from ticketd.domain.globs import PatternSet, overlap
 from ticketd.errors import StoreLost, StoreTrouble, TicketdError
 from ticketd.store.backup import back_up, how_to_go_on
-from ticketd.store.migrations import LATEST, migrations
+from ticketd.store.migrations import LATEST, SHAPE, migrations
 
 BUSY_TIMEOUT_S = 10.0
 
@@ -169,6 +169,7 @@ class Connections:
                 if migrations.pending(db):
                     migrations.apply(db)
                     failpoints.hit("store/migrated")
+                self._refuse_other(db)
         except StoreLost as error:
             raise StoreLost(
                 f"the store {self.path} cannot be opened: {error.what}", mend=how_to_go_on(self.path)
@@ -183,6 +184,15 @@ class Connections:
         with self.path.with_suffix(".lock").open("ab") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
+
+    def _refuse_other(self, db: Database) -> None:
+        """As long as nothing is released the tables change, and their migration's name does not."""
+        (shape,) = db.execute("PRAGMA user_version").fetchone()
+        if shape != SHAPE:
+            raise TicketdError(
+                f"the store {self.path} was written by another ticketd, whose tables are not these",
+                mend="Go on with that one, or start with another XDG_STATE_HOME.",
+            )
 
     def _refuse_newer(self, db: Database) -> None:
         applied = {migration.name for migration in migrations.applied(db)}
