@@ -45,6 +45,12 @@ def test_an_attempt_that_a_rate_limit_or_a_crash_kept_from_speaking_costs_no_ses
     assert session_of([attempt(1, "one"), attempt(2, None), attempt(3, None, started_at=None)], NOW, None) == "one"
 
 
+def test_an_agent_that_ended_before_its_start_was_noted_has_run_all_the_same() -> None:
+    quick = attempt(1, "one", started_at=None, outcome="exited", worktree="4")
+    assert session_of([quick], NOW, "4") == "one"
+    assert kept_trees([quick], {"claude"}) == ("4",)
+
+
 def of(ticket: str, number: int, session: str | None, tree: str, ended_at: float, **changes: object) -> Attempt:
     made = attempt(number, session, worktree=tree, ended_at=ended_at, **changes)
     return replace(made, key=AttemptKey(ticket, number))

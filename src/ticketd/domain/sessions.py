@@ -34,7 +34,7 @@ def kept_trees(attempts: Iterable[Attempt], bound: Collection[str]) -> tuple[str
 def _kept(attempts: Iterable[Attempt], bound: Collection[str]) -> Iterator[Attempt]:
     """Each ticket's is that of the profile which had it last."""
     for _, of_ticket in groupby(attempts, key=lambda each: each.key.ticket):
-        ran = [each for each in of_ticket if each.started_at]
+        ran = [each for each in of_ticket if _has_run(each)]
         if ran and ran[-1].agent in bound and (held := _newest([each for each in ran if each.agent == ran[-1].agent])):
             yield held
 
@@ -42,13 +42,18 @@ def _kept(attempts: Iterable[Attempt], bound: Collection[str]) -> Iterator[Attem
 def _newest(of_profile: list[Attempt]) -> Attempt | None:
     """One that could not be taken up is not tried again: its attempt has failed, and the model was never asked."""
     for each in reversed(of_profile):
-        if not each.started_at:
+        if not _has_run(each):
             continue
         if each.reason is Reason.AGENT_FAILED and not _has_spoken(each.report):
             return None
         if each.report.session:
             return each
     return None
+
+
+def _has_run(attempt: Attempt) -> bool:
+    """Whether its agent has. One that ends at once may be noted as over before it is noted as started."""
+    return attempt.started_at is not None or attempt.outcome == "exited"
 
 
 def _has_spoken(report: Report) -> bool:
