@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+import pytest
+
 from ticketd.domain.attempt import Attempt, AttemptKey, AttemptState, Drift, EndedFor
 from ticketd.domain.events import EventKind
 from ticketd.domain.globs import NOTHING
@@ -22,9 +24,18 @@ from ticketd.domain.ticketfile import parse_ticket
 from ticketd.domain.verdict import Cancel, Fail, Requeue, ToLanding, Verdict
 from ticketd.errors import BadInput
 from ticketd.ports import FoundFile, InTheWay, Kept, Pulse
-from ticketd.store import SqliteStore
+from ticketd.store import SqliteStore, open_store
 from ticketd.store.connection import claims_overlap
 from ticketd.store.rows import patterns_text
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
+    store = open_store(tmp_path_factory.mktemp("walk") / "store.db")
+    store.connections.db.execute("PRAGMA synchronous=OFF")  # no machine goes down in between
+    yield store
+    store.close()
+
 
 Do = Callable[[], object]
 Step = tuple[str, Do]

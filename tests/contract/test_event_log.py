@@ -7,19 +7,13 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
-from store_walk import Walk
+from store_walk import Walk, store
 
 from ticketd.domain.replay import replay
 from ticketd.domain.ticket import FINAL
 from ticketd.store import SqliteStore, open_store
 
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
-    store = open_store(tmp_path_factory.mktemp("walk") / "store.db")
-    store.connections.db.execute("PRAGMA synchronous=OFF")  # no machine goes down in between
-    yield store
-    store.close()
+__all__ = ["store"]
 
 
 @given(st.binary(min_size=32, max_size=96))

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
-from store_walk import Walk
+from store_walk import Walk, store
 
 from ticketd.app.sight import Look, Sight
 from ticketd.domain.settings import Settings
-from ticketd.store import SqliteStore, open_store
+from ticketd.store import SqliteStore
 
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
-    store = open_store(tmp_path_factory.mktemp("sight") / "store.db")
-    store.connections.db.execute("PRAGMA synchronous=OFF")  # no machine goes down in between
-    yield store
-    store.close()
+__all__ = ["store"]
 
 
 @given(st.binary(min_size=16, max_size=48), st.booleans())
